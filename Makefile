@@ -1,0 +1,32 @@
+EXTENSION    = playevent
+MODULE_big   = playevent
+OBJS         = $(patsubst %.c,%.o,$(wildcard src/*.c))
+DATA         = $(wildcard sql/playevent--*.sql)
+
+# What tests there are is what the folders hold.
+REGRESS      = $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql))
+REGRESS_OPTS = --inputdir=test
+ISOLATION    = $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec))
+ISOLATION_OPTS = --inputdir=test --outputdir=.
+TAP_TESTS    = 1
+PROVE_TESTS  = test/t/*.pl
+
+# These bring along what they need, so they must run where pg_config is missing.
+standalone   = demo test
+ifneq ($(filter $(standalone),$(MAKECMDGOALS)),)
+
+.PHONY: $(standalone)
+demo:
+	@KEEP=$(KEEP) bash test/demo/demo.sh
+test:
+	@ONLY=$(ONLY) bash test/run.sh
+
+else
+
+PG_CONFIG   ?= pg_config
+PGXS        := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+$(OBJS): $(wildcard src/*.h)
+
+endif

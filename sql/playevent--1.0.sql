@@ -1,0 +1,705 @@
+/* sql/playevent--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION playevent" to load this file. \quit
+
+--
+-- Trigger functions
+--
+
+CREATE FUNCTION playevent.append_only() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_append_only';
+
+COMMENT ON FUNCTION playevent.append_only() IS
+'trigger BEFORE UPDATE, DELETE or TRUNCATE of a log: refuses (23001)';
+
+CREATE FUNCTION playevent.slot_guard() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_slot_guard';
+
+COMMENT ON FUNCTION playevent.slot_guard() IS
+'trigger BEFORE any SQL write to a slot table: refuses (23001)';
+
+CREATE FUNCTION playevent.resolve() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_resolve';
+
+COMMENT ON FUNCTION playevent.resolve() IS
+'trigger BEFORE INSERT, row: sets the release; arguments: track table, its key, release and deletion columns, record or reject, the log''s key and release columns';
+
+CREATE FUNCTION playevent.count() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_count';
+
+COMMENT ON FUNCTION playevent.count() IS
+'trigger AFTER INSERT, row: counts it; arguments: slot table, its count column, the key''s columns';
+
+CREATE FUNCTION playevent.flush() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_flush';
+
+COMMENT ON FUNCTION playevent.flush() IS
+'trigger AFTER INSERT, statement: writes what was counted; arguments as of playevent.count';
+
+--
+-- Functions for users
+--
+
+-- All that verify and rebuild run is built from quoted, qualified names; the
+-- pinned search_path is for the operators in it.  Under row_security = off a
+-- policy that would hide rows from the caller is an error, not a difference.
+
+CREATE FUNCTION playevent.verify(
+    event regclass,
+    OUT track_entry_key text,
+    OUT release_id text,
+    OUT kind text,
+    OUT counted bigint,
+    OUT logged bigint)
+RETURNS SETOF record
+LANGUAGE c STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS 'MODULE_PATHNAME', 'playevent_verify';
+
+COMMENT ON FUNCTION playevent.verify(regclass) IS
+'the counters that differ from their log, in one snapshot; no row means exact';
+
+CREATE FUNCTION playevent.rebuild(event regclass) RETURNS bigint
+LANGUAGE c VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS 'MODULE_PATHNAME', 'playevent_rebuild';
+
+COMMENT ON FUNCTION playevent.rebuild(regclass) IS
+'recomputes a log''s counters while plays go on, and returns how many were wrong';
+
+CREATE FUNCTION playevent.check_log(event regclass) RETURNS void
+LANGUAGE c VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'playevent_check_log';
+
+COMMENT ON FUNCTION playevent.check_log(regclass) IS
+'fails with the error that the log''s triggers would fail with, if any';
+
+CREATE FUNCTION playevent.trigger_arguments(tgargs bytea) RETURNS text[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'playevent_trigger_arguments';
+
+COMMENT ON FUNCTION playevent.trigger_arguments(bytea) IS
+'the arguments in pg_trigger.tgargs';
+
+--
+-- Helpers of create_log and attach_log.  All act with the caller's rights.
+--
+
+-- The column's type as text, with its collation if that is not the type's own.
+-- Errors: no such column (42703), naming the argument that named it.
+CREATE FUNCTION playevent.column_type(rel regclass, col name, argument text)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    result text;
+BEGIN
+    IF col IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = format('argument "%s" must not be null', argument);
+    END IF;
+    SELECT format_type(a.atttypid, a.atttypmod) ||
+           CASE WHEN a.attcollation <> t.typcollation
+                THEN format(' COLLATE %I.%I', n.nspname, c.collname) ELSE '' END
+      INTO result
+      FROM pg_attribute a
+      JOIN pg_type t ON t.oid = a.atttypid
+      LEFT JOIN pg_collation c ON c.oid = a.attcollation
+      LEFT JOIN pg_namespace n ON n.oid = c.collnamespace
+     WHERE a.attrelid = rel AND a.attname = col
+       AND a.attnum > 0 AND NOT a.attisdropped;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_column',
+            MESSAGE = format('column "%s" of table "%s" does not exist', col,
+                (SELECT relname FROM pg_class WHERE oid = rel)),
+            HINT = format('Name the column with %s => ….', argument);
+    END IF;
+    RETURN result;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.column_type(regclass, name, text) IS
+'internal: a column''s type, or an error that names the argument';
+
+-- The arguments that create_log and attach_log share.
+CREATE FUNCTION playevent.check_arguments(
+    track regclass, track_key name, track_release name, track_deleted name,
+    unknown_track text, count_replicated boolean)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF track IS NULL OR count_replicated IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = format('argument "%s" must not be null',
+                CASE WHEN track IS NULL THEN 'track' ELSE 'count_replicated' END);
+    END IF;
+    IF (SELECT relkind FROM pg_class WHERE oid = track) <> 'r' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'wrong_object_type',
+            MESSAGE = format('track table "%s" is not an ordinary table',
+                (SELECT relname FROM pg_class WHERE oid = track)),
+            HINT = 'Name the table that holds the tracks with track => ….';
+    END IF;
+    PERFORM playevent.column_type(track, track_key, 'track_key');
+    PERFORM playevent.column_type(track, track_release, 'track_release');
+    IF track_deleted IS NOT NULL THEN
+        PERFORM playevent.column_type(track, track_deleted, 'track_deleted');
+    END IF;
+    IF unknown_track IS NULL OR unknown_track NOT IN ('record', 'reject') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('argument "unknown_track" is %s',
+                coalesce(quote_literal(unknown_track), 'null')),
+            HINT = 'Say ''record'' to record plays of unknown tracks without a release, or ''reject'' to turn them away.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.check_arguments(regclass, name, name, name, text, boolean) IS
+'internal: checks the arguments about the track table';
+
+-- Makes the slot table, the views and the triggers of a log whose event table
+-- is there, and grants ingest_role what it needs to insert.
+CREATE FUNCTION playevent.arm_log(
+    event regclass, log text,
+    track regclass, track_key name, track_release name, track_deleted name,
+    unknown_track text, count_replicated boolean, ingest_role regrole,
+    key_column name, release_column name, kind_column name, kinds text[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning  -- no NOTICE for what is there already
+AS $$
+DECLARE
+    schema name;
+    event_name name;
+    count_column text := log || CASE WHEN log LIKE '%s' THEN '' ELSE 's' END;
+    slot_name text := log || '_counter_slot';
+    slot text;
+    kind_columns text := '';
+    track_reference text;
+    counter_arguments text;
+    granted text;
+    part regclass;
+BEGIN
+    SELECT n.nspname, c.relname INTO STRICT schema, event_name
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid = event;
+    slot := format('%I.%I', schema, slot_name);
+
+    -- The views have a column for each kind, so kinds must do as such.
+    IF array_position(kinds, NULL) IS NOT NULL OR
+       EXISTS (SELECT FROM unnest(kinds) k WHERE k = '' OR octet_length(k) > 63
+               OR k IN (key_column, release_column, count_column)) OR
+       cardinality(kinds) <> (SELECT count(DISTINCT k) FROM unnest(kinds) k) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('argument "kinds" is %L', kinds),
+            DETAIL = 'Each kind becomes a column of the views.',
+            HINT = format('Kinds must differ from each other and from %s, be at most 63 bytes long, and neither empty nor null.',
+                concat_ws(', ', quote_literal(key_column), quote_literal(release_column), quote_literal(count_column)));
+    END IF;
+    IF count_column IN (key_column, release_column, kind_column) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_column',
+            MESSAGE = format('column "%s" would be both counted by and the count of log "%s"',
+                count_column, log),
+            HINT = 'Give the log or the column another name.';
+    END IF;
+
+    -- The slot table.  fillfactor leaves room for HOT updates.  Truncation by
+    -- VACUUM takes a lock that inserts would wait for.  Small and often is
+    -- how a table of counters wants to be vacuumed.
+    IF to_regclass(slot) IS NULL THEN
+        EXECUTE format(
+            'CREATE TABLE %s (%I %s NOT NULL, %I %s, %I %s NOT NULL, %I bigint NOT NULL)
+             USING heap
+             WITH (fillfactor = 50, vacuum_truncate = false,
+                   autovacuum_vacuum_scale_factor = 0.05,
+                   autovacuum_vacuum_threshold = 1000)',
+            slot,
+            key_column, playevent.column_type(event, key_column, 'key_column'),
+            release_column, playevent.column_type(event, release_column, 'release_column'),
+            kind_column, playevent.column_type(event, kind_column, 'kind_column'),
+            count_column);
+        EXECUTE format('CREATE INDEX ON %s (%I, %I, %I)',
+            slot, key_column, release_column, kind_column);
+        EXECUTE format('CREATE INDEX ON %s (%I)', slot, release_column);
+    END IF;
+    EXECUTE format('COMMENT ON TABLE %s IS %L', slot,
+        format('counts of %I in parts, several rows a key: read view %I', event_name, log || '_counter'));
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER playevent_slot_guard
+         BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s
+         FOR EACH STATEMENT EXECUTE FUNCTION playevent.slot_guard()', slot);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER playevent_slot_guard', slot);
+
+    -- The views.
+    SELECT coalesce(string_agg(
+            format('coalesce(sum(%I) FILTER (WHERE %I = %L), 0)::bigint AS %I, ',
+                count_column, kind_column, k, k), '' ORDER BY ord), '')
+      INTO kind_columns
+      FROM unnest(kinds) WITH ORDINALITY AS u(k, ord);
+    EXECUTE format(
+        'CREATE OR REPLACE VIEW %1$I.%2$I AS
+         SELECT %3$I, %4$I, %5$I, sum(%6$I)::bigint AS %6$I FROM %7$s
+         GROUP BY 1, 2, 3 HAVING sum(%6$I) <> 0',
+        schema, log || '_counter',
+        key_column, release_column, kind_column, count_column, slot);
+    EXECUTE format(
+        'CREATE OR REPLACE VIEW %1$I.%2$I AS
+         SELECT %3$I, %4$ssum(%5$I)::bigint AS %5$I FROM %6$s
+         GROUP BY 1 HAVING sum(%5$I) <> 0',
+        schema, log || '_by_track', key_column, kind_columns, count_column, slot);
+    EXECUTE format(
+        'CREATE OR REPLACE VIEW %1$I.%2$I AS
+         SELECT %3$I, %4$ssum(%5$I)::bigint AS %5$I FROM %6$s WHERE %3$I IS NOT NULL
+         GROUP BY 1 HAVING sum(%5$I) <> 0',
+        schema, log || '_by_release', release_column, kind_columns, count_column, slot);
+
+    -- The triggers.  Names in their arguments are of the log's schema unless
+    -- they say otherwise.
+    SELECT CASE WHEN n.nspname = schema THEN quote_ident(c.relname)
+                ELSE format('%I.%I', n.nspname, c.relname) END
+      INTO STRICT track_reference
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid = track;
+    counter_arguments := format('%L, %L, %L, %L, %L', quote_ident(slot_name),
+        count_column, key_column, release_column, kind_column);
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER playevent_append_only
+         BEFORE UPDATE OR DELETE ON %s
+         FOR EACH ROW EXECUTE FUNCTION playevent.append_only()', event);
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER playevent_resolve
+         BEFORE INSERT ON %s
+         FOR EACH ROW EXECUTE FUNCTION playevent.resolve(%L, %L, %L, %L, %L, %L, %L)',
+        event, track_reference, track_key, track_release,
+        coalesce(track_deleted, ''), unknown_track, key_column, release_column);
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER playevent_count
+         AFTER INSERT ON %s
+         FOR EACH ROW EXECUTE FUNCTION playevent.count(%s)',
+        event, counter_arguments);
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER playevent_flush
+         AFTER INSERT ON %s
+         FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush(%s)',
+        event, counter_arguments);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER playevent_append_only', event);
+    EXECUTE format('ALTER TABLE %s ENABLE TRIGGER playevent_resolve', event);
+    EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER playevent_count', event,
+        CASE WHEN count_replicated THEN 'ALWAYS' END);
+    EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER playevent_flush', event,
+        CASE WHEN count_replicated THEN 'ALWAYS' END);
+
+    -- Partitions inherit row triggers, but not this one.  The root comes last:
+    -- once it has it, guard_partitions takes partitions without for new ones.
+    FOR part IN
+        SELECT relid FROM pg_partition_tree(event) WHERE relid <> event
+    LOOP
+        PERFORM playevent.refuse_truncate(part);
+    END LOOP;
+    PERFORM playevent.refuse_truncate(event);
+
+    IF ingest_role IS NOT NULL THEN
+        SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO granted
+          FROM pg_attribute a
+         WHERE a.attrelid = event AND NOT a.attisdropped
+           AND a.attname IN (key_column, kind_column, 'event_id', 'anon_id');
+        EXECUTE format('GRANT INSERT (%s) ON %s TO %s', granted, event, ingest_role);
+        IF NOT has_schema_privilege(ingest_role, schema, 'USAGE') THEN
+            EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', schema, ingest_role);
+        END IF;
+    END IF;
+
+    PERFORM playevent.check_log(event);
+END
+$$;
+
+COMMENT ON FUNCTION playevent.arm_log(regclass, text, regclass, name, name, name, text, boolean, regrole, name, name, name, text[]) IS
+'internal: makes the slot table, views and triggers of a log';
+
+CREATE FUNCTION playevent.refuse_truncate(event regclass) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER playevent_append_only_truncate
+         BEFORE TRUNCATE ON %s
+         FOR EACH STATEMENT EXECUTE FUNCTION playevent.append_only()', event);
+    EXECUTE format(
+        'ALTER TABLE %s ENABLE ALWAYS TRIGGER playevent_append_only_truncate', event);
+END
+$$;
+
+COMMENT ON FUNCTION playevent.refuse_truncate(regclass) IS
+'internal: makes TRUNCATE of a table fail';
+
+--
+-- create_log
+--
+
+CREATE FUNCTION playevent.create_log_in(
+    schema name, log name,
+    track regclass, track_key name, track_release name, track_deleted name,
+    kind name, kinds text[], unknown_track text, count_replicated boolean,
+    ingest_role regrole)
+RETURNS regclass
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken text;
+    key_type text;
+    is_string boolean;
+    event text;
+BEGIN
+    IF schema IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_schema_name',
+            MESSAGE = 'no schema has been selected to create in',
+            HINT = 'Set search_path so that it starts with the schema for the log.';
+    END IF;
+    IF log IS NULL OR log = '' OR octet_length(log) > 48 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_name',
+            MESSAGE = format('argument "log" is %s', coalesce(quote_literal(log), 'null')),
+            HINT = 'The names of the log''s tables start with it, so it must have 1 to 48 bytes.';
+    END IF;
+    IF kind IS NULL OR kind IN ('', 'id', 'track_entry_key', 'release_id', 'anon_id', 'event_id', 'created_at') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('argument "kind" is %s', coalesce(quote_literal(kind), 'null')),
+            HINT = 'It becomes a column of the event table and must differ from the others.';
+    END IF;
+    IF kinds IS NULL OR cardinality(kinds) = 0 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'argument "kinds" is empty',
+            HINT = 'Name at least one kind: kinds => ''{partial,most,complete}''.';
+    END IF;
+    PERFORM playevent.check_arguments(track, track_key, track_release,
+        track_deleted, unknown_track, count_replicated);
+
+    SELECT relname INTO taken
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = schema
+       AND c.relname IN (log || '_event', log || '_counter_slot', log || '_counter',
+                         log || '_by_track', log || '_by_release');
+    IF NOT FOUND THEN
+        SELECT typname INTO taken
+          FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+         WHERE n.nspname = schema AND t.typname = log || '_' || kind;
+    END IF;
+    IF taken IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_table',
+            MESSAGE = format('"%s" exists already in schema "%s"', taken, schema),
+            HINT = 'Give the log another name as argument "log"; or, for a table that is there, use playevent.attach_log.';
+    END IF;
+
+    -- Strings get a limit, so that no key is too long for an index.
+    key_type := playevent.column_type(track, track_key, 'track_key');
+    SELECT b.typcategory = 'S',
+           CASE WHEN b.typcategory = 'S' THEN
+               format('character varying(%s)', greatest(100, a.atttypmod - 4)) ||
+               coalesce(substring(key_type FROM ' COLLATE .*'), '')
+           ELSE key_type END
+      INTO STRICT is_string, key_type
+      FROM pg_attribute a JOIN pg_type b ON b.oid = a.atttypid
+     WHERE a.attrelid = track AND a.attname = track_key;
+
+    event := format('%I.%I', schema, log || '_event');
+    EXECUTE format('CREATE TYPE %I.%I AS ENUM (%s)', schema, log || '_' || kind,
+        (SELECT string_agg(quote_literal(k), ', ' ORDER BY ord)
+           FROM unnest(kinds) WITH ORDINALITY AS u(k, ord)));
+    EXECUTE format(
+        'CREATE TABLE %s (
+            id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+            track_entry_key %s NOT NULL %s,
+            release_id %s,
+            %I %I.%I NOT NULL,
+            anon_id text,
+            event_id uuid,
+            created_at timestamptz NOT NULL DEFAULT now())',
+        event, key_type,
+        CASE WHEN is_string THEN 'CHECK (track_entry_key <> '''')' END,
+        playevent.column_type(track, track_release, 'track_release'),
+        kind, schema, log || '_' || kind);
+    EXECUTE format('CREATE UNIQUE INDEX ON %s (event_id) WHERE event_id IS NOT NULL', event);
+    EXECUTE format('CREATE INDEX ON %s USING brin (created_at)', event);
+    EXECUTE format('COMMENT ON COLUMN %s.anon_id IS %L', event, 'anonymous listener token');
+    EXECUTE format('COMMENT ON COLUMN %s.event_id IS %L', event, 'the client''s idempotency key');
+
+    PERFORM playevent.arm_log(event::regclass, log,
+        track, track_key, track_release, track_deleted,
+        unknown_track, count_replicated, ingest_role,
+        'track_entry_key', 'release_id', kind, kinds);
+    RETURN event::regclass;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.create_log_in(name, name, regclass, name, name, name, name, text[], text, boolean, regrole) IS
+'internal: create_log, in the schema given';
+
+-- The body is parsed now, so that no search_path can bend it later; unpinned,
+-- because current_schema() is the caller's.
+CREATE FUNCTION playevent.create_log(
+    log name,
+    track regclass,
+    track_key name DEFAULT 'entry_key',
+    track_release name DEFAULT 'release_id',
+    track_deleted name DEFAULT NULL,
+    kind name DEFAULT 'bucket',
+    kinds text[] DEFAULT '{partial,most,complete}',
+    unknown_track text DEFAULT 'record',
+    count_replicated boolean DEFAULT true,
+    ingest_role regrole DEFAULT NULL)
+RETURNS regclass
+LANGUAGE sql
+BEGIN ATOMIC
+    SELECT playevent.create_log_in(pg_catalog.current_schema(), log,
+        track, track_key, track_release, track_deleted,
+        kind, kinds, unknown_track, count_replicated, ingest_role);
+END;
+
+COMMENT ON FUNCTION playevent.create_log(name, regclass, name, name, name, name, text[], text, boolean, regrole) IS
+'creates a log in the current schema: event table, counters and triggers; returns the event table';
+
+--
+-- attach_log
+--
+
+CREATE FUNCTION playevent.attach_log(
+    event regclass,
+    track regclass,
+    track_key name DEFAULT 'entry_key',
+    track_release name DEFAULT 'release_id',
+    track_deleted name DEFAULT NULL,
+    unknown_track text DEFAULT 'record',
+    count_replicated boolean DEFAULT true,
+    ingest_role regrole DEFAULT NULL,
+    key_column name DEFAULT 'track_entry_key',
+    release_column name DEFAULT 'release_id',
+    kind_column name DEFAULT 'bucket',
+    kinds text[] DEFAULT NULL)
+RETURNS regclass
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    class pg_class;
+    log text;
+    nullable name;
+    kind_type text;
+BEGIN
+    IF event IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'argument "event" must not be null';
+    END IF;
+    SELECT * INTO STRICT class FROM pg_class WHERE oid = event;
+    IF NOT pg_has_role(class.relowner, 'USAGE') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = format('must be owner of table %s', class.relname);
+    END IF;
+    IF class.relkind NOT IN ('r', 'p') OR class.relpersistence <> 'p' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'wrong_object_type',
+            MESSAGE = format('"%s" is not an ordinary or partitioned, logged table', class.relname),
+            HINT = 'Name the table that plays are inserted into with event => ….';
+    END IF;
+    IF class.relispartition OR
+       EXISTS (SELECT FROM pg_inherits i WHERE event IN (i.inhrelid, i.inhparent))
+       AND class.relkind = 'r' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'wrong_object_type',
+            MESSAGE = format('table "%s" is part of an inheritance tree', class.relname),
+            HINT = 'Attach the partitioned table at its root; other inheritance is not supported.';
+    END IF;
+
+    -- As CREATE TRIGGER would; from here on nobody inserts until we are done.
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', event);
+
+    IF 5 = (SELECT count(*) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+             WHERE t.tgrelid = event AND p.pronamespace = 'playevent'::regnamespace) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_object',
+            MESSAGE = format('table "%s" is a log already', class.relname),
+            HINT = 'See the view playevent.log.  To attach it in another way, drop its playevent triggers first.';
+    END IF;
+
+    PERFORM playevent.check_arguments(track, track_key, track_release,
+        track_deleted, unknown_track, count_replicated);
+    PERFORM playevent.column_type(event, key_column, 'key_column');
+    PERFORM playevent.column_type(event, release_column, 'release_column');
+    kind_type := playevent.column_type(event, kind_column, 'kind_column');
+    IF cardinality(ARRAY(SELECT DISTINCT unnest(ARRAY[key_column, release_column, kind_column]))) < 3 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'arguments "key_column", "release_column" and "kind_column" must name three columns';
+    END IF;
+    SELECT attname INTO nullable FROM pg_attribute
+     WHERE attrelid = event AND NOT attnotnull AND attname IN (key_column, kind_column)
+     ORDER BY attnum;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('column "%s" of table "%s" may be null', nullable, class.relname),
+            HINT = format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL;', event, nullable),
+            TABLE = class.relname, COLUMN = nullable;
+    END IF;
+
+    IF kinds IS NULL THEN
+        kinds := ARRAY(SELECT e.enumlabel FROM pg_attribute a
+                         JOIN pg_enum e ON e.enumtypid = a.atttypid
+                        WHERE a.attrelid = event AND a.attname = kind_column
+                        ORDER BY e.enumsortorder);
+    END IF;
+
+    log := regexp_replace(class.relname, '(.)_events?$', '\1');
+    IF octet_length(log) > 48 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'name_too_long',
+            MESSAGE = format('name of table "%s" is too long', class.relname),
+            HINT = 'The names of the counter table and views start with it (less "_event"), so it must have at most 48 bytes.';
+    END IF;
+    PERFORM playevent.arm_log(event, log,
+        track, track_key, track_release, track_deleted,
+        unknown_track, count_replicated, ingest_role,
+        key_column, release_column, kind_column, kinds);
+    PERFORM playevent.rebuild(event);
+    RETURN event;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.attach_log(regclass, regclass, name, name, name, text, boolean, regrole, name, name, name, text[]) IS
+'makes a table that is there a log: puts the triggers on, and counts the rows it has; returns the table';
+
+--
+-- Partitions that are added later
+--
+
+-- Partitions inherit all of a log's triggers but the one against TRUNCATE, and
+-- rows of a table that is attached as a partition have not been counted.
+CREATE FUNCTION playevent.guard_partitions() RETURNS event_trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    added record;
+    filled boolean := false;
+    uncounted regclass;
+BEGIN
+    FOR added IN
+        SELECT DISTINCT tree.relid AS part, root.oid::regclass AS log
+          FROM pg_event_trigger_ddl_commands() AS command
+          CROSS JOIN LATERAL pg_partition_root(command.objid) AS root(oid)
+          CROSS JOIN LATERAL pg_partition_tree(root.oid) AS tree
+          JOIN pg_class part ON part.oid = tree.relid
+         WHERE command.classid = 'pg_class'::regclass
+           AND part.relkind IN ('r', 'p')
+           AND EXISTS (SELECT FROM pg_trigger t
+                        WHERE t.tgrelid = root.oid
+                          AND t.tgname = 'playevent_append_only_truncate'
+                          AND t.tgfoid = 'playevent.append_only'::regproc)
+           AND NOT EXISTS (SELECT FROM pg_trigger t
+                            WHERE t.tgrelid = tree.relid
+                              AND t.tgname = 'playevent_append_only_truncate'
+                              AND t.tgfoid = 'playevent.append_only'::regproc)
+    LOOP
+        PERFORM playevent.refuse_truncate(added.part);
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', added.part) INTO filled;
+        IF filled THEN
+            uncounted := added.log;
+        END IF;
+    END LOOP;
+
+    -- One command can add partitions to one log only.
+    IF uncounted IS NOT NULL THEN
+        PERFORM playevent.rebuild(uncounted);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.guard_partitions() IS
+'event trigger: makes a log''s new partitions refuse TRUNCATE, and counts the rows they bring';
+
+CREATE EVENT TRIGGER playevent_guard_partitions ON ddl_command_end
+WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA')
+EXECUTE FUNCTION playevent.guard_partitions();
+
+ALTER EVENT TRIGGER playevent_guard_partitions ENABLE ALWAYS;
+
+COMMENT ON EVENT TRIGGER playevent_guard_partitions IS
+'partitions do not inherit the trigger against TRUNCATE';
+
+--
+-- The logs there are
+--
+
+CREATE VIEW playevent.log AS
+SELECT counts.tgrelid::pg_catalog.regclass AS event,
+       slot.reference AS counter_slot,
+       count_args[2] AS count_column,
+       count_args[3] AS key_column,
+       count_args[4] AS release_column,
+       count_args[5] AS kind_column,
+       track.reference AS track,
+       resolve_args[2] AS track_key,
+       resolve_args[3] AS track_release,
+       NULLIF(resolve_args[4], '') AS track_deleted,
+       resolve_args[5] AS unknown_track,
+       counts.tgenabled = 'A' AS count_replicated,
+       COALESCE(resolves.tgenabled = 'O', false)
+           AND counts.tgenabled IN ('A', 'O')
+           AND EXISTS (
+               SELECT FROM pg_catalog.pg_trigger t
+                WHERE t.tgrelid = counts.tgrelid AND t.tgenabled = counts.tgenabled
+                  AND t.tgfoid = 'playevent.flush'::pg_catalog.regproc)
+           AND 2 = (
+               SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
+                WHERE t.tgrelid = counts.tgrelid AND t.tgenabled = 'A'
+                  AND t.tgfoid = 'playevent.append_only'::pg_catalog.regproc)
+           AS intact
+  FROM pg_catalog.pg_trigger counts
+  JOIN pg_catalog.pg_class class ON class.oid = counts.tgrelid
+  JOIN pg_catalog.pg_namespace schema ON schema.oid = class.relnamespace
+  LEFT JOIN pg_catalog.pg_trigger resolves
+    ON resolves.tgrelid = counts.tgrelid
+   AND resolves.tgfoid = 'playevent.resolve'::pg_catalog.regproc
+ CROSS JOIN LATERAL playevent.trigger_arguments(counts.tgargs) AS count_args
+  LEFT JOIN LATERAL playevent.trigger_arguments(resolves.tgargs) AS resolve_args ON true
+ CROSS JOIN LATERAL (
+    SELECT pg_catalog.to_regclass(pg_catalog.concat(
+        CASE pg_catalog.cardinality(pg_catalog.parse_ident(count_args[1]))
+            WHEN 1 THEN pg_catalog.quote_ident(schema.nspname) || '.' END,
+        count_args[1])) AS reference) AS slot
+ CROSS JOIN LATERAL (
+    SELECT pg_catalog.to_regclass(pg_catalog.concat(
+        CASE pg_catalog.cardinality(pg_catalog.parse_ident(resolve_args[1]))
+            WHEN 1 THEN pg_catalog.quote_ident(schema.nspname) || '.' END,
+        resolve_args[1])) AS reference) AS track
+ WHERE counts.tgfoid = 'playevent.count'::pg_catalog.regproc
+   AND counts.tgparentid = 0;
+
+COMMENT ON VIEW playevent.log IS
+'the logs of this database, as their triggers tell; intact: all triggers are there and enabled';
+
+-- The functions act with their caller's rights, and the view shows what
+-- pg_trigger shows everyone.
+GRANT USAGE ON SCHEMA playevent TO PUBLIC;
+GRANT SELECT ON playevent.log TO PUBLIC;

@@ -1,0 +1,102 @@
+/*-------------------------------------------------------------------------
+ *
+ * append_only.c
+ *	  Promise P1: what is in the log stays as it is.
+ *
+ * Triggers are the one place where Postgres lets nobody past: they fire for
+ * the owner and for superusers, for MERGE and ON CONFLICT DO UPDATE, for
+ * cascades of foreign keys, and, enabled ALWAYS, under
+ * session_replication_role = replica.  They hold no state, take no locks and
+ * allocate nothing but the error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "playevent.h"
+#include "utils/rel.h"
+
+PG_FUNCTION_INFO_V1(playevent_append_only);
+PG_FUNCTION_INFO_V1(playevent_slot_guard);
+
+/*
+ * operation_name
+ *		What SQL calls the operation a trigger fires for.
+ */
+static const char *
+operation_name(TriggerEvent event)
+{
+	if (TRIGGER_FIRED_BY_INSERT(event))
+		return "INSERT";
+	if (TRIGGER_FIRED_BY_UPDATE(event))
+		return "UPDATE";
+	if (TRIGGER_FIRED_BY_DELETE(event))
+		return "DELETE";
+	return "TRUNCATE";
+}
+
+/*
+ * playevent.append_only() returns trigger
+ *
+ * BEFORE UPDATE OR DELETE FOR EACH ROW, and BEFORE TRUNCATE FOR EACH
+ * STATEMENT: refuses with restrict_violation (23001), naming the table (a
+ * partition, where the row lives in one).
+ */
+Datum
+playevent_append_only(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata;
+	Relation	rel;
+
+	trigdata = check_trigger_call(fcinfo, "append_only",
+								  "BEFORE UPDATE OR DELETE FOR EACH ROW or BEFORE TRUNCATE",
+								  TRIGGER_EVENT_TIMINGMASK,
+								  TRIGGER_EVENT_BEFORE);
+	rel = trigdata->tg_relation;
+
+	/* An INSERT is what a log is for; this trigger has no say in it. */
+	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+		check_trigger_call(fcinfo, "append_only",
+						   "BEFORE UPDATE OR DELETE FOR EACH ROW or BEFORE TRUNCATE",
+						   TRIGGER_EVENT_OPMASK, TRIGGER_EVENT_UPDATE);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_RESTRICT_VIOLATION),
+			 errmsg("table \"%s\" is append-only", RelationGetRelationName(rel)),
+			 errdetail("Trigger \"%s\" refuses %s: what has been played stays as it was recorded.",
+					   trigdata->tg_trigger->tgname,
+					   operation_name(trigdata->tg_event)),
+			 errtable(rel)));
+	PG_RETURN_NULL();			/* keep compiler quiet */
+}
+
+/*
+ * playevent.slot_guard() returns trigger
+ *
+ * BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE FOR EACH STATEMENT on a slot
+ * table: refuses all SQL writes with restrict_violation (23001).  slot.c
+ * writes below the level at which triggers fire.
+ */
+Datum
+playevent_slot_guard(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata;
+	Relation	rel;
+
+	trigdata = check_trigger_call(fcinfo, "slot_guard",
+								  "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE FOR EACH STATEMENT",
+								  TRIGGER_EVENT_TIMINGMASK,
+								  TRIGGER_EVENT_BEFORE);
+	rel = trigdata->tg_relation;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_RESTRICT_VIOLATION),
+			 errmsg("table \"%s\" is written by playevent alone",
+					RelationGetRelationName(rel)),
+			 errdetail("Trigger \"%s\" refuses %s: the counts in it follow from the log.",
+					   trigdata->tg_trigger->tgname,
+					   operation_name(trigdata->tg_event)),
+			 errhint("To recompute the counts, use playevent.rebuild."),
+			 errtable(rel)));
+	PG_RETURN_NULL();			/* keep compiler quiet */
+}

@@ -1,0 +1,122 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  The differences between PostgreSQL majors 15 to 18, under one name each.
+ *
+ * Nothing outside this file may ask for PG_VERSION_NUM.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PLAYEVENT_COMPAT_H
+#define PLAYEVENT_COMPAT_H
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/tableam.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#include "executor/executor.h"
+#include "utils/acl.h"
+#include "utils/snapmgr.h"
+
+#if PG_VERSION_NUM < 150000
+#error "playevent needs PostgreSQL 15 or later"
+#endif
+
+/*
+ * begin_index_scan: index_beginscan without order-by keys.  18 added a
+ * parameter for instrumentation, which a trigger has none to fill.
+ */
+static inline IndexScanDesc
+begin_index_scan(Relation heap, Relation index, Snapshot snapshot, int nkeys)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(heap, index, snapshot, NULL, nkeys, 0);
+#else
+	return index_beginscan(heap, index, snapshot, nkeys, 0);
+#endif
+}
+
+/*
+ * Which indexes want an entry after an update.  16 told "all" from "only the
+ * summarizing ones" (BRIN); before, there was no more than a yes or no.
+ */
+typedef struct IndexDemand
+{
+	bool		any;
+	bool		only_summarizing;
+} IndexDemand;
+
+static inline TM_Result
+update_tuple(Relation rel, ItemPointer tid, TupleTableSlot *slot,
+			 CommandId cid, IndexDemand *demand)
+{
+	TM_FailureData tmfd;
+	LockTupleMode lockmode;
+	TM_Result	result;
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes indexes;
+#else
+	bool		indexes;
+#endif
+
+	result = table_tuple_update(rel, tid, slot, cid, SnapshotSelf,
+								InvalidSnapshot, true, &tmfd, &lockmode,
+								&indexes);
+#if PG_VERSION_NUM >= 160000
+	demand->any = indexes != TU_None;
+	demand->only_summarizing = indexes == TU_Summarizing;
+#else
+	demand->any = indexes;
+	demand->only_summarizing = false;
+#endif
+	return result;
+}
+
+static inline void
+insert_index_entries(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate,
+					 bool update,
+					 bool only_summarizing pg_attribute_unused())
+{
+#if PG_VERSION_NUM >= 160000
+	(void) ExecInsertIndexTuples(rri, slot, estate, update, false, NULL, NIL,
+								 only_summarizing);
+#else
+	Assert(!only_summarizing);
+	(void) ExecInsertIndexTuples(rri, slot, estate, update, false, NULL, NIL);
+#endif
+}
+
+/* 18 lets the caller reserve space in front of a minimal tuple. */
+static inline MinimalTuple
+form_minimal_tuple(TupleDesc desc, Datum *values, bool *isnull)
+{
+#if PG_VERSION_NUM >= 180000
+	return heap_form_minimal_tuple(desc, values, isnull, 0);
+#else
+	return heap_form_minimal_tuple(desc, values, isnull);
+#endif
+}
+
+/* 16 replaced the checks per object class by general ones. */
+static inline AclResult
+namespace_aclcheck(Oid namespace_oid, Oid role, AclMode mode)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, namespace_oid, role, mode);
+#else
+	return pg_namespace_aclcheck(namespace_oid, role, mode);
+#endif
+}
+
+static inline bool
+relation_ownercheck(Oid relid, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, role);
+#else
+	return pg_class_ownercheck(relid, role);
+#endif
+}
+
+#endif							/* PLAYEVENT_COMPAT_H */

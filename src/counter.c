@@ -1,0 +1,534 @@
+/*-------------------------------------------------------------------------
+ *
+ * counter.c
+ *	  Promises P3 and P5: gathers what a transaction counts, and sees that it
+ *	  is written with the rows it counts, or not at all.
+ *
+ * The row trigger adds to pending counts in memory; the statement trigger
+ * writes them.  Rows may come without a statement trigger (straight into a
+ * partition, by logical replication): what is still pending then is written
+ * just before commit or PREPARE TRANSACTION.
+ *
+ * Pending counts belong to the (sub)transaction that inserted the rows.  An
+ * abort drops them, a subtransaction's commit hands them to its parent.
+ * A flush writes those of the current level only: were a subtransaction to
+ * write its parent's, its rollback would lose them.
+ *
+ * Memory: one context per level that has pending counts, a child of
+ * TopTransactionContext.  At most MAX_PENDING keys of a counter are kept
+ * before they are written ahead of time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "executor/tuptable.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "binding.h"
+#include "compat.h"
+#include "counter.h"
+#include "playevent.h"
+#include "slot.h"
+
+PG_FUNCTION_INFO_V1(playevent_count);
+PG_FUNCTION_INFO_V1(playevent_flush);
+
+/* At some 150 bytes a key, ten megabytes. */
+#define MAX_PENDING 65536
+
+typedef struct PendingKey
+{
+	MinimalTuple key;			/* of the slot binding's key_desc */
+	uint32		hash;
+	char		status;			/* for simplehash */
+	int64		count;
+} PendingKey;
+
+/*
+ * Equal keys have equal images: values are detoasted before the tuple is
+ * formed, and a fresh tuple's padding is zero.  Keys that are only equal to
+ * their operator are counted apart; the views add them up.
+ */
+static inline char *
+key_image(MinimalTuple key)
+{
+	return (char *) key + MINIMAL_TUPLE_DATA_OFFSET;
+}
+
+static inline int
+key_image_size(MinimalTuple key)
+{
+	return key->t_len - MINIMAL_TUPLE_DATA_OFFSET;
+}
+
+static inline int
+compare_images(MinimalTuple a, MinimalTuple b)
+{
+	int			size_a = key_image_size(a);
+	int			size_b = key_image_size(b);
+	int			result = memcmp(key_image(a), key_image(b),
+								Min(size_a, size_b));
+
+	return result != 0 ? result : size_a - size_b;
+}
+
+#define SH_PREFIX		pending
+#define SH_ELEMENT_TYPE	PendingKey
+#define SH_KEY_TYPE		MinimalTuple
+#define SH_KEY			key
+#define SH_HASH_KEY(tb, key) \
+	hash_bytes((unsigned char *) key_image(key), key_image_size(key))
+#define SH_EQUAL(tb, a, b) (compare_images(a, b) == 0)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) (a)->hash
+#define SH_SCOPE		static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* What one trigger has counted at one level. */
+typedef struct PendingCounter
+{
+	CounterBinding *binding;
+	SlotBinding *slot;
+	int			nkeys;
+	Oid			key_types[COUNTER_MAX_KEYS];	/* what the keys are made of */
+	pending_hash *keys;
+	struct PendingCounter *next;
+} PendingCounter;
+
+typedef struct PendingLevel
+{
+	int			nest_level;		/* of the (sub)transaction */
+	MemoryContext context;
+	PendingCounter *counters;
+	struct PendingLevel *parent;
+} PendingLevel;
+
+static PendingLevel *pending;	/* innermost level that has any */
+
+/*
+ * current_level
+ *		The pending counts of the current (sub)transaction.
+ */
+static PendingLevel *
+current_level(void)
+{
+	int			nest_level = GetCurrentTransactionNestLevel();
+
+	if (pending == NULL || pending->nest_level < nest_level)
+	{
+		MemoryContext context = AllocSetContextCreate(TopTransactionContext,
+													  "playevent pending counts",
+													  ALLOCSET_DEFAULT_SIZES);
+		PendingLevel *level = MemoryContextAllocZero(context,
+													 sizeof(PendingLevel));
+
+		level->nest_level = nest_level;
+		level->context = context;
+		level->parent = pending;
+		pending = level;
+	}
+	Assert(pending->nest_level == nest_level);
+	return pending;
+}
+
+static PendingCounter *
+find_counter(PendingLevel *level, CounterBinding *binding)
+{
+	PendingCounter *counter = level->counters;
+
+	while (counter != NULL && counter->binding != binding)
+		counter = counter->next;
+	if (counter == NULL)
+	{
+		counter = MemoryContextAllocZero(level->context,
+										 sizeof(PendingCounter));
+		counter->binding = binding;
+		counter->next = level->counters;
+		level->counters = counter;
+	}
+	if (counter->keys == NULL)
+	{
+		counter->slot = binding->slot;
+		counter->nkeys = binding->nkeys;
+		memcpy(counter->key_types, binding->slot->key_types,
+			   sizeof(counter->key_types));
+		counter->keys = pending_create(level->context, 16, NULL);
+	}
+	return counter;
+}
+
+/*
+ * check_unaltered
+ *		Check that keys gathered for a slot table still fit it.
+ *
+ * A table that a transaction has pending counts for can be altered by that
+ * transaction alone.
+ */
+static void
+check_unaltered(PendingCounter *counter, SlotBinding *slot)
+{
+	if (counter->slot != slot || counter->nkeys != slot->nkeys ||
+		memcmp(counter->key_types, slot->key_types,
+			   counter->nkeys * sizeof(Oid)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("slot table was altered in the transaction that counts for it"),
+				 errhint("Insert and alter in separate transactions.")));
+}
+
+static int
+compare_keys(const void *a, const void *b)
+{
+	return compare_images((*(PendingKey *const *) a)->key,
+						  (*(PendingKey *const *) b)->key);
+}
+
+/*
+ * write_counter
+ *		Write one trigger's pending counts of the current level, and forget
+ *		them.  The slot table is bound and locked.
+ */
+static void
+write_counter(PendingCounter *counter)
+{
+	SlotWriter *writer;
+	PendingKey **sorted;
+	PendingKey *entry;
+	pending_iterator iterator;
+	pending_hash *keys = counter->keys;
+	int			nkeys = 0;
+
+	if (keys == NULL)
+		return;
+	check_unaltered(counter, counter->binding->slot);
+
+	/* In a fixed order: neighbours in the index share pages. */
+	sorted = palloc(keys->members * sizeof(PendingKey *));
+	pending_start_iterate(keys, &iterator);
+	while ((entry = pending_iterate(keys, &iterator)) != NULL)
+		sorted[nkeys++] = entry;
+	if (nkeys > 1)
+		qsort(sorted, nkeys, sizeof(PendingKey *), compare_keys);
+
+	writer = slot_writer_begin(counter->binding->slot);
+	for (int i = 0; i < nkeys; i++)
+	{
+		if (sorted[i]->count != 0)
+			slot_writer_add(writer, sorted[i]->hash, sorted[i]->key,
+							sorted[i]->count);
+	}
+	slot_writer_end(writer);
+
+	for (int i = 0; i < nkeys; i++)
+		pfree(sorted[i]->key);
+	pfree(sorted);
+	pending_destroy(keys);
+	counter->keys = NULL;
+}
+
+/*
+ * counter_add
+ *		Count n more rows of a key, values of the counter's key columns.
+ *
+ * Something may be written right away, if very many keys are pending.
+ */
+void
+counter_add(CounterBinding *binding, Datum *values, bool *isnull, int64 n)
+{
+	PendingLevel *level = current_level();
+	PendingCounter *counter = find_counter(level, binding);
+	SlotBinding *slot = binding->slot;
+	MinimalTuple key;
+	PendingKey *entry;
+	bool		found;
+
+	check_unaltered(counter, slot);
+	for (int i = 0; i < slot->nkeys; i++)
+	{
+		if (!isnull[i] && TupleDescAttr(slot->key_desc, i)->attlen == -1)
+			values[i] = PointerGetDatum(PG_DETOAST_DATUM_PACKED(values[i]));
+	}
+	key = form_minimal_tuple(slot->key_desc, values, isnull);
+
+	entry = pending_insert(counter->keys, key, &found);
+	if (!found)
+	{
+		entry->count = 0;
+		/* If this fails, the level and its entries go with the abort. */
+		entry->key = MemoryContextAlloc(level->context, key->t_len);
+		memcpy(entry->key, key, key->t_len);
+	}
+	entry->count += n;
+	heap_free_minimal_tuple(key);
+
+	if (counter->keys->members >= MAX_PENDING)
+		write_counter(counter);
+}
+
+/*
+ * counter_flush
+ *		Write what the current (sub)transaction has pending for a slot table,
+ *		which is bound and locked.
+ */
+void
+counter_flush(SlotBinding *slot)
+{
+	if (pending == NULL ||
+		pending->nest_level != GetCurrentTransactionNestLevel())
+		return;
+
+	for (PendingCounter *counter = pending->counters; counter != NULL;
+		 counter = counter->next)
+	{
+		if (counter->slot == slot)
+			write_counter(counter);
+	}
+}
+
+/*
+ * counter_pending_outside
+ *		Does an outer level have counts pending for this slot table?
+ */
+bool
+counter_pending_outside(SlotBinding *slot)
+{
+	for (PendingLevel *level = pending; level != NULL; level = level->parent)
+	{
+		if (level->nest_level == GetCurrentTransactionNestLevel())
+			continue;
+		for (PendingCounter *counter = level->counters; counter != NULL;
+			 counter = counter->next)
+		{
+			if (counter->slot == slot && counter->keys != NULL)
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * flush_before_commit
+ *		Write all that is still pending, at the end of the transaction.
+ *
+ * A trigger that the transaction dropped since it counted is passed over: its
+ * rows are gone with the table, or left the log with the partition.
+ */
+static void
+flush_before_commit(void)
+{
+	MemoryContext context;
+	MemoryContext oldcontext;
+
+	Assert(pending->parent == NULL && pending->nest_level == 1);
+
+	context = AllocSetContextCreate(TopTransactionContext,
+									"playevent flush at commit",
+									ALLOCSET_DEFAULT_SIZES);
+	oldcontext = MemoryContextSwitchTo(context);
+	PushActiveSnapshot(GetTransactionSnapshot());
+
+	for (PendingCounter *counter = pending->counters; counter != NULL;
+		 counter = counter->next)
+	{
+		Relation	event;
+
+		if (counter->keys == NULL)
+			continue;
+		event = try_relation_open(counter->binding->event_relid,
+								  AccessShareLock);
+		if (event == NULL)
+			continue;
+		for (int i = 0; event->trigdesc != NULL &&
+			 i < event->trigdesc->numtriggers; i++)
+		{
+			Trigger    *trigger = &event->trigdesc->triggers[i];
+
+			if (trigger->tgoid != counter->binding->trigger_oid)
+				continue;
+			(void) counter_binding(event, trigger);
+			write_counter(counter);
+			break;
+		}
+		relation_close(event, NoLock);
+	}
+
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
+
+	MemoryContextDelete(pending->context);
+	pending = NULL;
+}
+
+static void
+at_transaction_event(XactEvent event, void *arg pg_attribute_unused())
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			if (pending != NULL)
+				flush_before_commit();
+			break;
+		case XACT_EVENT_ABORT:
+			/* the memory goes with TopTransactionContext */
+			pending = NULL;
+			break;
+		default:
+			Assert(pending == NULL);
+			break;
+	}
+}
+
+/*
+ * merge_into_parent
+ *		Hand a committed subtransaction's counts to its parent's, which has
+ *		some of its own.
+ */
+static void
+merge_into_parent(PendingLevel *level)
+{
+	PendingLevel *parent = level->parent;
+
+	for (PendingCounter *counter = level->counters; counter != NULL;
+		 counter = counter->next)
+	{
+		PendingCounter *into = find_counter(parent, counter->binding);
+		pending_iterator iterator;
+		PendingKey *entry;
+
+		if (counter->keys == NULL)
+			continue;
+		check_unaltered(counter, into->slot);
+		pending_start_iterate(counter->keys, &iterator);
+		while ((entry = pending_iterate(counter->keys, &iterator)) != NULL)
+		{
+			PendingKey *sum;
+			bool		found;
+
+			sum = pending_insert(into->keys, entry->key, &found);
+			if (!found)
+			{
+				sum->count = 0;
+				sum->key = MemoryContextAlloc(parent->context,
+											  entry->key->t_len);
+				memcpy(sum->key, entry->key, entry->key->t_len);
+			}
+			sum->count += entry->count;
+		}
+	}
+	pending = parent;
+	MemoryContextDelete(level->context);
+}
+
+/*
+ * Called while the subtransaction is still the current one.
+ */
+static void
+at_subtransaction_event(SubXactEvent event,
+						SubTransactionId subid pg_attribute_unused(),
+						SubTransactionId parent_subid pg_attribute_unused(),
+						void *arg pg_attribute_unused())
+{
+	int			nest_level = GetCurrentTransactionNestLevel();
+
+	if (pending == NULL || pending->nest_level < nest_level)
+		return;
+
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		PendingLevel *level = pending;
+
+		pending = level->parent;
+		MemoryContextDelete(level->context);
+	}
+	else if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
+	{
+		if (pending->parent != NULL &&
+			pending->parent->nest_level == nest_level - 1)
+			merge_into_parent(pending);
+		else
+			pending->nest_level--;
+	}
+}
+
+/*
+ * counter_init
+ *		Register the callbacks; once per backend, when the library is loaded.
+ */
+void
+counter_init(void)
+{
+	RegisterXactCallback(at_transaction_event, NULL);
+	RegisterSubXactCallback(at_subtransaction_event, NULL);
+}
+
+/*
+ * playevent.count(slot table, count column, key column, ...) returns trigger
+ *
+ * AFTER INSERT FOR EACH ROW: adds the row to the pending counts.
+ *
+ * Errors: what counter_binding reports.
+ */
+Datum
+playevent_count(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata;
+	CounterBinding *binding;
+	Datum		values[COUNTER_MAX_KEYS];
+	bool		isnull[COUNTER_MAX_KEYS];
+
+	trigdata = check_trigger_call(fcinfo, "count",
+								  "AFTER INSERT FOR EACH ROW",
+								  TRIGGER_EVENT_WHOLE,
+								  TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW |
+								  TRIGGER_EVENT_AFTER);
+
+	/* The first row of a statement takes the lock that all others rely on. */
+	binding = fcinfo->flinfo->fn_extra;
+	if (binding == NULL || !binding->valid || !binding->slot->valid)
+	{
+		binding = counter_binding(trigdata->tg_relation, trigdata->tg_trigger);
+		fcinfo->flinfo->fn_extra = binding;
+	}
+
+	for (int i = 0; i < binding->nkeys; i++)
+		values[i] = slot_getattr(trigdata->tg_trigslot,
+								 binding->event_attnos[i], &isnull[i]);
+	counter_add(binding, values, isnull, 1);
+
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * playevent.flush(slot table, count column, key column, ...) returns trigger
+ *
+ * AFTER INSERT FOR EACH STATEMENT: writes the pending counts.
+ *
+ * Errors: what counter_binding and slot_writer_add report.
+ */
+Datum
+playevent_flush(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata;
+
+	trigdata = check_trigger_call(fcinfo, "flush",
+								  "AFTER INSERT FOR EACH STATEMENT",
+								  TRIGGER_EVENT_WHOLE,
+								  TRIGGER_EVENT_INSERT | TRIGGER_EVENT_AFTER);
+
+	/* ON CONFLICT DO NOTHING may have inserted no row at all. */
+	if (pending != NULL)
+		counter_flush(counter_binding(trigdata->tg_relation,
+									  trigdata->tg_trigger)->slot);
+
+	return PointerGetDatum(NULL);
+}

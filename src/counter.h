@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * counter.h
+ *	  A transaction's pending counts.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PLAYEVENT_COUNTER_H
+#define PLAYEVENT_COUNTER_H
+
+#include "binding.h"
+
+extern void counter_init(void);
+extern void counter_add(CounterBinding *binding, Datum *values, bool *isnull,
+						int64 n);
+extern void counter_flush(SlotBinding *slot);
+extern bool counter_pending_outside(SlotBinding *slot);
+
+#endif							/* PLAYEVENT_COUNTER_H */

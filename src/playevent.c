@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ *
+ * playevent.c
+ *	  Module entry of playevent: an append-only play log with exact counters.
+ *
+ * The parts: append_only.c refuses changes to the log, release.c fills in a
+ * play's release, counter.c gathers a transaction's counts, slot.c writes
+ * them without waiting, binding.c turns trigger arguments into relations,
+ * verify.c compares counters with their log.
+ *
+ * Nothing lives in shared memory and nothing needs preloading: the library
+ * comes in with the first trigger a backend fires, and registers its
+ * callbacks then.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "binding.h"
+#include "counter.h"
+#include "playevent.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	binding_init();
+	counter_init();
+}
+
+/*
+ * check_trigger_call
+ *		Check that a trigger function was called as it is meant to be.
+ *
+ * function and usage are for the message.  Of the event, only the bits in
+ * mask are compared with expected.
+ */
+TriggerData *
+check_trigger_call(FunctionCallInfo fcinfo, const char *function,
+				   const char *usage, TriggerEvent mask, TriggerEvent expected)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"playevent.%s\" was not called by trigger manager",
+						function)));
+
+	if ((trigdata->tg_event & mask) != expected)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger \"%s\" on table \"%s\" fires function \"playevent.%s\" at the wrong event",
+						trigdata->tg_trigger->tgname,
+						RelationGetRelationName(trigdata->tg_relation),
+						function),
+				 errhint("It must be created %s.", usage)));
+
+	return trigdata;
+}

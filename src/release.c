@@ -1,0 +1,361 @@
+/*-------------------------------------------------------------------------
+ *
+ * release.c
+ *	  Promise P2: a play's release is what the track table says.
+ *
+ * One probe of the track table's unique index in the statement's snapshot,
+ * without SPI and without a plan.  Answers are remembered for the rest of the
+ * statement, since bulk loads repeat keys: the snapshot is the same, so the
+ * answer would be.
+ *
+ * Lifetime: the memo hangs on the trigger's FmgrInfo, which the executor
+ * makes anew for each execution of a statement, and lives in its memory.  It
+ * holds at most MEMO_MAX_ENTRIES tracks, then starts over.  Locks: the track
+ * table in AccessShareLock to the end of the transaction (binding.c), the
+ * index for the probe.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "common/hashfn.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "binding.h"
+#include "compat.h"
+#include "playevent.h"
+
+PG_FUNCTION_INFO_V1(playevent_resolve);
+
+/* At some 100 bytes a track, a few megabytes. */
+#define MEMO_MAX_ENTRIES 32768
+
+typedef struct MemoEntry
+{
+	Datum		key;
+	uint32		hash;
+	char		status;			/* for simplehash */
+	bool		known;			/* is there such a track? */
+	bool		isnull;			/* loose or deleted, or unknown */
+	Datum		release;
+} MemoEntry;
+
+typedef struct ReleaseMemo
+{
+	MemoryContext context;		/* holds all below */
+	TrackBinding *binding;
+	struct memo_hash *entries;	/* NULL until the statement's second row */
+
+	/* the snapshot that the answers hold for */
+	TransactionId xmin;
+	TransactionId xmax;
+	uint32		xcnt;
+	CommandId	curcid;
+} ReleaseMemo;
+
+#define SH_PREFIX		memo
+#define SH_ELEMENT_TYPE	MemoEntry
+#define SH_KEY_TYPE		Datum
+#define SH_KEY			key
+#define SH_HASH_KEY(tb, key) \
+	datum_image_hash(key, memo_binding(tb)->key_byval, memo_binding(tb)->key_len)
+#define SH_EQUAL(tb, a, b) \
+	datum_image_eq(a, b, memo_binding(tb)->key_byval, memo_binding(tb)->key_len)
+#define memo_binding(tb) ((TrackBinding *) (tb)->private_data)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) (a)->hash
+#define SH_SCOPE		static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/*
+ * is_deleted
+ *		Does the track's deletion column say that it is gone?
+ */
+static bool
+is_deleted(TrackBinding *binding, TupleTableSlot *slot)
+{
+	Datum		deleted;
+	bool		isnull;
+
+	if (binding->track_deleted == InvalidAttrNumber)
+		return false;
+	deleted = slot_getattr(slot, binding->track_deleted, &isnull);
+	if (isnull)
+		return false;
+	return binding->deleted_is_flag ? DatumGetBool(deleted) : true;
+}
+
+/*
+ * probe_track
+ *		Look up a track by its key, as of the snapshot.
+ *
+ * Fills in known, isnull and release, which is copied to the current memory
+ * context.
+ */
+static void
+probe_track(TrackBinding *binding, Snapshot snapshot, Datum key,
+			MemoEntry *answer)
+{
+	Relation	track = table_open(binding->track_relid, NoLock);
+	TupleTableSlot *slot = table_slot_create(track, NULL);
+	ScanKeyData scankey;
+
+	/*
+	 * An index built over broken HOT chains serves only snapshots newer than
+	 * itself, as the planner knows too (get_relation_info).  Until then, and
+	 * that is until older transactions are gone, there is but the table.
+	 */
+	if (TransactionIdIsValid(binding->index_xmin) &&
+		!TransactionIdPrecedes(binding->index_xmin, TransactionXmin))
+	{
+		TableScanDesc scan;
+
+		ScanKeyEntryInitializeWithInfo(&scankey, 0, binding->track_key,
+									   BTEqualStrategyNumber,
+									   binding->key_subtype,
+									   binding->key_collation,
+									   &binding->key_equal, key);
+		scan = table_beginscan(track, snapshot, 1, &scankey);
+		answer->known = table_scan_getnextslot(scan, ForwardScanDirection,
+											   slot);
+		table_endscan(scan);
+	}
+	else
+	{
+		Relation	index = index_open(binding->index_oid, AccessShareLock);
+		IndexScanDesc scan;
+
+		ScanKeyEntryInitializeWithInfo(&scankey, 0, 1,
+									   BTEqualStrategyNumber,
+									   binding->key_subtype,
+									   binding->key_collation,
+									   &binding->key_equal, key);
+		scan = begin_index_scan(track, index, snapshot, 1);
+		index_rescan(scan, &scankey, 1, NULL, 0);
+		answer->known = index_getnext_slot(scan, ForwardScanDirection, slot);
+		index_endscan(scan);
+		index_close(index, AccessShareLock);
+	}
+
+	/* The slot holds its own pin on the tuple, scan or no scan. */
+	answer->isnull = true;
+	if (answer->known && !is_deleted(binding, slot))
+	{
+		Datum		release = slot_getattr(slot, binding->track_release,
+										   &answer->isnull);
+
+		if (!answer->isnull)
+			answer->release = datumCopy(release, binding->release_byval,
+										binding->release_len);
+	}
+
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(track, NoLock);
+}
+
+/*
+ * statement_memo
+ *		The memo of the running statement, for this trigger.
+ */
+static ReleaseMemo *
+statement_memo(FmgrInfo *flinfo, TriggerData *trigdata, Snapshot snapshot)
+{
+	ReleaseMemo *memo = flinfo->fn_extra;
+
+	if (memo == NULL)
+	{
+		memo = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(ReleaseMemo));
+		flinfo->fn_extra = memo;
+	}
+
+	/* Same statement and nothing was altered meanwhile: the answers hold. */
+	if (memo->binding != NULL && memo->binding->valid &&
+		memo->xmin == snapshot->xmin && memo->xmax == snapshot->xmax &&
+		memo->xcnt == snapshot->xcnt && memo->curcid == snapshot->curcid)
+	{
+		if (memo->context == NULL)
+		{
+			memo->context = AllocSetContextCreate(flinfo->fn_mcxt,
+												  "playevent releases",
+												  ALLOCSET_DEFAULT_SIZES);
+			memo->entries = memo_create(memo->context, 64, memo->binding);
+		}
+		else if (memo->entries->members >= MEMO_MAX_ENTRIES)
+		{
+			MemoryContextReset(memo->context);
+			memo->entries = memo_create(memo->context, 64, memo->binding);
+		}
+		return memo;
+	}
+
+	if (memo->context != NULL)
+	{
+		MemoryContextDelete(memo->context);
+		memo->context = NULL;
+		memo->entries = NULL;
+	}
+	memo->binding = track_binding(trigdata->tg_relation, trigdata->tg_trigger);
+	memo->xmin = snapshot->xmin;
+	memo->xmax = snapshot->xmax;
+	memo->xcnt = snapshot->xcnt;
+	memo->curcid = snapshot->curcid;
+	return memo;
+}
+
+/*
+ * find_release
+ *		Answer from the memo, or by a probe.
+ */
+static void
+find_release(ReleaseMemo *memo, Snapshot snapshot, Datum key,
+			 MemoEntry *answer)
+{
+	TrackBinding *binding = memo->binding;
+	MemoEntry  *entry;
+	MemoryContext oldcontext;
+	bool		found;
+
+	/* Most statements insert one row; they need no hash table. */
+	if (memo->entries == NULL)
+	{
+		probe_track(binding, snapshot, key, answer);
+		return;
+	}
+
+	entry = memo_lookup(memo->entries, key);
+	if (entry != NULL)
+	{
+		*answer = *entry;
+		return;
+	}
+
+	/* Probe first: an error must not leave half an entry behind. */
+	probe_track(binding, snapshot, key, answer);
+
+	oldcontext = MemoryContextSwitchTo(memo->context);
+	entry = memo_insert(memo->entries,
+						datumCopy(key, binding->key_byval, binding->key_len),
+						&found);
+	entry->known = answer->known;
+	entry->isnull = answer->isnull;
+	if (!answer->isnull)
+		entry->release = datumCopy(answer->release, binding->release_byval,
+								   binding->release_len);
+	MemoryContextSwitchTo(oldcontext);
+}
+
+/*
+ * reject_unknown_track
+ *		The error of unknown_track => 'reject': as a foreign key would say it.
+ */
+static void
+reject_unknown_track(TriggerData *trigdata, TrackBinding *binding, Datum key)
+{
+	Relation	rel = trigdata->tg_relation;
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),
+										  binding->event_key - 1);
+	Oid			output;
+	bool		isvarlena;
+
+	getTypeOutputInfo(att->atttypid, &output, &isvarlena);
+	ereport(ERROR,
+			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+			 errmsg("insert on table \"%s\" names an unknown track",
+					RelationGetRelationName(rel)),
+			 errdetail("Key (%s)=(%s) is not present in table \"%s\".",
+					   NameStr(att->attname),
+					   OidOutputFunctionCall(output, key),
+					   get_rel_name(binding->track_relid)),
+			 errtablecol(rel, binding->event_key)));
+}
+
+/*
+ * playevent.resolve(track, track key, track release, track deleted or '',
+ *					 record | reject, key column, release column)
+ *		returns trigger
+ *
+ * BEFORE INSERT FOR EACH ROW: sets the release column to the release of the
+ * row's track, whatever the client put there; to null if the track is loose,
+ * deleted or unknown.
+ *
+ * Errors: an empty key (23514); an unknown track, under reject (23503); and
+ * what track_binding reports.
+ */
+Datum
+playevent_resolve(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata;
+	TrackBinding *binding;
+	ReleaseMemo *memo;
+	Snapshot	snapshot;
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	Datum		key;
+	Datum		sent;
+	bool		key_isnull;
+	bool		sent_isnull;
+	MemoEntry	answer = {0};
+	int			attno;
+
+	trigdata = check_trigger_call(fcinfo, "resolve",
+								  "BEFORE INSERT FOR EACH ROW",
+								  TRIGGER_EVENT_WHOLE,
+								  TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW |
+								  TRIGGER_EVENT_BEFORE);
+	tuple = trigdata->tg_trigtuple;
+	desc = RelationGetDescr(trigdata->tg_relation);
+
+	/* The executor and COPY both run with the statement's snapshot active. */
+	snapshot = GetActiveSnapshot();
+	memo = statement_memo(fcinfo->flinfo, trigdata, snapshot);
+	binding = memo->binding;
+
+	key = heap_getattr(tuple, binding->event_key, desc, &key_isnull);
+	answer.isnull = true;
+	if (!key_isnull)
+	{
+		if (binding->key_is_string)
+		{
+			struct varlena *string = PG_DETOAST_DATUM_PACKED(key);
+
+			if (VARSIZE_ANY_EXHDR(string) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_CHECK_VIOLATION),
+						 errmsg("empty value in column \"%s\" of table \"%s\"",
+								NameStr(TupleDescAttr(desc, binding->event_key - 1)->attname),
+								RelationGetRelationName(trigdata->tg_relation)),
+						 errdetail("A play is of some track."),
+						 errtablecol(trigdata->tg_relation,
+									 binding->event_key)));
+			key = PointerGetDatum(string);
+		}
+		find_release(memo, snapshot, key, &answer);
+		if (!answer.known && binding->reject_unknown)
+			reject_unknown_track(trigdata, binding, key);
+	}
+	/* else: the column's NOT NULL constraint has the word, later */
+
+	sent = heap_getattr(tuple, binding->event_release, desc, &sent_isnull);
+	if (sent_isnull && answer.isnull)
+		return PointerGetDatum(tuple);
+	if (!sent_isnull && !answer.isnull &&
+		datum_image_eq(sent, answer.release, binding->release_byval,
+					   binding->release_len))
+		return PointerGetDatum(tuple);
+
+	attno = binding->event_release;
+	return PointerGetDatum(heap_modify_tuple_by_cols(tuple, desc, 1, &attno,
+													 &answer.release,
+													 &answer.isnull));
+}

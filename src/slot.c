@@ -1,0 +1,441 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot.c
+ *	  Promise P4: adding to a counter never waits for another transaction.
+ *
+ * A key's count is the sum of its slots, rows of the slot table.  To add to
+ * it, take any slot that no transaction in progress has touched; if there is
+ * none, make one.  So a cold key has one slot, a hot one as many as
+ * transactions were ever adding to it at once.
+ *
+ * Why no wait can occur: a slot is locked with LockWaitSkip before it is
+ * updated, and heap_update never waits for a tuple its own transaction has
+ * locked (others may hold FOR KEY SHARE, which a no-key update does not
+ * conflict with).  The slot table has no unique index (binding.c sees to it),
+ * so inserts don't wait either.  What is left are buffer and extension locks,
+ * which nobody holds for longer than a page takes.
+ *
+ * Why sums are exact in every snapshot: the versions of one slot form a chain
+ * in the order of their transactions' commits, each adding its own share.  A
+ * snapshot that sees a version sees all transactions before it in the chain,
+ * since each had committed when the next could lock the slot.  A transaction
+ * with a snapshot of its own (REPEATABLE READ, SERIALIZABLE) breaks that for
+ * itself if it builds upon a version which that snapshot doesn't see, so it
+ * leaves such slots alone.  In READ COMMITTED the next statement sees all;
+ * what one statement's own later parts see is what they would see of UPDATE.
+ *
+ * Slots are searched with SnapshotSelf: it sees the newest version that is
+ * committed or one's own, and it takes no predicate locks, so that
+ * SERIALIZABLE finds no conflict between two who merely count.  It may miss
+ * a row under concurrent update, or show two versions of it; then another
+ * slot is taken, or the lock fails.
+ *
+ * Writes go below the executor: no triggers (the slot table's guard refuses
+ * SQL writes), no rules, no policies.  Index entries are made by
+ * ExecInsertIndexTuples.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "common/int.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "slot.h"
+
+/*
+ * How many index entries to look at before making a new slot.  More than
+ * clients usually add to one key at once; and with an old snapshot about,
+ * entries of dead versions pile up that are no use to look at.
+ */
+#define MAX_CANDIDATES 64
+
+/*
+ * Sticky slots: where this backend last wrote a key.  Going back there needs
+ * no index scan and meets nobody, for others stick to theirs.  It is only a
+ * hint: the row may have been updated, removed or moved since, even the
+ * table rewritten.  So what is found there is checked, and a cell may be
+ * overwritten by another key of the same hash.  A quarter of a megabyte per
+ * backend, once it counts anything.
+ */
+#define STICKY_CELLS 16384
+
+typedef struct StickyCell
+{
+	Oid			relid;
+	uint32		hash;
+	ItemPointerData tid;
+} StickyCell;
+
+static StickyCell *sticky_cells;
+
+struct SlotWriter
+{
+	SlotBinding *binding;
+	Relation	rel;
+	CommandId	cid;
+	Snapshot	snapshot;		/* what slots must be visible to, or NULL */
+	TupleTableSlot *candidate;	/* a slot row found */
+	TupleTableSlot *locked;		/* the same, locked */
+	TupleTableSlot *written;	/* its new version */
+	MemoryContext context;		/* reset after each key */
+
+	/* the key being added to */
+	Datum		values[COUNTER_MAX_KEYS];
+	bool		isnull[COUNTER_MAX_KEYS];
+
+	/* opened when first needed */
+	Relation	index;
+	IndexScanDesc scan;
+	EState	   *estate;
+	ResultRelInfo *rri;
+};
+
+/*
+ * slot_writer_begin
+ *		Get ready to write to a slot table, which the caller has bound and
+ *		locked.  Allocates in the current memory context.
+ */
+SlotWriter *
+slot_writer_begin(SlotBinding *binding)
+{
+	SlotWriter *writer = palloc0(sizeof(SlotWriter));
+
+	/*
+	 * Slots written by an earlier command of this transaction must look
+	 * older than this one, or locking them returns TM_Invisible.
+	 */
+	CommandCounterIncrement();
+
+	writer->binding = binding;
+	writer->rel = table_open(binding->relid, NoLock);
+	writer->cid = GetCurrentCommandId(true);
+	if (IsolationUsesXactSnapshot())
+		writer->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	writer->candidate = table_slot_create(writer->rel, NULL);
+	writer->locked = table_slot_create(writer->rel, NULL);
+	writer->written = MakeSingleTupleTableSlot(RelationGetDescr(writer->rel),
+											   &TTSOpsHeapTuple);
+	writer->context = AllocSetContextCreate(CurrentMemoryContext,
+											"playevent slot",
+											ALLOCSET_SMALL_SIZES);
+	return writer;
+}
+
+/*
+ * slot_writer_end
+ *		Release what slot_writer_begin and the writes took.  Locks on the slot
+ *		table and its indexes stay to the end of the transaction.
+ */
+void
+slot_writer_end(SlotWriter *writer)
+{
+	if (writer->scan != NULL)
+	{
+		index_endscan(writer->scan);
+		index_close(writer->index, NoLock);
+	}
+	if (writer->estate != NULL)
+	{
+		ExecCloseIndices(writer->rri);
+		FreeExecutorState(writer->estate);
+	}
+	ExecDropSingleTupleTableSlot(writer->candidate);
+	ExecDropSingleTupleTableSlot(writer->locked);
+	ExecDropSingleTupleTableSlot(writer->written);
+	if (writer->snapshot != NULL)
+		UnregisterSnapshot(writer->snapshot);
+	MemoryContextDelete(writer->context);
+	table_close(writer->rel, NoLock);
+	pfree(writer);
+
+	/* Let the transaction's next command see the counts. */
+	CommandCounterIncrement();
+}
+
+static StickyCell *
+sticky_cell(SlotWriter *writer, uint32 hash)
+{
+	if (sticky_cells == NULL)
+		sticky_cells = MemoryContextAllocZero(TopMemoryContext,
+											  STICKY_CELLS * sizeof(StickyCell));
+	return &sticky_cells[(hash ^ writer->binding->relid) % STICKY_CELLS];
+}
+
+/*
+ * make_index_entries
+ *		Insert index entries for the row in writer->written.
+ */
+static void
+make_index_entries(SlotWriter *writer, bool update, bool only_summarizing)
+{
+	MemoryContext oldcontext;
+
+	if (writer->estate == NULL)
+	{
+		oldcontext = MemoryContextSwitchTo(GetMemoryChunkContext(writer));
+		writer->estate = CreateExecutorState();
+		writer->rri = makeNode(ResultRelInfo);
+
+		/* Range table index 0: no columns are known to be updated. */
+		InitResultRelInfo(writer->rri, writer->rel, 0, NULL, 0);
+		ExecOpenIndices(writer->rri, false);
+		MemoryContextSwitchTo(oldcontext);
+	}
+	insert_index_entries(writer->rri, writer->written, writer->estate,
+						 update, only_summarizing);
+	ResetPerTupleExprContext(writer->estate);
+}
+
+/*
+ * holds_key
+ *		Is the candidate a slot of the key being added to?
+ */
+static bool
+holds_key(SlotWriter *writer)
+{
+	SlotBinding *binding = writer->binding;
+
+	for (int i = 0; i < binding->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(binding->key_desc, i);
+		Datum		value;
+		bool		isnull;
+
+		value = slot_getattr(writer->candidate, binding->key_attnos[i],
+							 &isnull);
+		if (isnull != writer->isnull[i])
+			return false;
+		if (!isnull && !datum_image_eq(value, writer->values[i],
+									   att->attbyval, att->attlen))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * add_to_candidate
+ *		Add n to the slot in writer->candidate, unless that is out of reach.
+ *
+ * The candidate's buffer stays pinned in its table slot all the while, so its
+ * line pointer can't be reused between the look and the lock.
+ */
+static bool
+add_to_candidate(SlotWriter *writer, int64 n)
+{
+	SlotBinding *binding = writer->binding;
+	ItemPointerData tid = writer->candidate->tts_tid;
+	TM_FailureData tmfd;
+	TM_Result	result;
+	IndexDemand demand;
+	Datum		plays;
+	int64		sum;
+	bool		isnull;
+	bool		should_free;
+	HeapTuple	tuple;
+	int			attno = binding->count_attno;
+
+	if (writer->snapshot != NULL &&
+		!table_tuple_satisfies_snapshot(writer->rel, writer->candidate,
+										writer->snapshot))
+		return false;
+
+	if (table_tuple_lock(writer->rel, &tid, SnapshotSelf, writer->locked,
+						 writer->cid, LockTupleNoKeyExclusive, LockWaitSkip,
+						 0, &tmfd) != TM_Ok)
+		return false;
+
+	plays = slot_getattr(writer->locked, binding->count_attno, &isnull);
+	Assert(!isnull);
+	if (pg_add_s64_overflow(DatumGetInt64(plays), n, &sum))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("count in table \"%s\" out of range",
+						RelationGetRelationName(writer->rel)),
+				 errtablecol(writer->rel, binding->count_attno)));
+
+	plays = Int64GetDatum(sum);
+	isnull = false;
+	tuple = heap_modify_tuple_by_cols(ExecFetchSlotHeapTuple(writer->locked, false,
+															 &should_free),
+									  RelationGetDescr(writer->rel),
+									  1, &attno, &plays, &isnull);
+	Assert(!should_free);
+	ExecStoreHeapTuple(tuple, writer->written, false);
+
+	result = update_tuple(writer->rel, &tid, writer->written, writer->cid,
+						  &demand);
+	if (result != TM_Ok)
+		elog(ERROR, "unexpected table_tuple_update status: %d", result);
+	if (demand.any)
+		make_index_entries(writer, true, demand.only_summarizing);
+	return true;
+}
+
+/*
+ * add_to_sticky
+ *		Add n to the slot that this backend wrote last for the key, if it is
+ *		still there and free.
+ */
+static bool
+add_to_sticky(SlotWriter *writer, StickyCell *cell, uint32 hash, int64 n)
+{
+	ItemPointerData tid = cell->tid;
+	BlockNumber block;
+	Buffer		buffer;
+	bool		added;
+
+	if (cell->relid != writer->binding->relid || cell->hash != hash ||
+		!ItemPointerIsValid(&tid))
+		return false;
+	block = ItemPointerGetBlockNumber(&tid);
+	if (block >= RelationGetNumberOfBlocks(writer->rel))
+		return false;
+
+	/*
+	 * An index scan prunes the pages it visits, a fetch by TID doesn't; but
+	 * without pruning the page fills up and updates stop being HOT.
+	 */
+	buffer = ReadBuffer(writer->rel, block);
+	heap_page_prune_opt(writer->rel, buffer);
+
+	added = table_tuple_fetch_row_version(writer->rel, &tid, SnapshotSelf,
+										  writer->candidate) &&
+		holds_key(writer) && add_to_candidate(writer, n);
+	ReleaseBuffer(buffer);
+	return added;
+}
+
+/*
+ * add_to_any
+ *		Add n to a free slot of the key, the newest first.
+ */
+static bool
+add_to_any(SlotWriter *writer, int64 n)
+{
+	SlotBinding *binding = writer->binding;
+	ScanKeyData scankeys[COUNTER_MAX_KEYS];
+	ItemPointer tid;
+	int			candidates = 0;
+
+	for (int i = 0; i < binding->index_nkeys; i++)
+	{
+		int			k = binding->index_key[i];
+
+		if (writer->isnull[k])
+			ScanKeyEntryInitialize(&scankeys[i], SK_ISNULL | SK_SEARCHNULL,
+								   i + 1, InvalidStrategy, InvalidOid,
+								   InvalidOid, InvalidOid, (Datum) 0);
+		else
+			ScanKeyEntryInitializeWithInfo(&scankeys[i], 0, i + 1,
+										   BTEqualStrategyNumber, InvalidOid,
+										   binding->index_collation[i],
+										   &binding->index_equal[i],
+										   writer->values[k]);
+	}
+
+	if (writer->scan == NULL)
+	{
+		MemoryContext oldcontext;
+
+		oldcontext = MemoryContextSwitchTo(GetMemoryChunkContext(writer));
+		writer->index = index_open(binding->index_oid, RowExclusiveLock);
+		writer->scan = begin_index_scan(writer->rel, writer->index,
+										SnapshotSelf, binding->index_nkeys);
+		MemoryContextSwitchTo(oldcontext);
+	}
+	index_rescan(writer->scan, scankeys, binding->index_nkeys, NULL, 0);
+
+	while (candidates++ < MAX_CANDIDATES &&
+		   (tid = index_getnext_tid(writer->scan,
+									BackwardScanDirection)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+
+		/*
+		 * The index compares by its operator, which may call more than one
+		 * image equal (1.0 and 1.00); so do the views, which add them up.
+		 * Only an index on part of the key needs a closer look.
+		 */
+		if (index_fetch_heap(writer->scan, writer->candidate) &&
+			(binding->index_nkeys == binding->nkeys || holds_key(writer)) &&
+			add_to_candidate(writer, n))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * add_slot
+ *		Make a new slot with n plays.
+ */
+static void
+add_slot(SlotWriter *writer, int64 n)
+{
+	SlotBinding *binding = writer->binding;
+	TupleDesc	desc = RelationGetDescr(writer->rel);
+	Datum	   *values = palloc0(desc->natts * sizeof(Datum));
+	bool	   *isnull = palloc(desc->natts * sizeof(bool));
+
+	memset(isnull, true, desc->natts * sizeof(bool));
+	for (int i = 0; i < binding->nkeys; i++)
+	{
+		values[binding->key_attnos[i] - 1] = writer->values[i];
+		isnull[binding->key_attnos[i] - 1] = writer->isnull[i];
+	}
+	values[binding->count_attno - 1] = Int64GetDatum(n);
+	isnull[binding->count_attno - 1] = false;
+
+	ExecStoreHeapTuple(heap_form_tuple(desc, values, isnull),
+					   writer->written, false);
+	table_tuple_insert(writer->rel, writer->written, writer->cid, 0, NULL);
+	make_index_entries(writer, false, false);
+}
+
+/*
+ * slot_writer_add
+ *		Add n, which may be negative, to a key's count.
+ *
+ * The key is a tuple of the binding's key_desc, and hash its hash value.
+ * Within one writer, add to each key only once.
+ *
+ * Errors: the count exceeds bigint (22003), the key is too long for the
+ * index (54000).
+ */
+void
+slot_writer_add(SlotWriter *writer, uint32 hash, MinimalTuple key, int64 n)
+{
+	StickyCell *cell = sticky_cell(writer, hash);
+	MemoryContext oldcontext = MemoryContextSwitchTo(writer->context);
+	HeapTupleData tuple;
+
+	tuple.t_len = key->t_len + MINIMAL_TUPLE_OFFSET;
+	tuple.t_data = (HeapTupleHeader) ((char *) key - MINIMAL_TUPLE_OFFSET);
+	heap_deform_tuple(&tuple, writer->binding->key_desc, writer->values,
+					  writer->isnull);
+
+	if (!add_to_sticky(writer, cell, hash, n) && !add_to_any(writer, n))
+		add_slot(writer, n);
+
+	cell->relid = writer->binding->relid;
+	cell->hash = hash;
+	cell->tid = writer->written->tts_tid;
+
+	ExecClearTuple(writer->candidate);
+	ExecClearTuple(writer->locked);
+	ExecClearTuple(writer->written);
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextReset(writer->context);
+}

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot.h
+ *	  Adding to counters without waiting for anyone.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PLAYEVENT_SLOT_H
+#define PLAYEVENT_SLOT_H
+
+#include "binding.h"
+
+typedef struct SlotWriter SlotWriter;
+
+extern SlotWriter *slot_writer_begin(SlotBinding *binding);
+extern void slot_writer_add(SlotWriter *writer, uint32 hash,
+							MinimalTuple key, int64 n);
+extern void slot_writer_end(SlotWriter *writer);
+
+#endif							/* PLAYEVENT_SLOT_H */

@@ -1,0 +1,355 @@
+/*-------------------------------------------------------------------------
+ *
+ * verify.c
+ *	  Compares a log's counters with the log, and sets them right.
+ *
+ * Both functions run one query over log and slots in one snapshot.  As
+ * transactions add to both alike, the difference in any snapshot is the
+ * error, no matter what is under way: so rebuild adds just that difference,
+ * by the wait-free way of all counts, and needs to stop nobody.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "binding.h"
+#include "compat.h"
+#include "counter.h"
+#include "playevent.h"
+
+PG_FUNCTION_INFO_V1(playevent_verify);
+PG_FUNCTION_INFO_V1(playevent_rebuild);
+PG_FUNCTION_INFO_V1(playevent_check_log);
+PG_FUNCTION_INFO_V1(playevent_trigger_arguments);
+
+/* Rows fetched at a time, and columns of verify's result. */
+#define FETCH_ROWS 1000
+#define VERIFY_KEYS 3
+
+/*
+ * open_log
+ *		Open a log's event table, which must have a counter.
+ */
+static Relation
+open_log(Oid relid)
+{
+	Relation	event = relation_open(relid, AccessShareLock);
+
+	for (int i = 0; event->trigdesc != NULL &&
+		 i < event->trigdesc->numtriggers; i++)
+	{
+		if (trigger_calls(&event->trigdesc->triggers[i], playevent_count) &&
+			!event->rd_rel->relispartition)
+			return event;
+	}
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" is not a log",
+					RelationGetRelationName(event)),
+			 event->rd_rel->relispartition ?
+			 errhint("Name the partitioned table it belongs to.") :
+			 errhint("The view playevent.log lists all logs; playevent.attach_log makes a table one.")));
+	return NULL;				/* keep compiler quiet */
+}
+
+/*
+ * next_counter
+ *		The log's next counter at or after trigger *position, or NULL.
+ */
+static CounterBinding *
+next_counter(Relation event, int *position)
+{
+	TriggerDesc *triggers = event->trigdesc;
+
+	while (triggers != NULL && *position < triggers->numtriggers)
+	{
+		Trigger    *trigger = &triggers->triggers[(*position)++];
+
+		if (trigger_calls(trigger, playevent_count))
+			return counter_binding(event, trigger);
+	}
+	return NULL;
+}
+
+/*
+ * difference_query
+ *		The query for the keys whose count is not their number of rows: the
+ *		key's columns, what is counted and what is logged.
+ */
+static char *
+difference_query(Relation event, CounterBinding *binding)
+{
+	SlotBinding *slot = binding->slot;
+	StringInfoData query;
+	StringInfoData columns;
+	StringInfoData aliases;
+	StringInfoData numbers;
+
+	initStringInfo(&columns);
+	initStringInfo(&aliases);
+	initStringInfo(&numbers);
+	for (int i = 0; i < slot->nkeys; i++)
+	{
+		appendStringInfo(&columns, "%s, ",
+						 quote_identifier(NameStr(slot->key_names[i])));
+		appendStringInfo(&aliases, "k%d, ", i + 1);
+		appendStringInfo(&numbers, "%s%d", i > 0 ? ", " : "", i + 1);
+	}
+
+	initStringInfo(&query);
+	appendStringInfo(&query,
+					 "SELECT %ssum(counted)::bigint, sum(logged)::bigint"
+					 " FROM (SELECT %s%s, 0::bigint FROM ONLY %s"
+					 " UNION ALL SELECT %s0::bigint, count(*) FROM %s GROUP BY %s)"
+					 " AS side(%scounted, logged)"
+					 " GROUP BY %s HAVING sum(counted) <> sum(logged)",
+					 aliases.data,
+					 columns.data, quote_identifier(NameStr(slot->count_name)),
+					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(slot->relid)),
+												get_rel_name(slot->relid)),
+					 columns.data,
+					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(event)),
+												RelationGetRelationName(event)),
+					 numbers.data,
+					 aliases.data,
+					 numbers.data);
+	return query.data;
+}
+
+/*
+ * open_differences
+ *		Open a cursor on difference_query, in the active snapshot.
+ */
+static Portal
+open_differences(Relation event, CounterBinding *binding)
+{
+	SPIPlanPtr	plan = SPI_prepare(difference_query(event, binding), 0, NULL);
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s",
+			 SPI_result_code_string(SPI_result));
+	return SPI_cursor_open(NULL, plan, NULL, NULL, true);
+}
+
+/*
+ * playevent.verify(event regclass)
+ *		returns table(track_entry_key text, release_id text, kind text,
+ *					  counted bigint, logged bigint)
+ *
+ * The keys whose counters differ from the log in the calling statement's
+ * snapshot; no row means exact.  The columns are named as in a log made by
+ * create_log, whatever the log's own are called.
+ *
+ * Errors: not a log (55000), no right to read it or its slots (42501), a
+ * policy hides rows from the caller (42501).
+ */
+Datum
+playevent_verify(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Relation	event = open_log(PG_GETARG_OID(0));
+	CounterBinding *binding;
+	int			position = 0;
+
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+
+	while ((binding = next_counter(event, &position)) != NULL)
+	{
+		Portal		portal = open_differences(event, binding);
+		int			nkeys = binding->nkeys;
+
+		for (;;)
+		{
+			SPI_cursor_fetch(portal, true, FETCH_ROWS);
+			if (SPI_processed == 0)
+				break;
+			for (uint64 row = 0; row < SPI_processed; row++)
+			{
+				HeapTuple	tuple = SPI_tuptable->vals[row];
+				TupleDesc	desc = SPI_tuptable->tupdesc;
+				Datum		values[VERIFY_KEYS + 2] = {0};
+				bool		isnull[VERIFY_KEYS + 2];
+
+				for (int i = 0; i < VERIFY_KEYS; i++)
+				{
+					char	   *text = i < nkeys ?
+						SPI_getvalue(tuple, desc, i + 1) : NULL;
+
+					isnull[i] = text == NULL;
+					if (text != NULL)
+						values[i] = CStringGetTextDatum(text);
+				}
+				for (int i = 0; i < 2; i++)
+					values[VERIFY_KEYS + i] =
+						SPI_getbinval(tuple, desc, nkeys + i + 1,
+									  &isnull[VERIFY_KEYS + i]);
+				tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc,
+									 values, isnull);
+			}
+			SPI_freetuptable(SPI_tuptable);
+		}
+		SPI_cursor_close(portal);
+	}
+
+	SPI_finish();
+	relation_close(event, NoLock);
+	return (Datum) 0;
+}
+
+/*
+ * rebuild_counter
+ *		Add to one counter what it lacks; returns how many keys were wrong.
+ */
+static int64
+rebuild_counter(Relation event, CounterBinding *binding)
+{
+	SlotBinding *slot = binding->slot;
+	MemoryContext context;
+	Portal		portal;
+	int64		changed = 0;
+
+	/* One's own pending counts would be taken for missing ones. */
+	counter_flush(slot);
+	if (counter_pending_outside(slot))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot rebuild the counters of table \"%s\" in this subtransaction",
+						RelationGetRelationName(event)),
+				 errdetail("The transaction around it has inserted straight into a partition, and counts that at its end."),
+				 errhint("Commit first.")));
+
+	/*
+	 * Two rebuilds at once would add the same difference twice.  The lock
+	 * makes them take turns, and the snapshot must be later than the lock,
+	 * even in REPEATABLE READ.  Writers don't mind this lock.
+	 */
+	LockRelationOid(slot->relid, ShareUpdateExclusiveLock);
+	PushActiveSnapshot(GetLatestSnapshot());
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "playevent rebuild",
+									ALLOCSET_DEFAULT_SIZES);
+	portal = open_differences(event, binding);
+	for (;;)
+	{
+		MemoryContext oldcontext;
+
+		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		if (SPI_processed == 0)
+			break;
+		oldcontext = MemoryContextSwitchTo(context);
+		for (uint64 row = 0; row < SPI_processed; row++)
+		{
+			HeapTuple	tuple = SPI_tuptable->vals[row];
+			TupleDesc	desc = SPI_tuptable->tupdesc;
+			Datum		values[COUNTER_MAX_KEYS + 2];
+			bool		isnull[COUNTER_MAX_KEYS + 2];
+
+			heap_deform_tuple(tuple, desc, values, isnull);
+			counter_add(binding, values, isnull,
+						DatumGetInt64(values[binding->nkeys + 1]) -
+						DatumGetInt64(values[binding->nkeys]));
+			changed++;
+		}
+		MemoryContextSwitchTo(oldcontext);
+		MemoryContextReset(context);
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_cursor_close(portal);
+	PopActiveSnapshot();
+	counter_flush(slot);
+	MemoryContextDelete(context);
+	return changed;
+}
+
+/*
+ * playevent.rebuild(event regclass) returns bigint
+ *
+ * Sets a log's counters right and says how many keys were wrong.  Plays go on
+ * being recorded meanwhile; other rebuilds of the log, and VACUUM of its slot
+ * table, wait until the transaction ends.
+ *
+ * Errors: not a log (55000), not its owner (42501), a policy hides rows from
+ * the caller (42501), in a subtransaction of one that has counts pending
+ * (55000).  Locks: the slot table in ShareUpdateExclusiveLock.
+ */
+Datum
+playevent_rebuild(PG_FUNCTION_ARGS)
+{
+	Relation	event = open_log(PG_GETARG_OID(0));
+	CounterBinding *binding;
+	int			position = 0;
+	int64		changed = 0;
+
+	if (!relation_ownercheck(RelationGetRelid(event), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
+					   RelationGetRelationName(event));
+
+	SPI_connect();
+	while ((binding = next_counter(event, &position)) != NULL)
+		changed += rebuild_counter(event, binding);
+	SPI_finish();
+
+	relation_close(event, NoLock);
+	PG_RETURN_INT64(changed);
+}
+
+/*
+ * playevent.check_log(event regclass) returns void
+ *
+ * Reports what would keep the log's triggers from working: see track_binding
+ * and counter_binding for the errors.
+ */
+Datum
+playevent_check_log(PG_FUNCTION_ARGS)
+{
+	Relation	event = open_log(PG_GETARG_OID(0));
+
+	if (!relation_ownercheck(RelationGetRelid(event), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
+					   RelationGetRelationName(event));
+	binding_check(event);
+	relation_close(event, NoLock);
+	PG_RETURN_VOID();
+}
+
+/*
+ * playevent.trigger_arguments(tgargs bytea) returns text[]
+ *
+ * Takes pg_trigger.tgargs apart: strings in the database's encoding, each
+ * with a zero byte behind it.
+ */
+Datum
+playevent_trigger_arguments(PG_FUNCTION_ARGS)
+{
+	bytea	   *tgargs = PG_GETARG_BYTEA_PP(0);
+	char	   *next = VARDATA_ANY(tgargs);
+	char	   *end = next + VARSIZE_ANY_EXHDR(tgargs);
+	ArrayBuildState *result = initArrayResult(TEXTOID, CurrentMemoryContext,
+											  false);
+
+	while (next < end)
+	{
+		int			length = strnlen(next, end - next);
+
+		result = accumArrayResult(result,
+								  PointerGetDatum(cstring_to_text_with_len(next, length)),
+								  false, TEXTOID, CurrentMemoryContext);
+		next += length + 1;
+	}
+	PG_RETURN_DATUM(makeArrayResult(result, CurrentMemoryContext));
+}

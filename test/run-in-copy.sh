@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# run-in-copy.sh: builds and tests in the copy that setup.sh made.  ONLY=regress,
+# isolation, pgtap or tap runs just those.
+. "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+root=$PWD
+bindir=$("$PG_CONFIG" --bindir)
+export PATH=$bindir:$PATH
+passed=0
+failed=0
+
+"$PG_CONFIG" --version
+build_stage "$root"
+
+mkdir s
+initdb -N -A trust -D s/data -U postgres --encoding=UTF8 --locale=C.UTF-8 > initdb.log
+cat server.conf - >> s/data/postgresql.conf <<CONF
+unix_socket_directories = '$root/s'
+max_prepared_transactions = 10
+CONF
+trap 'pg_ctl -D s/data -m immediate stop > /dev/null 2>&1 || true' EXIT
+pg_ctl -D s/data -l s/log -w start > /dev/null
+export PGHOST=$root/s PGPORT=5432 PGUSER=postgres
+
+# pg_regress says "test name ... ok" up to 15 and "ok 1 - name" from 16 on.
+count() {
+    local log=$1 status=$2 good bad
+    good=$(grep -cE '^ok |^ *(test|.*\.\.\.) .* ok +[0-9]+ ms' "$log" || true)
+    bad=$(grep -cE '^not ok |^ *(test|.*\.\.\.) .* FAILED' "$log" || true)
+    # A test that died has said nothing of the kind.
+    if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+    passed=$((passed + good))
+    failed=$((failed + bad))
+    echo "$3: $good passed, $bad failed"
+    if [ "$bad" -gt 0 ]; then
+        grep -vE '^ok ' "$log" | tail -n 200
+        [ ! -s regression.diffs ] || cat regression.diffs
+    fi
+    rm -f regression.diffs
+}
+
+check() {
+    local title=$1 status=0
+    shift
+    [ "${ONLY:-$title}" = "$title" ] || return 0
+    "$@" > "$title.log" 2>&1 || status=$?
+    count "$title.log" "$status" "$title"
+}
+
+installcheck() {
+    make -s installcheck PG_CONFIG="$PG_CONFIG" with_llvm=no "$@"
+}
+
+check regress installcheck ISOLATION= TAP_TESTS=
+check isolation installcheck REGRESS= TAP_TESTS=
+
+createdb playevent_pgtap
+psql -qXd playevent_pgtap -c 'CREATE EXTENSION pgtap'
+check pgtap pg_prove --verbose -d playevent_pgtap test/pgtap/*.sql
+
+export TEMP_CONFIG=$root/server.conf
+[ ! -e listening_history.csv.gz ] || export PLAYEVENT_PLAYS=$root/listening_history.csv.gz
+check tap installcheck REGRESS= ISOLATION= PROVE_FLAGS=--verbose
+
+# A server that noticed a leak, or a crash of its own, failed a test.
+if grep -E 'WARNING: .*leak|TRAP:|PANIC:|terminated by signal' s/log; then
+    failed=$((failed + 1))
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,126 @@
+# setup.sh: what `make demo` and `make test` do before they begin.
+#
+# Sourced by a script that the newcomer started, as root or as an ordinary user
+# with sudo.  It installs what is missing, copies the source tree to a temporary
+# directory, and runs a script of that copy as an ordinary user, because a
+# Postgres server refuses root.  Nothing is built or left in the source tree,
+# no existing cluster is touched, and the temporary directory goes at the end.
+#
+#   run_in_copy SCRIPT PACKAGE...   SCRIPT is relative to the source tree; in a
+#                                   package name, @ stands for the major version
+
+set -euo pipefail
+
+majors='18 17 16 15'
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# The major to use: that of PG_CONFIG if given, else the newest that is
+# installed for building, else the newest that can be.
+choose_major() {
+    local m
+    if [ -n "${PG_CONFIG:-}" ]; then
+        "$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/'
+        return
+    fi
+    for m in $majors; do
+        if [ -x "/usr/lib/postgresql/$m/bin/pg_config" ] && [ -x "/usr/lib/postgresql/$m/bin/postgres" ]; then
+            echo "$m"
+            return
+        fi
+    done
+    command -v apt-get > /dev/null ||
+        die 'playevent: set PG_CONFIG to the pg_config of PostgreSQL 15 or later'
+    as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
+    for m in $majors; do
+        if apt-cache show "postgresql-server-dev-$m" > /dev/null 2>&1; then
+            echo "$m"
+            return
+        fi
+    done
+    die 'playevent: this system has no packages of PostgreSQL 15 or later'
+}
+
+# Debian makes a cluster when a server is first installed; this one is not ours
+# to make, so it is told not to, for the time of the installation.
+install_missing() {
+    local package missing='' conf=/etc/postgresql-common/createcluster.d/playevent.conf
+    command -v dpkg-query > /dev/null || return 0
+    for package; do
+        dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q 'ok installed' ||
+            missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    say "installing:$missing"
+    as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
+    as_root mkdir -p "${conf%/*}"
+    echo 'create_main_cluster = false' | as_root tee "$conf" > /dev/null
+    # shellcheck disable=SC2086
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+        -o DPkg::Lock::Timeout=300 install $missing > /dev/null ||
+        { as_root rm -f "$conf"; die "playevent: could not install$missing"; }
+    as_root rm -f "$conf"
+}
+
+run_in_copy() {
+    local script=$1 source major copy user data status=0
+    shift
+    source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+    major=$(choose_major)
+    install_missing make gcc libc6-dev "${@//@/$major}"
+    PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/$major/bin/pg_config}
+
+    # Short, since a socket's path may have 107 bytes.
+    copy=$(mktemp -d /tmp/playevent.XXXXXX)
+    # shellcheck disable=SC2064
+    trap "rm -rf '$copy'" EXIT
+    trap 'exit 130' INT TERM
+    (cd "$source" && tar cf - --exclude=.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' .) |
+        (cd "$copy" && tar xf -)
+
+    # Real plays to test with, where they lie beside the source tree.
+    data=$source/../shared/data/listening_history.csv.gz
+    [ ! -r "$data" ] || cp "$data" "$copy/listening_history.csv.gz"
+
+    user=$(id -un)
+    if [ "$user" = root ]; then
+        user=postgres
+        chown -R "$user" "$copy"
+        runuser -u "$user" -- env PG_CONFIG="$PG_CONFIG" bash -c 'cd "$1" && bash "$2"' - "$copy" "$script" || status=$?
+    else
+        (cd "$copy" && PG_CONFIG=$PG_CONFIG bash "$script") || status=$?
+    fi
+    return $status
+}
+
+# In the copy: build, install under stage/, and write in server.conf the
+# settings by which a server finds the extension there.
+build_stage() {
+    local root=$1 bindir libdir sharedir
+    bindir=$("$PG_CONFIG" --bindir)
+    libdir=$("$PG_CONFIG" --pkglibdir)
+    sharedir=$("$PG_CONFIG" --sharedir)
+
+    # Postgres's own headers are not clean under -Wextra, so they count as the
+    # system's.
+    make -s PG_CONFIG="$PG_CONFIG" with_llvm=no \
+        COPT="-Wall -Wextra -Werror -isystem $("$PG_CONFIG" --includedir-server)" \
+        DESTDIR="$root/stage" install > "$root/build.log" 2>&1 ||
+        { cat "$root/build.log" >&2; return 1; }
+
+    {
+        echo "listen_addresses = ''"
+        if "$bindir/postgres" --describe-config | grep -q '^extension_control_path'; then
+            echo "extension_control_path = '$root/stage$sharedir:\$system'"
+        else
+            # Debian's own, before 18
+            echo "extension_destdir = '$root/stage'"
+        fi
+        echo "dynamic_library_path = '$root/stage$libdir:\$libdir'"
+    } > "$root/server.conf"
+}

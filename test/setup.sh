@@ -8,6 +8,8 @@
 #
 #   run_in_copy SCRIPT PACKAGE...   SCRIPT is relative to the source tree; in a
 #                                   package name, @ stands for the major version
+#
+# KEEP=1 in the environment keeps the copy of a script that succeeded.
 
 set -euo pipefail
 
@@ -95,6 +97,7 @@ run_in_copy() {
     else
         (cd "$copy" && PG_CONFIG=$PG_CONFIG bash "$script") || status=$?
     fi
+    if [ -n "${KEEP:-}" ] && [ $status = 0 ]; then trap - EXIT; fi
     return $status
 }
 

@@ -12,12 +12,14 @@ TAP_TESTS    = 1
 PROVE_TESTS  = test/t/*.pl
 
 # These bring along what they need, so they must run where pg_config is missing.
-standalone   = demo test
+standalone   = demo test bench
 ifneq ($(filter $(standalone),$(MAKECMDGOALS)),)
 
 .PHONY: $(standalone)
 demo:
 	@KEEP=$(KEEP) bash test/demo/demo.sh
+bench:
+	@bash test/bench/bench.sh
 test:
 	@ONLY=$(ONLY) bash test/run.sh
 

@@ -1,0 +1,64 @@
+-- The same event table four times over: bare, with what people write in
+-- PL/pgSQL, and as a log.
+CREATE EXTENSION playevent;
+
+CREATE TABLE public.track (
+    entry_key varchar(100) PRIMARY KEY,
+    release_id bigint,
+    is_deleted boolean NOT NULL DEFAULT false
+);
+INSERT INTO public.track SELECT 'track-' || n, n / 10, n % 50 = 0 FROM generate_series(1, 10000) n;
+VACUUM ANALYZE public.track;
+
+CREATE SCHEMA measured;
+SET search_path = measured, public;
+SELECT playevent.create_log('play', track => 'public.track', track_deleted => 'is_deleted');
+
+CREATE SCHEMA bare;
+CREATE TABLE bare.play_event (LIKE measured.play_event INCLUDING ALL);
+
+CREATE SCHEMA row_triggers;
+CREATE TABLE row_triggers.play_event (LIKE measured.play_event INCLUDING ALL);
+CREATE TABLE row_triggers.play_counter (
+    track_entry_key varchar(100), release_id bigint, bucket play_bucket, plays bigint NOT NULL,
+    PRIMARY KEY (track_entry_key, release_id, bucket)
+);
+CREATE SCHEMA transition_table;
+CREATE TABLE transition_table.play_event (LIKE measured.play_event INCLUDING ALL);
+CREATE TABLE transition_table.play_counter (LIKE row_triggers.play_counter INCLUDING ALL);
+
+CREATE FUNCTION public.resolve() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT release_id INTO NEW.release_id FROM public.track
+     WHERE entry_key = NEW.track_entry_key AND NOT is_deleted;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER resolve BEFORE INSERT ON row_triggers.play_event
+    FOR EACH ROW EXECUTE FUNCTION public.resolve();
+CREATE TRIGGER resolve BEFORE INSERT ON transition_table.play_event
+    FOR EACH ROW EXECUTE FUNCTION public.resolve();
+
+CREATE FUNCTION public.count_row() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO row_triggers.play_counter AS c
+    VALUES (NEW.track_entry_key, coalesce(NEW.release_id, 0), NEW.bucket, 1)
+    ON CONFLICT (track_entry_key, release_id, bucket) DO UPDATE SET plays = c.plays + 1;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER count_row AFTER INSERT ON row_triggers.play_event
+    FOR EACH ROW EXECUTE FUNCTION public.count_row();
+
+CREATE FUNCTION public.count_statement() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO transition_table.play_counter AS c
+    SELECT track_entry_key, coalesce(release_id, 0), bucket, count(*) FROM inserted
+     GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    ON CONFLICT (track_entry_key, release_id, bucket) DO UPDATE SET plays = c.plays + excluded.plays;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER count_statement AFTER INSERT ON transition_table.play_event
+    REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION public.count_statement();

@@ -83,10 +83,20 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'playevent_trigger_arguments';
 
 COMMENT ON FUNCTION playevent.trigger_arguments(bytea) IS
-'the arguments in pg_trigger.tgargs';
+'internal: the arguments in pg_trigger.tgargs';
+
+CREATE FUNCTION playevent.named_table(name text, schema oid) RETURNS regclass
+LANGUAGE c STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'playevent_named_table';
+
+COMMENT ON FUNCTION playevent.named_table(text, oid) IS
+'internal: the table that a trigger''s argument names, or null';
 
 --
 -- Helpers of create_log and attach_log.  All act with the caller's rights.
+--
+-- Every call of a function in this schema passes exactly the types declared:
+-- whoever owns the schema could add one that fits better.
 --
 
 -- The column's type as text, with its collation if that is not the type's own.
@@ -150,10 +160,10 @@ BEGIN
                 (SELECT relname FROM pg_class WHERE oid = track)),
             HINT = 'Name the table that holds the tracks with track => ….';
     END IF;
-    PERFORM playevent.column_type(track, track_key, 'track_key');
-    PERFORM playevent.column_type(track, track_release, 'track_release');
+    PERFORM playevent.column_type(track, track_key, 'track_key'::text);
+    PERFORM playevent.column_type(track, track_release, 'track_release'::text);
     IF track_deleted IS NOT NULL THEN
-        PERFORM playevent.column_type(track, track_deleted, 'track_deleted');
+        PERFORM playevent.column_type(track, track_deleted, 'track_deleted'::text);
     END IF;
     IF unknown_track IS NULL OR unknown_track NOT IN ('record', 'reject') THEN
         RAISE EXCEPTION USING
@@ -183,6 +193,8 @@ AS $$
 DECLARE
     schema name;
     event_name name;
+    owner regrole;
+    view_name text;
     count_column text := log || CASE WHEN log LIKE '%s' THEN '' ELSE 's' END;
     slot_name text := log || '_counter_slot';
     slot text;
@@ -192,7 +204,7 @@ DECLARE
     granted text;
     part regclass;
 BEGIN
-    SELECT n.nspname, c.relname INTO STRICT schema, event_name
+    SELECT n.nspname, c.relname, c.relowner INTO STRICT schema, event_name, owner
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.oid = event;
     slot := format('%I.%I', schema, slot_name);
@@ -222,19 +234,25 @@ BEGIN
     -- how a table of counters wants to be vacuumed.
     IF to_regclass(slot) IS NULL THEN
         EXECUTE format(
-            'CREATE TABLE %s (%I %s NOT NULL, %I %s, %I %s NOT NULL, %I bigint NOT NULL)
+            'CREATE TABLE %s (%I %s, %I %s, %I %s, %I bigint NOT NULL)
              USING heap
              WITH (fillfactor = 50, vacuum_truncate = false,
                    autovacuum_vacuum_scale_factor = 0.05,
                    autovacuum_vacuum_threshold = 1000)',
             slot,
-            key_column, playevent.column_type(event, key_column, 'key_column'),
-            release_column, playevent.column_type(event, release_column, 'release_column'),
-            kind_column, playevent.column_type(event, kind_column, 'kind_column'),
+            key_column, playevent.column_type(event, key_column, 'key_column'::text),
+            release_column, playevent.column_type(event, release_column, 'release_column'::text),
+            kind_column, playevent.column_type(event, kind_column, 'kind_column'::text),
             count_column);
         EXECUTE format('CREATE INDEX ON %s (%I, %I, %I)',
             slot, key_column, release_column, kind_column);
         EXECUTE format('CREATE INDEX ON %s (%I)', slot, release_column);
+        EXECUTE format('ALTER TABLE %s OWNER TO %s', slot, owner);
+    ELSIF owner <> (SELECT relowner FROM pg_class WHERE oid = to_regclass(slot)) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = format('table "%s" belongs to someone else than "%s"', slot_name, event_name),
+            HINT = format('ALTER TABLE %s OWNER TO %s;', slot, owner);
     END IF;
     EXECUTE format('COMMENT ON TABLE %s IS %L', slot,
         format('counts of %I in parts, several rows a key: read view %I', event_name, log || '_counter'));
@@ -243,6 +261,14 @@ BEGIN
          BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s
          FOR EACH STATEMENT EXECUTE FUNCTION playevent.slot_guard()', slot);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER playevent_slot_guard', slot);
+
+    -- Logical replication fires row triggers only.  It must not bring slots
+    -- along: the rows of the log are counted where they arrive.
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER playevent_slot_guard_row
+         BEFORE INSERT OR UPDATE OR DELETE ON %s
+         FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard()', slot);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER playevent_slot_guard_row', slot);
 
     -- The views.
     SELECT coalesce(string_agg(
@@ -266,6 +292,10 @@ BEGIN
          SELECT %3$I, %4$ssum(%5$I)::bigint AS %5$I FROM %6$s WHERE %3$I IS NOT NULL
          GROUP BY 1 HAVING sum(%5$I) <> 0',
         schema, log || '_by_release', release_column, kind_columns, count_column, slot);
+
+    FOREACH view_name IN ARRAY ARRAY['_counter', '_by_track', '_by_release'] LOOP
+        EXECUTE format('ALTER VIEW %I.%I OWNER TO %s', schema, log || view_name, owner);
+    END LOOP;
 
     -- The triggers.  Names in their arguments are of the log's schema unless
     -- they say otherwise.
@@ -303,14 +333,12 @@ BEGIN
     EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER playevent_flush', event,
         CASE WHEN count_replicated THEN 'ALWAYS' END);
 
-    -- Partitions inherit row triggers, but not this one.  The root comes last:
-    -- once it has it, guard_partitions takes partitions without for new ones.
+    -- Partitions inherit row triggers, but not this one.
     FOR part IN
-        SELECT relid FROM pg_partition_tree(event) WHERE relid <> event
+        SELECT event UNION SELECT relid FROM pg_partition_tree(event)
     LOOP
         PERFORM playevent.refuse_truncate(part);
     END LOOP;
-    PERFORM playevent.refuse_truncate(event);
 
     IF ingest_role IS NOT NULL THEN
         SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO granted
@@ -384,6 +412,12 @@ BEGIN
             MESSAGE = format('argument "kind" is %s', coalesce(quote_literal(kind), 'null')),
             HINT = 'It becomes a column of the event table and must differ from the others.';
     END IF;
+    IF octet_length(log || '_' || kind) > 63 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'name_too_long',
+            MESSAGE = format('name of type "%s" is too long', log || '_' || kind),
+            HINT = 'Choose a shorter log or kind; together they may have 62 bytes.';
+    END IF;
     IF kinds IS NULL OR cardinality(kinds) = 0 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
@@ -411,14 +445,15 @@ BEGIN
     END IF;
 
     -- Strings get a limit, so that no key is too long for an index.
-    key_type := playevent.column_type(track, track_key, 'track_key');
-    SELECT b.typcategory = 'S',
-           CASE WHEN b.typcategory = 'S' THEN
+    key_type := playevent.column_type(track, track_key, 'track_key'::text);
+    SELECT b.typcategory = 'S' AND b.typlen = -1,
+           CASE WHEN base.oid IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) THEN
                format('character varying(%s)', greatest(100, a.atttypmod - 4)) ||
                coalesce(substring(key_type FROM ' COLLATE .*'), '')
            ELSE key_type END
       INTO STRICT is_string, key_type
       FROM pg_attribute a JOIN pg_type b ON b.oid = a.atttypid
+      CROSS JOIN LATERAL (SELECT CASE b.typtype WHEN 'd' THEN b.typbasetype ELSE b.oid END) AS base(oid)
      WHERE a.attrelid = track AND a.attname = track_key;
 
     event := format('%I.%I', schema, log || '_event');
@@ -436,17 +471,17 @@ BEGIN
             created_at timestamptz NOT NULL DEFAULT now())',
         event, key_type,
         CASE WHEN is_string THEN 'CHECK (track_entry_key <> '''')' END,
-        playevent.column_type(track, track_release, 'track_release'),
+        playevent.column_type(track, track_release, 'track_release'::text),
         kind, schema, log || '_' || kind);
     EXECUTE format('CREATE UNIQUE INDEX ON %s (event_id) WHERE event_id IS NOT NULL', event);
     EXECUTE format('CREATE INDEX ON %s USING brin (created_at)', event);
     EXECUTE format('COMMENT ON COLUMN %s.anon_id IS %L', event, 'anonymous listener token');
     EXECUTE format('COMMENT ON COLUMN %s.event_id IS %L', event, 'the client''s idempotency key');
 
-    PERFORM playevent.arm_log(event::regclass, log,
+    PERFORM playevent.arm_log(event::regclass, log::text,
         track, track_key, track_release, track_deleted,
         unknown_track, count_replicated, ingest_role,
-        'track_entry_key', 'release_id', kind, kinds);
+        'track_entry_key'::name, 'release_id'::name, kind, kinds);
     RETURN event::regclass;
 END
 $$;
@@ -544,9 +579,9 @@ BEGIN
 
     PERFORM playevent.check_arguments(track, track_key, track_release,
         track_deleted, unknown_track, count_replicated);
-    PERFORM playevent.column_type(event, key_column, 'key_column');
-    PERFORM playevent.column_type(event, release_column, 'release_column');
-    kind_type := playevent.column_type(event, kind_column, 'kind_column');
+    PERFORM playevent.column_type(event, key_column, 'key_column'::text);
+    PERFORM playevent.column_type(event, release_column, 'release_column'::text);
+    kind_type := playevent.column_type(event, kind_column, 'kind_column'::text);
     IF cardinality(ARRAY(SELECT DISTINCT unnest(ARRAY[key_column, release_column, kind_column]))) < 3 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
@@ -590,62 +625,127 @@ COMMENT ON FUNCTION playevent.attach_log(regclass, regclass, name, name, name, t
 'makes a table that is there a log: puts the triggers on, and counts the rows it has; returns the table';
 
 --
--- Partitions that are added later
+-- Partitions that come and go, and who may make triggers
 --
 
 -- Partitions inherit all of a log's triggers but the one against TRUNCATE, and
--- rows of a table that is attached as a partition have not been counted.
-CREATE FUNCTION playevent.guard_partitions() RETURNS event_trigger
+-- rows that come with a table that is attached have not been counted.  The log
+-- is looked up without locks on its other partitions.
+CREATE FUNCTION playevent.partition_added(part regclass) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    added record;
-    filled boolean := false;
-    uncounted regclass;
+    log regclass := pg_partition_root(part);
+    added regclass;
+    filled boolean;
+    any_filled boolean := false;
 BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger
+                    WHERE tgrelid = log AND tgname = 'playevent_append_only_truncate'
+                      AND tgfoid = 'playevent.append_only'::regproc) THEN
+        RETURN;
+    END IF;
     FOR added IN
-        SELECT DISTINCT tree.relid AS part, root.oid::regclass AS log
-          FROM pg_event_trigger_ddl_commands() AS command
-          CROSS JOIN LATERAL pg_partition_root(command.objid) AS root(oid)
-          CROSS JOIN LATERAL pg_partition_tree(root.oid) AS tree
-          JOIN pg_class part ON part.oid = tree.relid
-         WHERE command.classid = 'pg_class'::regclass
-           AND part.relkind IN ('r', 'p')
-           AND EXISTS (SELECT FROM pg_trigger t
-                        WHERE t.tgrelid = root.oid
-                          AND t.tgname = 'playevent_append_only_truncate'
-                          AND t.tgfoid = 'playevent.append_only'::regproc)
-           AND NOT EXISTS (SELECT FROM pg_trigger t
-                            WHERE t.tgrelid = tree.relid
-                              AND t.tgname = 'playevent_append_only_truncate'
-                              AND t.tgfoid = 'playevent.append_only'::regproc)
+        WITH RECURSIVE tree(relid) AS (
+            SELECT part::oid
+            UNION ALL
+            SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.relid)
+        SELECT tree.relid FROM tree JOIN pg_class c ON c.oid = tree.relid
+         WHERE c.relkind IN ('r', 'p')
     LOOP
-        PERFORM playevent.refuse_truncate(added.part);
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', added.part) INTO filled;
-        IF filled THEN
-            uncounted := added.log;
-        END IF;
+        PERFORM playevent.refuse_truncate(added);
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', added) INTO filled;
+        any_filled := any_filled OR filled;
     END LOOP;
-
-    -- One command can add partitions to one log only.
-    IF uncounted IS NOT NULL THEN
-        PERFORM playevent.rebuild(uncounted);
+    IF any_filled THEN
+        PERFORM playevent.rebuild(log);
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION playevent.guard_partitions() IS
-'event trigger: makes a log''s new partitions refuse TRUNCATE, and counts the rows they bring';
+COMMENT ON FUNCTION playevent.partition_added(regclass) IS
+'internal: makes a log''s new partition refuse TRUNCATE, and counts the rows it brings';
 
-CREATE EVENT TRIGGER playevent_guard_partitions ON ddl_command_end
+CREATE FUNCTION playevent.partition_removed(part regclass) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    removed regclass;
+BEGIN
+    FOR removed IN
+        WITH RECURSIVE tree(relid) AS (
+            SELECT part::oid
+            UNION ALL
+            SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.relid)
+        SELECT tree.relid FROM tree
+         WHERE EXISTS (SELECT FROM pg_trigger
+                        WHERE tgrelid = tree.relid AND tgname = 'playevent_append_only_truncate'
+                          AND tgfoid = 'playevent.append_only'::regproc)
+    LOOP
+        EXECUTE format('DROP TRIGGER playevent_append_only_truncate ON %s', removed);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.partition_removed(regclass) IS
+'internal: lets a table that has left a log be truncated again';
+
+CREATE FUNCTION playevent.watch_partitions() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_partitions';
+
+COMMENT ON FUNCTION playevent.watch_partitions() IS
+'event trigger: notices partitions that come to a log or leave it';
+
+CREATE EVENT TRIGGER playevent_watch_partitions ON ddl_command_end
 WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA')
-EXECUTE FUNCTION playevent.guard_partitions();
+EXECUTE FUNCTION playevent.watch_partitions();
 
-ALTER EVENT TRIGGER playevent_guard_partitions ENABLE ALWAYS;
+ALTER EVENT TRIGGER playevent_watch_partitions ENABLE ALWAYS;
 
-COMMENT ON EVENT TRIGGER playevent_guard_partitions IS
+COMMENT ON EVENT TRIGGER playevent_watch_partitions IS
 'partitions do not inherit the trigger against TRUNCATE';
+
+-- The triggers act with the rights of the table's owner, so nobody else may say
+-- what they do; for CREATE TRIGGER alone, the right TRIGGER on the table is
+-- enough.
+CREATE FUNCTION playevent.check_trigger_owner() RETURNS event_trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    made record;
+BEGIN
+    FOR made IN
+        SELECT t.tgname, c.relname
+          FROM pg_event_trigger_ddl_commands() AS command
+          JOIN pg_trigger t ON t.oid = command.objid
+          JOIN pg_class c ON c.oid = t.tgrelid
+         WHERE command.classid = 'pg_trigger'::regclass
+           AND t.tgfoid IN ('playevent.resolve'::regproc, 'playevent.count'::regproc,
+                            'playevent.flush'::regproc)
+           AND NOT pg_has_role(c.relowner, 'USAGE')
+    LOOP
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = format('must be owner of table %s', made.relname),
+            DETAIL = format('Trigger "%s" acts with its owner''s rights.', made.tgname);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.check_trigger_owner() IS
+'event trigger: lets a table''s owner alone put playevent''s triggers on it';
+
+CREATE EVENT TRIGGER playevent_check_trigger_owner ON ddl_command_end
+WHEN TAG IN ('CREATE TRIGGER', 'CREATE SCHEMA')
+EXECUTE FUNCTION playevent.check_trigger_owner();
+
+ALTER EVENT TRIGGER playevent_check_trigger_owner ENABLE ALWAYS;
+
+COMMENT ON EVENT TRIGGER playevent_check_trigger_owner IS
+'playevent''s triggers act with the rights of the table''s owner';
 
 --
 -- The logs there are
@@ -653,12 +753,12 @@ COMMENT ON EVENT TRIGGER playevent_guard_partitions IS
 
 CREATE VIEW playevent.log AS
 SELECT counts.tgrelid::pg_catalog.regclass AS event,
-       slot.reference AS counter_slot,
+       playevent.named_table(count_args[1], class.relnamespace) AS counter_slot,
        count_args[2] AS count_column,
        count_args[3] AS key_column,
        count_args[4] AS release_column,
        count_args[5] AS kind_column,
-       track.reference AS track,
+       playevent.named_table(resolve_args[1], class.relnamespace) AS track,
        resolve_args[2] AS track_key,
        resolve_args[3] AS track_release,
        NULLIF(resolve_args[4], '') AS track_deleted,
@@ -677,22 +777,11 @@ SELECT counts.tgrelid::pg_catalog.regclass AS event,
            AS intact
   FROM pg_catalog.pg_trigger counts
   JOIN pg_catalog.pg_class class ON class.oid = counts.tgrelid
-  JOIN pg_catalog.pg_namespace schema ON schema.oid = class.relnamespace
   LEFT JOIN pg_catalog.pg_trigger resolves
     ON resolves.tgrelid = counts.tgrelid
    AND resolves.tgfoid = 'playevent.resolve'::pg_catalog.regproc
  CROSS JOIN LATERAL playevent.trigger_arguments(counts.tgargs) AS count_args
   LEFT JOIN LATERAL playevent.trigger_arguments(resolves.tgargs) AS resolve_args ON true
- CROSS JOIN LATERAL (
-    SELECT pg_catalog.to_regclass(pg_catalog.concat(
-        CASE pg_catalog.cardinality(pg_catalog.parse_ident(count_args[1]))
-            WHEN 1 THEN pg_catalog.quote_ident(schema.nspname) || '.' END,
-        count_args[1])) AS reference) AS slot
- CROSS JOIN LATERAL (
-    SELECT pg_catalog.to_regclass(pg_catalog.concat(
-        CASE pg_catalog.cardinality(pg_catalog.parse_ident(resolve_args[1]))
-            WHEN 1 THEN pg_catalog.quote_ident(schema.nspname) || '.' END,
-        resolve_args[1])) AS reference) AS track
  WHERE counts.tgfoid = 'playevent.count'::pg_catalog.regproc
    AND counts.tgparentid = 0;
 

@@ -73,9 +73,10 @@ playevent_append_only(PG_FUNCTION_ARGS)
 /*
  * playevent.slot_guard() returns trigger
  *
- * BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE FOR EACH STATEMENT on a slot
- * table: refuses all SQL writes with restrict_violation (23001).  slot.c
- * writes below the level at which triggers fire.
+ * BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE on a slot table, for each
+ * statement, and for each row, which is all that logical replication fires:
+ * refuses with restrict_violation (23001).  slot.c writes below the level at
+ * which triggers fire.
  */
 Datum
 playevent_slot_guard(PG_FUNCTION_ARGS)
@@ -84,7 +85,7 @@ playevent_slot_guard(PG_FUNCTION_ARGS)
 	Relation	rel;
 
 	trigdata = check_trigger_call(fcinfo, "slot_guard",
-								  "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE FOR EACH STATEMENT",
+								  "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE",
 								  TRIGGER_EVENT_TIMINGMASK,
 								  TRIGGER_EVENT_BEFORE);
 	rel = trigdata->tg_relation;

@@ -15,7 +15,10 @@
  * invalidates a relation's cache entry, or the roles, memberships or schemas
  * caches; the callbacks here then only mark bindings stale, because
  * they may run at any table_open.  Invalidations are read when a lock is
- * granted, so an entry is trusted only after that.
+ * granted, so an entry is trusted only after that.  What is looked up under
+ * these locks stays true while they are held, but for rights: GRANT locks no
+ * table.  If a binding turns stale while it is looked up, it serves the caller
+ * still, as if the change had come a moment later, and the next one looks again.
  *
  * Entries are never freed, since code further up the stack may hold one;
  * there are as many as this backend has met triggers and slot tables.
@@ -23,7 +26,9 @@
  * Names are looked up without permission checks on the current user, who need
  * not know these tables.  It is the log's owner whose rights count: to read the
  * track table, and to own the slot table.  Otherwise a trigger on a table
- * of one's own would be a way to read or to falsify someone else's.
+ * of one's own would be a way to read or to falsify someone else's.  For the
+ * same reason only a table's owner may put these triggers on it, for which the
+ * right TRIGGER would do: an event trigger sees to that (check_trigger_owner).
  *
  *-------------------------------------------------------------------------
  */
@@ -79,10 +84,7 @@ enum CounterArg
 	COUNTER_FIRST_KEY			/* and as many more as there are */
 };
 
-/*
- * An invalidation may arrive while a binding is being looked up (GRANT locks
- * no table).  It is counted here, and the lookup starts again.
- */
+/* Counts invalidations, to notice one during a lookup. */
 static uint64 invalidations;
 
 static HTAB *track_bindings;	/* TrackBinding, by trigger_oid */
@@ -112,14 +114,16 @@ invalidate_relation(Datum arg pg_attribute_unused(), Oid relid)
 	hash_seq_init(&scan, track_bindings);
 	while ((track = hash_seq_search(&scan)) != NULL)
 	{
-		if (all || track->event_relid == relid || track->track_relid == relid)
+		if (all || track->event_relid == relid ||
+			track->log_relid == relid || track->track_relid == relid)
 			track->valid = false;
 	}
 
 	hash_seq_init(&scan, counter_bindings);
 	while ((counter = hash_seq_search(&scan)) != NULL)
 	{
-		if (all || counter->event_relid == relid)
+		if (all || counter->event_relid == relid ||
+			counter->log_relid == relid)
 			counter->valid = false;
 	}
 
@@ -209,21 +213,22 @@ trigger_calls(Trigger *trigger, PGFunction function)
 }
 
 /*
- * log_namespace
- *		The schema in which unqualified names in the trigger's arguments are.
+ * log_of
+ *		The table that the trigger was made on: the log.
  *
- * A partition may be in another schema than its log; the trigger that its
- * own is a copy of tells.
+ * A partition has a copy of it.  The schema of unqualified names, and the
+ * owner with whose rights the trigger acts, are the log's: a partition may be
+ * in another schema, and belong to someone who never saw the trigger.
  */
 static Oid
-log_namespace(Relation event, Trigger *trigger)
+log_of(Relation event, Trigger *trigger)
 {
 	Relation	pg_trigger;
 	Oid			relid = RelationGetRelid(event);
 	Oid			oid = trigger->tgoid;
 
 	if (!trigger->tgisclone)
-		return RelationGetNamespace(event);
+		return relid;
 
 	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
 	while (OidIsValid(oid))
@@ -247,7 +252,45 @@ log_namespace(Relation event, Trigger *trigger)
 	}
 	table_close(pg_trigger, AccessShareLock);
 
-	return get_rel_namespace(relid);
+	return relid;
+}
+
+/*
+ * owner_of
+ *		The owner of a relation.
+ */
+static Oid
+owner_of(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/*
+ * named_relation
+ *		The relation of that name, which may have a schema in front, both
+ *		quoted as SQL has it; InvalidOid if there is none, or if it isn't a
+ *		name.  *namespace is set to the schema, or InvalidOid.
+ */
+Oid
+named_relation(const char *name, Oid default_namespace, Oid *namespace)
+{
+	List	   *parts;
+
+	*namespace = InvalidOid;
+	if (!SplitIdentifierString(pstrdup(name), '.', &parts) ||
+		list_length(parts) < 1 || list_length(parts) > 2)
+		return InvalidOid;
+	*namespace = list_length(parts) == 2 ?
+		get_namespace_oid(linitial(parts), true) : default_namespace;
+	return OidIsValid(*namespace) ?
+		get_relname_relid(llast(parts), *namespace) : InvalidOid;
 }
 
 /*
@@ -260,35 +303,17 @@ log_namespace(Relation event, Trigger *trigger)
  * invalidated until the lock was granted, look up again.
  */
 static Relation
-open_named_relation(Relation event, Trigger *trigger, int arg,
-					LOCKMODE lockmode, Oid *namespace)
+open_named_relation(const char *name, Oid log, LOCKMODE lockmode,
+					Oid *namespace)
 {
-	List	   *names;
-	char	   *relname;
-	Oid			relid = InvalidOid;
+	Oid			relid;
 	Oid			locked = InvalidOid;
 	uint64		seen;
-
-	names = textToQualifiedNameList(cstring_to_text(trigger->tgargs[arg]));
-	relname = strVal(llast(names));
-	if (list_length(names) > 2)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("argument \"%s\" of trigger \"%s\" on table \"%s\" is not a table's name",
-						trigger->tgargs[arg], trigger->tgname,
-						RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, trigger->tgname,
-						 RelationGetRelationName(event))));
 
 	do
 	{
 		seen = SharedInvalidMessageCounter;
-		*namespace = list_length(names) == 2 ?
-			get_namespace_oid(strVal(linitial(names)), true) :
-			log_namespace(event, trigger);
-		relid = OidIsValid(*namespace) ?
-			get_relname_relid(relname, *namespace) : InvalidOid;
-
+		relid = named_relation(name, get_rel_namespace(log), namespace);
 		if (relid == locked)
 			break;
 		if (OidIsValid(locked))
@@ -341,6 +366,30 @@ find_column(Relation event, Trigger *trigger, int arg, Relation rel)
 }
 
 /*
+ * check_not_generated
+ *		Check that a column has a value of its own when triggers look at it:
+ *		stored generated ones have not before the row is, virtual ones never.
+ */
+static void
+check_not_generated(Relation event, Trigger *trigger, AttrNumber attno,
+					bool before)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(event), attno - 1);
+
+	if (att->attgenerated == '\0' ||
+		(att->attgenerated == ATTRIBUTE_GENERATED_STORED && !before))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_COLUMN_DEFINITION),
+			 errmsg("column \"%s\" of table \"%s\" is generated",
+					NameStr(att->attname), RelationGetRelationName(event)),
+			 errdetail("Trigger \"%s\" needs its value when there is none yet.",
+					   trigger->tgname),
+			 errhint("Make it an ordinary column."),
+			 errtablecol(event, attno)));
+}
+
+/*
  * check_same_type
  *		Check that the columns of event and rel have one type.
  */
@@ -372,10 +421,10 @@ check_same_type(Relation event, AttrNumber event_attno, Relation rel,
  *		its rows.
  */
 static void
-check_track_rights(Relation event, Trigger *trigger, Relation track,
+check_track_rights(Relation event, Trigger *trigger, Oid log, Relation track,
 				   Oid namespace)
 {
-	Oid			owner = event->rd_rel->relowner;
+	Oid			owner = owner_of(log);
 	Oid			relid = RelationGetRelid(track);
 	bool		may_read;
 
@@ -406,7 +455,7 @@ check_track_rights(Relation event, Trigger *trigger, Relation track,
 						RelationGetRelationName(track)),
 				 errdetail("Trigger \"%s\" reads it with the rights of role \"%s\", the owner of table \"%s\".",
 						   trigger->tgname, GetUserNameFromId(owner, false),
-						   RelationGetRelationName(event)),
+						   get_rel_name(log)),
 				 errhint("Grant SELECT on the table, and USAGE on its schema, to that role.")));
 
 	if (check_enable_rls(relid, owner, true) == RLS_ENABLED)
@@ -414,10 +463,9 @@ check_track_rights(Relation event, Trigger *trigger, Relation track,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("row-level security of table \"%s\" applies to role \"%s\", the owner of table \"%s\"",
 						RelationGetRelationName(track),
-						GetUserNameFromId(owner, false),
-						RelationGetRelationName(event)),
-				 errdetail("Trigger \"%s\" must be able to see every track, and does not get round policies.",
-						   trigger->tgname),
+						GetUserNameFromId(owner, false), get_rel_name(log)),
+				 errdetail("Trigger \"%s\" on table \"%s\" must be able to see every track, and does not get round policies.",
+						   trigger->tgname, RelationGetRelationName(event)),
 				 errhint("Let the owner of the track table own the log, or a role with BYPASSRLS.")));
 }
 
@@ -524,9 +572,11 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 
 	check_nargs(event, trigger, RESOLVE_NARGS, RESOLVE_NARGS);
 	binding->event_relid = RelationGetRelid(event);
+	binding->log_relid = log_of(event, trigger);
 
-	track = open_named_relation(event, trigger, RESOLVE_TRACK,
-								AccessShareLock, &namespace);
+	track = open_named_relation(trigger->tgargs[RESOLVE_TRACK],
+								binding->log_relid, AccessShareLock,
+								&namespace);
 	if (track == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -538,7 +588,7 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 						 RelationGetRelationName(event))));
 	binding->track_relid = RelationGetRelid(track);
 
-	check_track_rights(event, trigger, track, namespace);
+	check_track_rights(event, trigger, binding->log_relid, track, namespace);
 
 	if (track->rd_rel->relkind != RELKIND_RELATION)
 		ereport(ERROR,
@@ -554,6 +604,8 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 	binding->track_key = find_column(event, trigger, RESOLVE_TRACK_KEY, track);
 	binding->track_release = find_column(event, trigger, RESOLVE_TRACK_RELEASE,
 										 track);
+	check_not_generated(event, trigger, binding->event_key, true);
+	check_not_generated(event, trigger, binding->event_release, true);
 	check_same_type(event, binding->event_release, track,
 					binding->track_release, trigger);
 
@@ -624,8 +676,7 @@ track_binding(Relation event, Trigger *trigger)
 
 	if (binding->valid)
 		LockRelationOid(binding->track_relid, AccessShareLock);
-
-	while (!binding->valid)
+	if (!binding->valid)
 	{
 		uint64		seen = invalidations;
 
@@ -814,6 +865,21 @@ build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
 		namestrcpy(&slot->key_names[i], trigger->tgargs[arg]);
 	}
 
+	/* With each column named once, and as many as there are, all have a part. */
+	for (int i = 0; i < slot->nkeys; i++)
+	{
+		bool		again = slot->key_attnos[i] == slot->count_attno;
+
+		for (int j = 0; j < i; j++)
+			again |= slot->key_attnos[i] == slot->key_attnos[j];
+		if (again)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_COLUMN),
+					 errmsg("trigger \"%s\" on table \"%s\" names column \"%s\" twice",
+							trigger->tgname, RelationGetRelationName(event),
+							NameStr(slot->key_names[i])),
+					 errhint("Let playevent.create_log or playevent.attach_log make the triggers.")));
+	}
 	for (int i = 0; i < desc->natts; i++)
 		live += TupleDescAttr(desc, i)->attisdropped ? 0 : 1;
 	if (live != slot->nkeys + 1)
@@ -856,15 +922,19 @@ build_counter_binding(CounterBinding *binding, Relation event,
 {
 	Relation	rel;
 	Oid			namespace;
+	Oid			owner;
 	SlotBinding *slot;
 
 	check_nargs(event, trigger, COUNTER_FIRST_KEY + 1,
 				COUNTER_FIRST_KEY + COUNTER_MAX_KEYS);
 	binding->event_relid = RelationGetRelid(event);
+	binding->log_relid = log_of(event, trigger);
+	owner = owner_of(binding->log_relid);
 	binding->nkeys = trigger->tgnargs - COUNTER_FIRST_KEY;
 
-	rel = open_named_relation(event, trigger, COUNTER_SLOT_TABLE,
-							  RowExclusiveLock, &namespace);
+	rel = open_named_relation(trigger->tgargs[COUNTER_SLOT_TABLE],
+							  binding->log_relid, RowExclusiveLock,
+							  &namespace);
 	if (rel == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -875,19 +945,18 @@ build_counter_binding(CounterBinding *binding, Relation event,
 				 errhint(HINT_REATTACH, trigger->tgname,
 						 RelationGetRelationName(event))));
 
-	if (!has_privs_of_role(event->rd_rel->relowner, rel->rd_rel->relowner))
+	if (!has_privs_of_role(owner, rel->rd_rel->relowner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of table %s",
 						RelationGetRelationName(rel)),
 				 errdetail("Trigger \"%s\" writes to it with the rights of role \"%s\", the owner of table \"%s\".",
-						   trigger->tgname,
-						   GetUserNameFromId(event->rd_rel->relowner, false),
-						   RelationGetRelationName(event)),
+						   trigger->tgname, GetUserNameFromId(owner, false),
+						   get_rel_name(binding->log_relid)),
 				 errhint("Give both tables the same owner: ALTER TABLE %s OWNER TO %s;",
 						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 													RelationGetRelationName(rel)),
-						 quote_identifier(GetUserNameFromId(event->rd_rel->relowner, false)))));
+						 quote_identifier(GetUserNameFromId(owner, false)))));
 
 	slot = find_binding(slot_bindings, RelationGetRelid(rel),
 						sizeof(SlotBinding));
@@ -899,6 +968,7 @@ build_counter_binding(CounterBinding *binding, Relation event,
 	{
 		binding->event_attnos[i] = find_column(event, trigger,
 											   COUNTER_FIRST_KEY + i, event);
+		check_not_generated(event, trigger, binding->event_attnos[i], false);
 		check_same_type(event, binding->event_attnos[i], rel,
 						slot->key_attnos[i], trigger);
 	}
@@ -923,8 +993,7 @@ counter_binding(Relation event, Trigger *trigger)
 
 	if (binding->valid)
 		LockRelationOid(binding->slot->relid, RowExclusiveLock);
-
-	while (!binding->valid || !binding->slot->valid)
+	if (!binding->valid || !binding->slot->valid)
 	{
 		uint64		seen = invalidations;
 
@@ -939,11 +1008,13 @@ counter_binding(Relation event, Trigger *trigger)
  * binding_check
  *		Look up what all of a log's triggers stand for, so that whoever makes
  *		a log hears of a mistake at once.
+ *
+ * An invalidation may free what event->trigdesc points to, hence the copy.
  */
 void
 binding_check(Relation event)
 {
-	TriggerDesc *triggers = event->trigdesc;
+	TriggerDesc *triggers = CopyTriggerDesc(event->trigdesc);
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{

@@ -41,8 +41,9 @@ typedef struct SlotBinding
 typedef struct CounterBinding
 {
 	Oid			trigger_oid;	/* hash key */
-	bool		valid;
+	bool		valid;			/* cleared by invalidation */
 	Oid			event_relid;
+	Oid			log_relid;		/* the log's root, if that is a partition */
 	int			nkeys;
 	AttrNumber	event_attnos[COUNTER_MAX_KEYS];
 	SlotBinding *slot;
@@ -52,8 +53,9 @@ typedef struct CounterBinding
 typedef struct TrackBinding
 {
 	Oid			trigger_oid;	/* hash key */
-	bool		valid;
+	bool		valid;			/* cleared by invalidation */
 	Oid			event_relid;
+	Oid			log_relid;		/* the log's root, if that is a partition */
 	Oid			track_relid;
 	Oid			index_oid;		/* unique btree on the track key alone */
 	TransactionId index_xmin;	/* if set, for snapshots that are newer only */
@@ -79,5 +81,7 @@ extern TrackBinding *track_binding(Relation event, Trigger *trigger);
 extern CounterBinding *counter_binding(Relation event, Trigger *trigger);
 extern void binding_check(Relation event);
 extern bool trigger_calls(Trigger *trigger, PGFunction function);
+extern Oid named_relation(const char *name, Oid default_namespace,
+						  Oid *namespace);
 
 #endif							/* PLAYEVENT_BINDING_H */

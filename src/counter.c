@@ -175,6 +175,8 @@ find_counter(PendingLevel *level, CounterBinding *binding)
 static void
 check_unaltered(PendingCounter *counter, SlotBinding *slot)
 {
+	if (counter->keys->members == 0)
+		return;
 	if (counter->slot != slot || counter->nkeys != slot->nkeys ||
 		memcmp(counter->key_types, slot->key_types,
 			   counter->nkeys * sizeof(Oid)) != 0)
@@ -208,7 +210,7 @@ write_counter(PendingCounter *counter)
 
 	if (keys == NULL)
 		return;
-	check_unaltered(counter, counter->binding->slot);
+	check_unaltered(counter, counter->slot);
 
 	/* In a fixed order: neighbours in the index share pages. */
 	sorted = palloc(keys->members * sizeof(PendingKey *));
@@ -218,7 +220,7 @@ write_counter(PendingCounter *counter)
 	if (nkeys > 1)
 		qsort(sorted, nkeys, sizeof(PendingKey *), compare_keys);
 
-	writer = slot_writer_begin(counter->binding->slot);
+	writer = slot_writer_begin(counter->slot);
 	for (int i = 0; i < nkeys; i++)
 	{
 		if (sorted[i]->count != 0)
@@ -235,6 +237,27 @@ write_counter(PendingCounter *counter)
 }
 
 /*
+ * find_key
+ *		The pending count of a key; a new one is zero.
+ */
+static PendingKey *
+find_key(PendingLevel *level, PendingCounter *counter, MinimalTuple key)
+{
+	PendingKey *entry = pending_lookup(counter->keys, key);
+
+	if (entry == NULL)
+	{
+		bool		found;
+		MinimalTuple copy = MemoryContextAlloc(level->context, key->t_len);
+
+		memcpy(copy, key, key->t_len);
+		entry = pending_insert(counter->keys, copy, &found);
+		entry->count = 0;
+	}
+	return entry;
+}
+
+/*
  * counter_add
  *		Count n more rows of a key, values of the counter's key columns.
  *
@@ -248,7 +271,6 @@ counter_add(CounterBinding *binding, Datum *values, bool *isnull, int64 n)
 	SlotBinding *slot = binding->slot;
 	MinimalTuple key;
 	PendingKey *entry;
-	bool		found;
 
 	check_unaltered(counter, slot);
 	for (int i = 0; i < slot->nkeys; i++)
@@ -258,14 +280,7 @@ counter_add(CounterBinding *binding, Datum *values, bool *isnull, int64 n)
 	}
 	key = form_minimal_tuple(slot->key_desc, values, isnull);
 
-	entry = pending_insert(counter->keys, key, &found);
-	if (!found)
-	{
-		entry->count = 0;
-		/* If this fails, the level and its entries go with the abort. */
-		entry->key = MemoryContextAlloc(level->context, key->t_len);
-		memcpy(entry->key, key, key->t_len);
-	}
+	entry = find_key(level, counter, key);
 	entry->count += n;
 	heap_free_minimal_tuple(key);
 
@@ -318,8 +333,9 @@ counter_pending_outside(SlotBinding *slot)
  * flush_before_commit
  *		Write all that is still pending, at the end of the transaction.
  *
- * A trigger that the transaction dropped since it counted is passed over: its
- * rows are gone with the table, or left the log with the partition.
+ * Where the transaction has dropped the trigger since it counted, the rows are
+ * gone with the table, or have left the log with the partition, or the log is
+ * none any more: their counts are passed over.
  */
 static void
 flush_before_commit(void)
@@ -339,6 +355,7 @@ flush_before_commit(void)
 		 counter = counter->next)
 	{
 		Relation	event;
+		TriggerDesc *triggers;
 
 		if (counter->keys == NULL)
 			continue;
@@ -346,16 +363,19 @@ flush_before_commit(void)
 								  AccessShareLock);
 		if (event == NULL)
 			continue;
-		for (int i = 0; event->trigdesc != NULL &&
-			 i < event->trigdesc->numtriggers; i++)
-		{
-			Trigger    *trigger = &event->trigdesc->triggers[i];
 
-			if (trigger->tgoid != counter->binding->trigger_oid)
-				continue;
-			(void) counter_binding(event, trigger);
-			write_counter(counter);
-			break;
+		/* The trigger may have been made anew, so the slot table decides. */
+		triggers = CopyTriggerDesc(event->trigdesc);
+		for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+		{
+			Trigger    *trigger = &triggers->triggers[i];
+
+			if (trigger_calls(trigger, playevent_count) &&
+				counter_binding(event, trigger)->slot == counter->slot)
+			{
+				write_counter(counter);
+				break;
+			}
 		}
 		relation_close(event, NoLock);
 	}
@@ -382,55 +402,77 @@ at_transaction_event(XactEvent event, void *arg pg_attribute_unused())
 			/* the memory goes with TopTransactionContext */
 			pending = NULL;
 			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PREPARE:
+			if (pending != NULL)
+			{
+				pending = NULL;
+				elog(WARNING, "plays recorded by a pre-commit callback were not counted");
+			}
+			break;
 		default:
-			Assert(pending == NULL);
 			break;
 	}
 }
 
 /*
- * merge_into_parent
- *		Hand a committed subtransaction's counts to its parent's, which has
- *		some of its own.
+ * prepare_merge
+ *		Make room in the parent level for all keys of a subtransaction that is
+ *		about to commit, with a count of zero.
+ *
+ * This may fail, and then the subtransaction aborts: zeros are as good as
+ * nothing.
  */
 static void
-merge_into_parent(PendingLevel *level)
+prepare_merge(PendingLevel *level)
 {
-	PendingLevel *parent = level->parent;
-
 	for (PendingCounter *counter = level->counters; counter != NULL;
 		 counter = counter->next)
 	{
-		PendingCounter *into = find_counter(parent, counter->binding);
+		PendingCounter *into;
 		pending_iterator iterator;
 		PendingKey *entry;
 
 		if (counter->keys == NULL)
 			continue;
+		into = find_counter(level->parent, counter->binding);
 		check_unaltered(counter, into->slot);
+		check_unaltered(into, counter->slot);
 		pending_start_iterate(counter->keys, &iterator);
 		while ((entry = pending_iterate(counter->keys, &iterator)) != NULL)
-		{
-			PendingKey *sum;
-			bool		found;
-
-			sum = pending_insert(into->keys, entry->key, &found);
-			if (!found)
-			{
-				sum->count = 0;
-				sum->key = MemoryContextAlloc(parent->context,
-											  entry->key->t_len);
-				memcpy(sum->key, entry->key, entry->key->t_len);
-			}
-			sum->count += entry->count;
-		}
+			(void) find_key(level->parent, into, entry->key);
 	}
-	pending = parent;
+}
+
+/*
+ * merge_into_parent
+ *		Hand a committed subtransaction's counts to its parent's.  Cannot fail.
+ */
+static void
+merge_into_parent(PendingLevel *level)
+{
+	for (PendingCounter *counter = level->counters; counter != NULL;
+		 counter = counter->next)
+	{
+		PendingCounter *into = level->parent->counters;
+		pending_iterator iterator;
+		PendingKey *entry;
+
+		if (counter->keys == NULL)
+			continue;
+		while (into->binding != counter->binding)
+			into = into->next;
+		pending_start_iterate(counter->keys, &iterator);
+		while ((entry = pending_iterate(counter->keys, &iterator)) != NULL)
+			pending_lookup(into->keys, entry->key)->count += entry->count;
+	}
+	pending = level->parent;
 	MemoryContextDelete(level->context);
 }
 
 /*
- * Called while the subtransaction is still the current one.
+ * Called while the subtransaction is still the current one.  Its fate is
+ * sealed at COMMIT_SUB only: after PRE_COMMIT_SUB it may still abort.
  */
 static void
 at_subtransaction_event(SubXactEvent event,
@@ -439,24 +481,35 @@ at_subtransaction_event(SubXactEvent event,
 						void *arg pg_attribute_unused())
 {
 	int			nest_level = GetCurrentTransactionNestLevel();
+	bool		parent_has_pending;
 
 	if (pending == NULL || pending->nest_level < nest_level)
 		return;
+	parent_has_pending = pending->parent != NULL &&
+		pending->parent->nest_level == nest_level - 1;
 
-	if (event == SUBXACT_EVENT_ABORT_SUB)
+	switch (event)
 	{
-		PendingLevel *level = pending;
+		case SUBXACT_EVENT_PRE_COMMIT_SUB:
+			if (parent_has_pending)
+				prepare_merge(pending);
+			break;
+		case SUBXACT_EVENT_COMMIT_SUB:
+			if (parent_has_pending)
+				merge_into_parent(pending);
+			else
+				pending->nest_level--;
+			break;
+		case SUBXACT_EVENT_ABORT_SUB:
+			{
+				PendingLevel *level = pending;
 
-		pending = level->parent;
-		MemoryContextDelete(level->context);
-	}
-	else if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
-	{
-		if (pending->parent != NULL &&
-			pending->parent->nest_level == nest_level - 1)
-			merge_into_parent(pending);
-		else
-			pending->nest_level--;
+				pending = level->parent;
+				MemoryContextDelete(level->context);
+				break;
+			}
+		default:
+			break;
 	}
 }
 

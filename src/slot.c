@@ -63,6 +63,14 @@
 #define MAX_CANDIDATES 64
 
 /*
+ * Free space under which a sticky slot's page is pruned.  Enough for some
+ * more versions, as pruning has to wait for a moment when nobody else has the
+ * page pinned.  heap_page_prune_opt alone would start at the fillfactor: an
+ * effort of 15,000 instructions that frees one version, every time.
+ */
+#define PRUNE_BELOW (BLCKSZ / 8)
+
+/*
  * Sticky slots: where this backend last wrote a key.  Going back there needs
  * no index scan and meets nobody, for others stick to theirs.  It is only a
  * hint: the row may have been updated, removed or moved since, even the
@@ -90,7 +98,8 @@ struct SlotWriter
 	TupleTableSlot *candidate;	/* a slot row found */
 	TupleTableSlot *locked;		/* the same, locked */
 	TupleTableSlot *written;	/* its new version */
-	MemoryContext context;		/* reset after each key */
+	MemoryContext context;		/* holds the writer and what it opens */
+	MemoryContext key_context;	/* reset after each key */
 
 	/* the key being added to */
 	Datum		values[COUNTER_MAX_KEYS];
@@ -128,16 +137,17 @@ slot_writer_begin(SlotBinding *binding)
 	writer->locked = table_slot_create(writer->rel, NULL);
 	writer->written = MakeSingleTupleTableSlot(RelationGetDescr(writer->rel),
 											   &TTSOpsHeapTuple);
-	writer->context = AllocSetContextCreate(CurrentMemoryContext,
-											"playevent slot",
-											ALLOCSET_SMALL_SIZES);
+	writer->context = CurrentMemoryContext;
+	writer->key_context = AllocSetContextCreate(CurrentMemoryContext,
+												"playevent slot",
+												ALLOCSET_SMALL_SIZES);
 	return writer;
 }
 
 /*
  * slot_writer_end
- *		Release what slot_writer_begin and the writes took.  Locks on the slot
- *		table and its indexes stay to the end of the transaction.
+ *		Release what slot_writer_begin and the writes took.  The lock on the
+ *		slot table stays to the end of the transaction.
  */
 void
 slot_writer_end(SlotWriter *writer)
@@ -145,7 +155,7 @@ slot_writer_end(SlotWriter *writer)
 	if (writer->scan != NULL)
 	{
 		index_endscan(writer->scan);
-		index_close(writer->index, NoLock);
+		index_close(writer->index, RowExclusiveLock);
 	}
 	if (writer->estate != NULL)
 	{
@@ -157,7 +167,7 @@ slot_writer_end(SlotWriter *writer)
 	ExecDropSingleTupleTableSlot(writer->written);
 	if (writer->snapshot != NULL)
 		UnregisterSnapshot(writer->snapshot);
-	MemoryContextDelete(writer->context);
+	MemoryContextDelete(writer->key_context);
 	table_close(writer->rel, NoLock);
 	pfree(writer);
 
@@ -185,7 +195,7 @@ make_index_entries(SlotWriter *writer, bool update, bool only_summarizing)
 
 	if (writer->estate == NULL)
 	{
-		oldcontext = MemoryContextSwitchTo(GetMemoryChunkContext(writer));
+		oldcontext = MemoryContextSwitchTo(writer->context);
 		writer->estate = CreateExecutorState();
 		writer->rri = makeNode(ResultRelInfo);
 
@@ -306,10 +316,12 @@ add_to_sticky(SlotWriter *writer, StickyCell *cell, uint32 hash, int64 n)
 
 	/*
 	 * An index scan prunes the pages it visits, a fetch by TID doesn't; but
-	 * without pruning the page fills up and updates stop being HOT.
+	 * without pruning the page fills up and updates stop being HOT.  A look
+	 * without a lock is good enough to decide, as in heap_page_prune_opt.
 	 */
 	buffer = ReadBuffer(writer->rel, block);
-	heap_page_prune_opt(writer->rel, buffer);
+	if (PageGetHeapFreeSpace(BufferGetPage(buffer)) < PRUNE_BELOW)
+		heap_page_prune_opt(writer->rel, buffer);
 
 	added = table_tuple_fetch_row_version(writer->rel, &tid, SnapshotSelf,
 										  writer->candidate) &&
@@ -327,8 +339,8 @@ add_to_any(SlotWriter *writer, int64 n)
 {
 	SlotBinding *binding = writer->binding;
 	ScanKeyData scankeys[COUNTER_MAX_KEYS];
-	ItemPointer tid;
 	int			candidates = 0;
+	bool		added = false;
 
 	for (int i = 0; i < binding->index_nkeys; i++)
 	{
@@ -346,35 +358,34 @@ add_to_any(SlotWriter *writer, int64 n)
 										   writer->values[k]);
 	}
 
+	/* The access method allocates as it goes, and frees at the scan's end. */
+	MemoryContextSwitchTo(writer->context);
 	if (writer->scan == NULL)
 	{
-		MemoryContext oldcontext;
-
-		oldcontext = MemoryContextSwitchTo(GetMemoryChunkContext(writer));
 		writer->index = index_open(binding->index_oid, RowExclusiveLock);
 		writer->scan = begin_index_scan(writer->rel, writer->index,
 										SnapshotSelf, binding->index_nkeys);
-		MemoryContextSwitchTo(oldcontext);
 	}
 	index_rescan(writer->scan, scankeys, binding->index_nkeys, NULL, 0);
 
-	while (candidates++ < MAX_CANDIDATES &&
-		   (tid = index_getnext_tid(writer->scan,
-									BackwardScanDirection)) != NULL)
+	while (!added && candidates++ < MAX_CANDIDATES &&
+		   index_getnext_tid(writer->scan, BackwardScanDirection) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (!index_fetch_heap(writer->scan, writer->candidate))
+			continue;
 
 		/*
-		 * The index compares by its operator, which may call more than one
-		 * image equal (1.0 and 1.00); so do the views, which add them up.
-		 * Only an index on part of the key needs a closer look.
+		 * The index may cover part of the key only, or call more than one
+		 * image equal (1.0 and 1.00).  The latter get slots apart; the views
+		 * add them up.
 		 */
-		if (index_fetch_heap(writer->scan, writer->candidate) &&
-			(binding->index_nkeys == binding->nkeys || holds_key(writer)) &&
-			add_to_candidate(writer, n))
-			return true;
+		MemoryContextSwitchTo(writer->key_context);
+		added = holds_key(writer) && add_to_candidate(writer, n);
+		MemoryContextSwitchTo(writer->context);
 	}
-	return false;
+	MemoryContextSwitchTo(writer->key_context);
+	return added;
 }
 
 /*
@@ -418,7 +429,7 @@ void
 slot_writer_add(SlotWriter *writer, uint32 hash, MinimalTuple key, int64 n)
 {
 	StickyCell *cell = sticky_cell(writer, hash);
-	MemoryContext oldcontext = MemoryContextSwitchTo(writer->context);
+	MemoryContext oldcontext = MemoryContextSwitchTo(writer->key_context);
 	HeapTupleData tuple;
 
 	tuple.t_len = key->t_len + MINIMAL_TUPLE_OFFSET;
@@ -437,5 +448,5 @@ slot_writer_add(SlotWriter *writer, uint32 hash, MinimalTuple key, int64 n)
 	ExecClearTuple(writer->locked);
 	ExecClearTuple(writer->written);
 	MemoryContextSwitchTo(oldcontext);
-	MemoryContextReset(writer->context);
+	MemoryContextReset(writer->key_context);
 }

@@ -14,10 +14,13 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -34,6 +37,7 @@ PG_FUNCTION_INFO_V1(playevent_verify);
 PG_FUNCTION_INFO_V1(playevent_rebuild);
 PG_FUNCTION_INFO_V1(playevent_check_log);
 PG_FUNCTION_INFO_V1(playevent_trigger_arguments);
+PG_FUNCTION_INFO_V1(playevent_named_table);
 
 /* Rows fetched at a time, and columns of verify's result. */
 #define FETCH_ROWS 1000
@@ -41,17 +45,18 @@ PG_FUNCTION_INFO_V1(playevent_trigger_arguments);
 
 /*
  * open_log
- *		Open a log's event table, which must have a counter.
+ *		Open a log's event table, which must have a counter.  *triggers is set
+ *		to a copy of its triggers that no invalidation can free.
  */
 static Relation
-open_log(Oid relid)
+open_log(Oid relid, TriggerDesc **triggers)
 {
 	Relation	event = relation_open(relid, AccessShareLock);
 
-	for (int i = 0; event->trigdesc != NULL &&
-		 i < event->trigdesc->numtriggers; i++)
+	*triggers = CopyTriggerDesc(event->trigdesc);
+	for (int i = 0; *triggers != NULL && i < (*triggers)->numtriggers; i++)
 	{
-		if (trigger_calls(&event->trigdesc->triggers[i], playevent_count) &&
+		if (trigger_calls(&(*triggers)->triggers[i], playevent_count) &&
 			!event->rd_rel->relispartition)
 			return event;
 	}
@@ -71,11 +76,9 @@ open_log(Oid relid)
  *		The log's next counter at or after trigger *position, or NULL.
  */
 static CounterBinding *
-next_counter(Relation event, int *position)
+next_counter(Relation event, TriggerDesc *triggers, int *position)
 {
-	TriggerDesc *triggers = event->trigdesc;
-
-	while (triggers != NULL && *position < triggers->numtriggers)
+	while (*position < triggers->numtriggers)
 	{
 		Trigger    *trigger = &triggers->triggers[(*position)++];
 
@@ -161,14 +164,15 @@ Datum
 playevent_verify(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Relation	event = open_log(PG_GETARG_OID(0));
+	TriggerDesc *triggers;
+	Relation	event = open_log(PG_GETARG_OID(0), &triggers);
 	CounterBinding *binding;
 	int			position = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 
-	while ((binding = next_counter(event, &position)) != NULL)
+	while ((binding = next_counter(event, triggers, &position)) != NULL)
 	{
 		Portal		portal = open_differences(event, binding);
 		int			nkeys = binding->nkeys;
@@ -209,6 +213,27 @@ playevent_verify(PG_FUNCTION_ARGS)
 	SPI_finish();
 	relation_close(event, NoLock);
 	return (Datum) 0;
+}
+
+/*
+ * check_all_counted
+ *		Check that no row of the log waits for its AFTER ROW trigger, as is so
+ *		while this transaction's statement that inserted it runs: such rows
+ *		are in the log already, and would be counted twice.
+ */
+static void
+check_all_counted(Relation event)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(RelationGetRelid(event), NoLock, NULL))
+	{
+		if (AfterTriggerPendingOnRel(lfirst_oid(lc)))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("cannot rebuild the counters of table \"%s\" in the middle of a statement that inserts into it",
+							RelationGetRelationName(event))));
+	}
 }
 
 /*
@@ -285,22 +310,26 @@ rebuild_counter(Relation event, CounterBinding *binding)
  *
  * Errors: not a log (55000), not its owner (42501), a policy hides rows from
  * the caller (42501), in a subtransaction of one that has counts pending
- * (55000).  Locks: the slot table in ShareUpdateExclusiveLock.
+ * (55000), within a statement that inserts into the log (55006), in a read-only
+ * transaction (25006).  Locks: the slot table in ShareUpdateExclusiveLock.
  */
 Datum
 playevent_rebuild(PG_FUNCTION_ARGS)
 {
-	Relation	event = open_log(PG_GETARG_OID(0));
+	TriggerDesc *triggers;
+	Relation	event = open_log(PG_GETARG_OID(0), &triggers);
 	CounterBinding *binding;
 	int			position = 0;
 	int64		changed = 0;
 
+	PreventCommandIfReadOnly("playevent.rebuild()");
 	if (!relation_ownercheck(RelationGetRelid(event), GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
 					   RelationGetRelationName(event));
+	check_all_counted(event);
 
 	SPI_connect();
-	while ((binding = next_counter(event, &position)) != NULL)
+	while ((binding = next_counter(event, triggers, &position)) != NULL)
 		changed += rebuild_counter(event, binding);
 	SPI_finish();
 
@@ -317,7 +346,8 @@ playevent_rebuild(PG_FUNCTION_ARGS)
 Datum
 playevent_check_log(PG_FUNCTION_ARGS)
 {
-	Relation	event = open_log(PG_GETARG_OID(0));
+	TriggerDesc *triggers;
+	Relation	event = open_log(PG_GETARG_OID(0), &triggers);
 
 	if (!relation_ownercheck(RelationGetRelid(event), GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
@@ -332,6 +362,8 @@ playevent_check_log(PG_FUNCTION_ARGS)
  *
  * Takes pg_trigger.tgargs apart: strings in the database's encoding, each
  * with a zero byte behind it.
+ *
+ * Errors: ill-encoded text (22021).
  */
 Datum
 playevent_trigger_arguments(PG_FUNCTION_ARGS)
@@ -346,10 +378,30 @@ playevent_trigger_arguments(PG_FUNCTION_ARGS)
 	{
 		int			length = strnlen(next, end - next);
 
+		pg_verifymbstr(next, length, false);
 		result = accumArrayResult(result,
 								  PointerGetDatum(cstring_to_text_with_len(next, length)),
 								  false, TEXTOID, CurrentMemoryContext);
 		next += length + 1;
 	}
 	PG_RETURN_DATUM(makeArrayResult(result, CurrentMemoryContext));
+}
+
+/*
+ * playevent.named_table(name text, schema oid) returns regclass
+ *
+ * The table that a trigger's argument names, with the log's schema for names
+ * without one; null if there is none, or if it isn't a name.  Asks for no
+ * rights, since the names are there for all to see in pg_trigger.
+ */
+Datum
+playevent_named_table(PG_FUNCTION_ARGS)
+{
+	Oid			namespace;
+	Oid			relid = named_relation(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+									   PG_GETARG_OID(1), &namespace);
+
+	if (!OidIsValid(relid))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(relid);
 }

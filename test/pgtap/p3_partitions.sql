@@ -1,0 +1,68 @@
+-- P3 and P1: partitions that come to a log and leave it.
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS playevent;
+SELECT plan(13);
+
+CREATE SCHEMA parts;
+CREATE SCHEMA elsewhere;
+SET search_path = parts, public;
+CREATE TABLE track (entry_key text PRIMARY KEY, release_id bigint);
+INSERT INTO track VALUES ('a', 1), ('b', 2);
+CREATE TABLE play_event (
+    track_entry_key text NOT NULL, release_id bigint, bucket text NOT NULL, month int NOT NULL
+) PARTITION BY LIST (month);
+CREATE TABLE play_1 PARTITION OF play_event FOR VALUES IN (1);
+INSERT INTO play_event VALUES ('a', 1, 'most', 1);
+SELECT playevent.attach_log('play_event', track => 'track');
+
+CREATE FUNCTION differences() RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(*) FROM (
+        (SELECT track_entry_key, release_id, bucket, count(*) FROM parts.play_event GROUP BY 1, 2, 3
+         EXCEPT ALL SELECT * FROM parts.play_counter)
+        UNION ALL
+        (SELECT * FROM parts.play_counter
+         EXCEPT ALL SELECT track_entry_key, release_id, bucket, count(*) FROM parts.play_event GROUP BY 1, 2, 3)) d
+$$;
+SELECT is(differences(), 0::bigint, 'P3: rows that were there are counted');
+
+-- columns in another order, another schema, and rows
+CREATE TABLE elsewhere.play_2 (month int NOT NULL, bucket text NOT NULL, gone int, release_id bigint, track_entry_key text NOT NULL);
+ALTER TABLE elsewhere.play_2 DROP COLUMN gone;
+INSERT INTO elsewhere.play_2 VALUES (2, 'most', 9, 'a'), (2, 'all', NULL, 'b');
+ALTER TABLE play_event ATTACH PARTITION elsewhere.play_2 FOR VALUES IN (2);
+SELECT is(differences(), 0::bigint, 'P3: rows of an attached partition are counted');
+SELECT throws_ok('TRUNCATE elsewhere.play_2', '23001', 'table "play_2" is append-only', 'P1: an attached partition refuses TRUNCATE');
+
+INSERT INTO play_event VALUES ('a', NULL, 'most', 2), ('b', NULL, 'most', 1);
+SELECT is(differences(), 0::bigint, 'P3: columns in another order are counted right');
+SELECT is((SELECT count(*) FROM play_event WHERE track_entry_key = 'a' AND release_id = 1 AND month = 2), 1::bigint,
+    'P2: a partition elsewhere finds the track table of its log''s schema');
+
+ALTER TABLE play_event DETACH PARTITION elsewhere.play_2;
+SELECT is((SELECT count(*) FROM playevent.verify('play_event')), 3::bigint, 'P3: verify shows what left with a partition');
+SELECT lives_ok('UPDATE elsewhere.play_2 SET bucket = bucket', 'P1: a table that left the log is no log');
+SELECT lives_ok('TRUNCATE elsewhere.play_2', 'P1: nor for TRUNCATE');
+INSERT INTO elsewhere.play_2 VALUES (2, 'most', 1, 'a');
+ALTER TABLE play_event ATTACH PARTITION elsewhere.play_2 FOR VALUES IN (2);
+SELECT is(differences(), 0::bigint, 'P3: a partition that comes back is counted as it is now');
+
+-- a subtree
+CREATE TABLE play_3 (LIKE play_event) PARTITION BY LIST (bucket);
+CREATE TABLE play_3_most PARTITION OF play_3 FOR VALUES IN ('most');
+INSERT INTO play_3 VALUES ('a', 1, 'most', 3);
+ALTER TABLE play_event ATTACH PARTITION play_3 FOR VALUES IN (3);
+SELECT is(differences(), 0::bigint, 'P3: rows of an attached subtree are counted');
+SELECT throws_ok('TRUNCATE play_3_most', '23001', NULL, 'P1: its leaves refuse TRUNCATE');
+
+-- created in passing
+CREATE SCHEMA made_with CREATE TABLE play_4 PARTITION OF parts.play_event FOR VALUES IN (4);
+SELECT throws_ok('TRUNCATE made_with.play_4', '23001', NULL, 'P1: a partition made by CREATE SCHEMA refuses TRUNCATE');
+
+-- pending counts when a partition goes and comes in one transaction
+INSERT INTO play_1 VALUES ('b', NULL, 'most', 1);
+ALTER TABLE play_event DETACH PARTITION play_1;
+ALTER TABLE play_event ATTACH PARTITION play_1 FOR VALUES IN (1);
+SELECT is(differences(), 0::bigint, 'P3: rows straight into a partition that leaves and comes back are counted');
+
+SELECT * FROM finish();
+ROLLBACK;

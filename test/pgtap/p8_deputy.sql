@@ -1,0 +1,77 @@
+-- P8: the triggers act with the rights of the log's owner, so nobody may get
+-- them to do so for him: by making triggers on others' tables, by being the
+-- parent of others' partitions, or by overloading the extension's functions.
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS playevent;
+SELECT plan(10);
+
+CREATE ROLE deputy_owner;
+CREATE ROLE deputy_mallory;
+CREATE SCHEMA deputy;
+GRANT ALL ON SCHEMA deputy TO PUBLIC;
+GRANT ALL ON SCHEMA public TO PUBLIC;
+SET search_path = deputy, public;
+
+SET ROLE deputy_owner;
+CREATE TABLE secret (name text PRIMARY KEY, word text);
+INSERT INTO secret VALUES ('key', 'xyzzy');
+CREATE TABLE note (name text NOT NULL, word text, bucket text NOT NULL DEFAULT 'most');
+GRANT ALL ON note TO deputy_mallory;
+CREATE TABLE track (entry_key text PRIMARY KEY, release_id bigint);
+SELECT playevent.create_log('play', track => 'track');
+GRANT ALL ON play_event TO deputy_mallory;
+
+SET ROLE deputy_mallory;
+SELECT throws_ok(
+    $$CREATE TRIGGER peek BEFORE INSERT ON note FOR EACH ROW
+      EXECUTE FUNCTION playevent.resolve('secret', 'name', 'word', '', 'record', 'name', 'word')$$,
+    '42501', 'must be owner of table note',
+    'P8: the right TRIGGER on a table is no way to read with its owner''s rights');
+SELECT throws_ok(
+    $$CREATE TRIGGER peek AFTER INSERT ON note FOR EACH ROW
+      EXECUTE FUNCTION playevent.count('play_counter_slot', 'plays', 'name', 'word', 'bucket')$$,
+    '42501', 'must be owner of table note',
+    'P8: nor to write its owner''s counters');
+SELECT throws_ok(
+    $$CREATE TRIGGER peek AFTER INSERT ON note FOR EACH STATEMENT
+      EXECUTE FUNCTION playevent.flush('play_counter_slot', 'plays', 'name', 'word', 'bucket')$$,
+    '42501', 'must be owner of table note', 'P8: flush included');
+
+SELECT lives_ok(
+    $$CREATE TABLE trap (name text NOT NULL, word text) PARTITION BY LIST (name);
+      CREATE TRIGGER peek BEFORE INSERT ON trap FOR EACH ROW
+      EXECUTE FUNCTION playevent.resolve('secret', 'name', 'word', '', 'record', 'name', 'word')$$,
+    'P8: on one''s own table, anyone may make them');
+SELECT throws_ok($$INSERT INTO trap VALUES ('key')$$, '23514', NULL, 'P8: no partition yet');
+RESET ROLE;
+CREATE TABLE trap_all PARTITION OF trap DEFAULT;
+GRANT ALL ON trap_all TO deputy_mallory;
+SELECT is(
+    (SELECT relowner::regrole::text FROM pg_class WHERE oid = 'trap_all'::regclass), current_user::text,
+    'P8: a partition may belong to someone else than its parent');
+SET ROLE deputy_mallory;
+SELECT throws_ok($$INSERT INTO trap VALUES ('key')$$, '42501', 'permission denied for table secret',
+    'P8: a partition acts with the rights of its log''s owner, not of its own');
+SELECT throws_ok($$INSERT INTO trap_all VALUES ('key')$$, '42501', 'permission denied for table secret',
+    'P8: straight into the partition too');
+RESET ROLE;
+
+-- The schema belongs to whoever created the extension.
+GRANT ALL ON SCHEMA playevent TO deputy_mallory;
+SET ROLE deputy_mallory;
+CREATE TABLE overloaded (by_whom text);
+GRANT ALL ON overloaded TO PUBLIC;
+CREATE FUNCTION playevent.arm_log(event regclass, log name,
+    track regclass, track_key name, track_release name, track_deleted name,
+    unknown_track text, count_replicated boolean, ingest_role regrole,
+    key_column name, release_column name, kind_column name, kinds text[])
+RETURNS void LANGUAGE sql AS 'INSERT INTO deputy.overloaded VALUES (current_user)';
+CREATE FUNCTION playevent.column_type(rel regclass, col name, argument name)
+RETURNS text LANGUAGE sql AS $$INSERT INTO deputy.overloaded VALUES (current_user) RETURNING 'text'$$;
+RESET ROLE;
+SELECT lives_ok($$SELECT playevent.create_log('share', track => 'track')$$,
+    'P8: create_log works beside overloads of its helpers');
+SELECT is_empty('SELECT * FROM overloaded', 'P8: and calls none of them');
+
+SELECT * FROM finish();
+ROLLBACK;

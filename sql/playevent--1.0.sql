@@ -129,7 +129,7 @@ BEGIN
             ERRCODE = 'undefined_column',
             MESSAGE = format('column "%s" of table "%s" does not exist', col,
                 (SELECT relname FROM pg_class WHERE oid = rel)),
-            HINT = format('Name the column with %s => ….', argument);
+            HINT = format('Name the column with argument "%s".', argument);
     END IF;
     RETURN result;
 END
@@ -153,12 +153,17 @@ BEGIN
             MESSAGE = format('argument "%s" must not be null',
                 CASE WHEN track IS NULL THEN 'track' ELSE 'count_replicated' END);
     END IF;
-    IF (SELECT relkind FROM pg_class WHERE oid = track) <> 'r' THEN
+    IF NOT EXISTS (SELECT FROM pg_class WHERE oid = track) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_table',
+            MESSAGE = format('argument "track" is %s, which is no table', track::oid);
+    END IF;
+    IF (SELECT relkind <> 'r' OR relpersistence = 't' FROM pg_class WHERE oid = track) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'wrong_object_type',
-            MESSAGE = format('track table "%s" is not an ordinary table',
+            MESSAGE = format('track table "%s" is not an ordinary, permanent table',
                 (SELECT relname FROM pg_class WHERE oid = track)),
-            HINT = 'Name the table that holds the tracks with track => ….';
+            HINT = 'Name the table that holds the tracks with argument "track".';
     END IF;
     PERFORM playevent.column_type(track, track_key, 'track_key'::text);
     PERFORM playevent.column_type(track, track_release, 'track_release'::text);
@@ -178,6 +183,39 @@ $$;
 COMMENT ON FUNCTION playevent.check_arguments(regclass, name, name, name, text, boolean) IS
 'internal: checks the arguments about the track table';
 
+-- The views have a column for each kind, so kinds must do as such, next to the
+-- columns they have already.
+CREATE FUNCTION playevent.check_kinds(kinds text[], columns name[])
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF array_ndims(kinds) > 1 OR
+       EXISTS (SELECT FROM unnest(kinds) k
+                WHERE k IS NULL OR k = '' OR octet_length(k) > 63 OR k = ANY (columns)) OR
+       cardinality(kinds) <> (SELECT count(DISTINCT k) FROM unnest(kinds) k) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('argument "kinds" is %L', kinds),
+            DETAIL = 'Each kind becomes a column of the views.',
+            HINT = format('Kinds must differ from each other and from %s, be at most 63 bytes long, and neither empty nor null.',
+                (SELECT string_agg(quote_literal(c), ', ' ORDER BY ord) FROM unnest(columns) WITH ORDINALITY AS u(c, ord)));
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.check_kinds(text[], name[]) IS
+'internal: checks that kinds can be columns of the views';
+
+-- The column that counts: plays of play, listens of listens.
+CREATE FUNCTION playevent.count_column(log text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN log || CASE WHEN log LIKE '%s' THEN '' ELSE 's' END;
+
+COMMENT ON FUNCTION playevent.count_column(text) IS
+'internal: the name of a log''s count';
+
 -- Makes the slot table, the views and the triggers of a log whose event table
 -- is there, and grants ingest_role what it needs to insert.
 CREATE FUNCTION playevent.arm_log(
@@ -195,7 +233,7 @@ DECLARE
     event_name name;
     owner regrole;
     view_name text;
-    count_column text := log || CASE WHEN log LIKE '%s' THEN '' ELSE 's' END;
+    count_column text := playevent.count_column(log);
     slot_name text := log || '_counter_slot';
     slot text;
     kind_columns text := '';
@@ -209,18 +247,7 @@ BEGIN
      WHERE c.oid = event;
     slot := format('%I.%I', schema, slot_name);
 
-    -- The views have a column for each kind, so kinds must do as such.
-    IF array_position(kinds, NULL) IS NOT NULL OR
-       EXISTS (SELECT FROM unnest(kinds) k WHERE k = '' OR octet_length(k) > 63
-               OR k IN (key_column, release_column, count_column)) OR
-       cardinality(kinds) <> (SELECT count(DISTINCT k) FROM unnest(kinds) k) THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('argument "kinds" is %L', kinds),
-            DETAIL = 'Each kind becomes a column of the views.',
-            HINT = format('Kinds must differ from each other and from %s, be at most 63 bytes long, and neither empty nor null.',
-                concat_ws(', ', quote_literal(key_column), quote_literal(release_column), quote_literal(count_column)));
-    END IF;
+    PERFORM playevent.check_kinds(kinds, ARRAY[key_column, release_column, count_column]::name[]);
     IF count_column IN (key_column, release_column, kind_column) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'duplicate_column',
@@ -253,6 +280,20 @@ BEGIN
             ERRCODE = 'insufficient_privilege',
             MESSAGE = format('table "%s" belongs to someone else than "%s"', slot_name, event_name),
             HINT = format('ALTER TABLE %s OWNER TO %s;', slot, owner);
+    ELSIF EXISTS (
+        SELECT attname, atttypid FROM pg_attribute
+         WHERE attrelid = event AND attname IN (key_column, release_column, kind_column)
+        UNION ALL
+        SELECT count_column, 'bigint'::regtype
+        EXCEPT
+        SELECT attname, atttypid FROM pg_attribute
+         WHERE attrelid = to_regclass(slot) AND attnum > 0 AND NOT attisdropped)
+        OR (SELECT relpersistence FROM pg_class WHERE oid = to_regclass(slot)) <> 'p' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('table "%s" is there already, and does not fit table "%s"', slot_name, event_name),
+            DETAIL = 'It must be a logged table with the columns counted by, of the same types, and the count.',
+            HINT = format('Drop it; the counts will be computed anew: DROP TABLE %s CASCADE;', slot);
     END IF;
     EXECUTE format('COMMENT ON TABLE %s IS %L', slot,
         format('counts of %I in parts, several rows a key: read view %I', event_name, log || '_counter'));
@@ -341,6 +382,11 @@ BEGIN
     END LOOP;
 
     IF ingest_role IS NOT NULL THEN
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE oid = ingest_role) THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'undefined_object',
+                MESSAGE = format('argument "ingest_role" is %s, which is no role', ingest_role::oid);
+        END IF;
         SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO granted
           FROM pg_attribute a
          WHERE a.attrelid = event AND NOT a.attisdropped
@@ -400,6 +446,12 @@ BEGIN
             MESSAGE = 'no schema has been selected to create in',
             HINT = 'Set search_path so that it starts with the schema for the log.';
     END IF;
+    IF schema LIKE 'pg\_temp%' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_schema_name',
+            MESSAGE = 'a log cannot be temporary',
+            HINT = 'Set search_path so that it starts with the schema for the log.';
+    END IF;
     IF log IS NULL OR log = '' OR octet_length(log) > 48 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_name',
@@ -424,6 +476,8 @@ BEGIN
             MESSAGE = 'argument "kinds" is empty',
             HINT = 'Name at least one kind: kinds => ''{partial,most,complete}''.';
     END IF;
+    PERFORM playevent.check_kinds(kinds,
+        ARRAY['track_entry_key', 'release_id', playevent.count_column(log::text)]::name[]);
     PERFORM playevent.check_arguments(track, track_key, track_release,
         track_deleted, unknown_track, count_replicated);
 
@@ -431,7 +485,8 @@ BEGIN
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = schema
        AND c.relname IN (log || '_event', log || '_counter_slot', log || '_counter',
-                         log || '_by_track', log || '_by_release');
+                         log || '_by_track', log || '_by_release')
+     ORDER BY c.relkind <> 'r', c.relname DESC LIMIT 1;
     IF NOT FOUND THEN
         SELECT typname INTO taken
           FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
@@ -448,7 +503,7 @@ BEGIN
     key_type := playevent.column_type(track, track_key, 'track_key'::text);
     SELECT b.typcategory = 'S' AND b.typlen = -1,
            CASE WHEN base.oid IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) THEN
-               format('character varying(%s)', greatest(100, a.atttypmod - 4)) ||
+               format('character varying(%s)', greatest(100, a.atttypmod - 4, b.typtypmod - 4)) ||
                coalesce(substring(key_type FROM ' COLLATE .*'), '')
            ELSE key_type END
       INTO STRICT is_string, key_type
@@ -545,7 +600,12 @@ BEGIN
             ERRCODE = 'null_value_not_allowed',
             MESSAGE = 'argument "event" must not be null';
     END IF;
-    SELECT * INTO STRICT class FROM pg_class WHERE oid = event;
+    SELECT * INTO class FROM pg_class WHERE oid = event;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_table',
+            MESSAGE = format('argument "event" is %s, which is no table', event::oid);
+    END IF;
     IF NOT pg_has_role(class.relowner, 'USAGE') THEN
         RAISE EXCEPTION USING
             ERRCODE = 'insufficient_privilege',
@@ -555,7 +615,7 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'wrong_object_type',
             MESSAGE = format('"%s" is not an ordinary or partitioned, logged table', class.relname),
-            HINT = 'Name the table that plays are inserted into with event => ….';
+            HINT = 'Name the table that plays are inserted into with argument "event".';
     END IF;
     IF class.relispartition OR
        EXISTS (SELECT FROM pg_inherits i WHERE event IN (i.inhrelid, i.inhparent))
@@ -570,7 +630,8 @@ BEGIN
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', event);
 
     IF 5 = (SELECT count(*) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-             WHERE t.tgrelid = event AND p.pronamespace = 'playevent'::regnamespace) THEN
+             WHERE t.tgrelid = event AND p.pronamespace = 'playevent'::regnamespace)
+       AND EXISTS (SELECT FROM playevent.log l WHERE l.event = attach_log.event AND l.counter_slot IS NOT NULL) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'duplicate_object',
             MESSAGE = format('table "%s" is a log already', class.relname),
@@ -641,6 +702,16 @@ DECLARE
     filled boolean;
     any_filled boolean := false;
 BEGIN
+    -- Other children than partitions have none of the triggers.
+    IF log IS NULL AND EXISTS (
+        SELECT FROM pg_inherits i JOIN pg_trigger t ON t.tgrelid = i.inhparent
+         WHERE i.inhrelid = part AND t.tgfoid = 'playevent.append_only'::regproc) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = format('table "%s" cannot inherit from a log', (SELECT relname FROM pg_class WHERE oid = part)),
+            DETAIL = 'Its rows would be in the log without being counted, and could be changed.',
+            HINT = 'To spread a log over several tables, partition it.';
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_trigger
                     WHERE tgrelid = log AND tgname = 'playevent_append_only_truncate'
                       AND tgfoid = 'playevent.append_only'::regproc) THEN
@@ -665,7 +736,7 @@ END
 $$;
 
 COMMENT ON FUNCTION playevent.partition_added(regclass) IS
-'internal: makes a log''s new partition refuse TRUNCATE, and counts the rows it brings';
+'internal: makes a log''s new partition refuse TRUNCATE, and counts the rows it brings; refuses other children';
 
 CREATE FUNCTION playevent.partition_removed(part regclass) RETURNS void
 LANGUAGE plpgsql

@@ -95,6 +95,10 @@ static HTAB *slot_bindings;		/* SlotBinding, by relid */
 #define HINT_REATTACH \
 	"Undo the change that led here, or drop trigger \"%s\" and call playevent.attach_log for table \"%s\" again."
 
+/* Takes the slot table's name and the log's. */
+#define HINT_RECOUNT \
+	"Undo the change that led here, or drop table \"%s\" with CASCADE and call playevent.attach_log for table \"%s\", which counts anew."
+
 /*
  * invalidate_relation
  *		Relcache callback: what was read off this relation is stale (off any
@@ -336,9 +340,12 @@ check_nargs(Relation event, Trigger *trigger, int least, int most)
 	if (trigger->tgnargs < least || trigger->tgnargs > most)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("trigger \"%s\" on table \"%s\" has %d arguments, not %d to %d",
-						trigger->tgname, RelationGetRelationName(event),
-						trigger->tgnargs, least, most),
+				 errmsg("wrong number of arguments for trigger \"%s\" on table \"%s\"",
+						trigger->tgname, RelationGetRelationName(event)),
+				 least == most ?
+				 errdetail("It has %d, and needs %d.", trigger->tgnargs, least) :
+				 errdetail("It has %d, and needs %d to %d.",
+						   trigger->tgnargs, least, most),
 				 errhint("Let playevent.create_log or playevent.attach_log make the triggers.")));
 }
 
@@ -395,7 +402,7 @@ check_not_generated(Relation event, Trigger *trigger, AttrNumber attno,
  */
 static void
 check_same_type(Relation event, AttrNumber event_attno, Relation rel,
-				AttrNumber attno, Trigger *trigger)
+				AttrNumber attno, Trigger *trigger, bool is_slot_table)
 {
 	Form_pg_attribute mine = TupleDescAttr(RelationGetDescr(event),
 										   event_attno - 1);
@@ -411,6 +418,9 @@ check_same_type(Relation event, AttrNumber event_attno, Relation rel,
 						format_type_be(other->atttypid)),
 				 errdetail("Trigger \"%s\" on table \"%s\" copies values from one to the other.",
 						   trigger->tgname, RelationGetRelationName(event)),
+				 is_slot_table ?
+				 errhint(HINT_RECOUNT, RelationGetRelationName(rel),
+						 RelationGetRelationName(event)) :
 				 errhint("Give both columns the same type."),
 				 errtablecol(event, event_attno)));
 }
@@ -590,13 +600,16 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 
 	check_track_rights(event, trigger, binding->log_relid, track, namespace);
 
-	if (track->rd_rel->relkind != RELKIND_RELATION)
+	if (track->rd_rel->relkind != RELKIND_RELATION ||
+		track->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("track table \"%s\" is not an ordinary table",
+				 errmsg("track table \"%s\" is not an ordinary, permanent table",
 						RelationGetRelationName(track)),
-				 errdetail_relkind_not_supported(track->rd_rel->relkind),
-				 errhint("Name the table that holds the tracks.")));
+				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks in it.",
+						   trigger->tgname, RelationGetRelationName(event)),
+				 errhint(HINT_REATTACH, trigger->tgname,
+						 RelationGetRelationName(event))));
 
 	binding->event_key = find_column(event, trigger, RESOLVE_KEY_COLUMN, event);
 	binding->event_release = find_column(event, trigger,
@@ -607,7 +620,7 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 	check_not_generated(event, trigger, binding->event_key, true);
 	check_not_generated(event, trigger, binding->event_release, true);
 	check_same_type(event, binding->event_release, track,
-					binding->track_release, trigger);
+					binding->track_release, trigger, false);
 
 	binding->track_deleted = InvalidAttrNumber;
 	if (trigger->tgargs[RESOLVE_TRACK_DELETED][0] != '\0')
@@ -836,7 +849,7 @@ build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
 						RelationGetRelationName(rel)),
 				 errdetail("Trigger \"%s\" on table \"%s\" keeps counts in it that must survive a crash.",
 						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, trigger->tgname,
+				 errhint(HINT_RECOUNT, RelationGetRelationName(rel),
 						 RelationGetRelationName(event)),
 				 errtable(rel)));
 
@@ -852,7 +865,7 @@ build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
 						NameStr(att->attname), RelationGetRelationName(rel)),
 				 errdetail("Trigger \"%s\" on table \"%s\" counts in it.",
 						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, trigger->tgname,
+				 errhint(HINT_RECOUNT, RelationGetRelationName(rel),
 						 RelationGetRelationName(event)),
 				 errtablecol(rel, slot->count_attno)));
 
@@ -942,8 +955,8 @@ build_counter_binding(CounterBinding *binding, Relation event,
 						trigger->tgargs[COUNTER_SLOT_TABLE]),
 				 errdetail("Trigger \"%s\" on table \"%s\" keeps its counts there.",
 						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, trigger->tgname,
-						 RelationGetRelationName(event))));
+				 errhint("Undo the change that led here, or call playevent.attach_log for table \"%s\", which makes it and counts anew.",
+						 get_rel_name(binding->log_relid))));
 
 	if (!has_privs_of_role(owner, rel->rd_rel->relowner))
 		ereport(ERROR,
@@ -953,7 +966,7 @@ build_counter_binding(CounterBinding *binding, Relation event,
 				 errdetail("Trigger \"%s\" writes to it with the rights of role \"%s\", the owner of table \"%s\".",
 						   trigger->tgname, GetUserNameFromId(owner, false),
 						   get_rel_name(binding->log_relid)),
-				 errhint("Give both tables the same owner: ALTER TABLE %s OWNER TO %s;",
+				 errhint("Give both tables, and the views on them, the same owner: ALTER TABLE %s OWNER TO %s;",
 						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 													RelationGetRelationName(rel)),
 						 quote_identifier(GetUserNameFromId(owner, false)))));
@@ -970,7 +983,7 @@ build_counter_binding(CounterBinding *binding, Relation event,
 											   COUNTER_FIRST_KEY + i, event);
 		check_not_generated(event, trigger, binding->event_attnos[i], false);
 		check_same_type(event, binding->event_attnos[i], rel,
-						slot->key_attnos[i], trigger);
+						slot->key_attnos[i], trigger, true);
 	}
 
 	table_close(rel, NoLock);

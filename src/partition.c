@@ -59,8 +59,8 @@ tell_removed(RangeVar *name)
  * playevent.watch_partitions() returns event_trigger
  *
  * ON ddl_command_end: calls playevent.partition_added for CREATE TABLE …
- * PARTITION OF and ATTACH PARTITION, playevent.partition_removed for DETACH
- * PARTITION.
+ * PARTITION OF, ATTACH PARTITION and other inheritance,
+ * playevent.partition_removed for DETACH PARTITION.
  */
 Datum
 playevent_watch_partitions(PG_FUNCTION_ARGS)
@@ -77,7 +77,7 @@ playevent_watch_partitions(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (IsA(command, CreateStmt))
 	{
-		if (((CreateStmt *) command)->partbound != NULL)
+		if (((CreateStmt *) command)->inhRelations != NIL)
 			tell_added(((CreateStmt *) command)->relation);
 	}
 	else if (IsA(command, CreateSchemaStmt))
@@ -89,7 +89,7 @@ playevent_watch_partitions(PG_FUNCTION_ARGS)
 			RangeVar   *name;
 
 			if (!IsA(lfirst(lc), CreateStmt) ||
-				((CreateStmt *) lfirst(lc))->partbound == NULL)
+				((CreateStmt *) lfirst(lc))->inhRelations == NIL)
 				continue;
 			name = copyObject(((CreateStmt *) lfirst(lc))->relation);
 			name->schemaname = schema->schemaname != NULL ?
@@ -105,6 +105,8 @@ playevent_watch_partitions(PG_FUNCTION_ARGS)
 
 			if (change->subtype == AT_AttachPartition)
 				tell_added(((PartitionCmd *) change->def)->name);
+			else if (change->subtype == AT_AddInherit)
+				tell_added(((AlterTableStmt *) command)->relation);
 			else if (change->subtype == AT_DetachPartition ||
 					 change->subtype == AT_DetachPartitionFinalize)
 				tell_removed(((PartitionCmd *) change->def)->name);

@@ -122,12 +122,6 @@ slot_writer_begin(SlotBinding *binding)
 {
 	SlotWriter *writer = palloc0(sizeof(SlotWriter));
 
-	/*
-	 * Slots written by an earlier command of this transaction must look
-	 * older than this one, or locking them returns TM_Invisible.
-	 */
-	CommandCounterIncrement();
-
 	writer->binding = binding;
 	writer->rel = table_open(binding->relid, NoLock);
 	writer->cid = GetCurrentCommandId(true);
@@ -171,7 +165,11 @@ slot_writer_end(SlotWriter *writer)
 	table_close(writer->rel, NoLock);
 	pfree(writer);
 
-	/* Let the transaction's next command see the counts. */
+	/*
+	 * Let the transaction's next command see the counts; and let the next
+	 * writer, since for the same command locking these slots would return
+	 * TM_Invisible.
+	 */
 	CommandCounterIncrement();
 }
 

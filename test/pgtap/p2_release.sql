@@ -1,0 +1,305 @@
+-- P2: a play's release is what the track table says in the statement's
+-- snapshot, whatever the client sends; null when the track is loose, deleted or
+-- unknown.  Bulk inserts, where answers are remembered, say the same.
+
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS playevent;
+SELECT plan(78);
+
+CREATE SCHEMA p2;
+SET LOCAL search_path = p2, public;
+SET LOCAL client_min_messages = warning;
+
+--
+-- The kinds of tracks, by a deletion flag
+--
+
+CREATE TABLE track (id int GENERATED ALWAYS AS IDENTITY, gone text,
+                    is_deleted bool, release_id bigint, entry_key text PRIMARY KEY);
+ALTER TABLE track DROP COLUMN gone;  -- columns are found by name, not by place
+INSERT INTO track (entry_key, release_id, is_deleted) VALUES
+    ('live', 1, false), ('unflagged', 1, NULL), ('loose', NULL, false),
+    ('deleted', 1, true), ('other', 9223372036854775807, false);
+SELECT playevent.create_log('play', track => 'track', track_deleted => 'is_deleted') AS log \gset
+
+-- Inserts a play and gives the release it got.
+CREATE FUNCTION release_of(key text, sent bigint DEFAULT NULL) RETURNS bigint LANGUAGE sql AS $$
+    INSERT INTO play_event (track_entry_key, bucket, release_id)
+    VALUES ($1, 'complete', $2) RETURNING release_id
+$$;
+SELECT is(release_of('live'), 1::bigint, 'P2: a live track''s release');
+SELECT is(release_of('unflagged'), 1::bigint, 'P2: a null flag does not delete a track');
+SELECT is(release_of('other'), 9223372036854775807, 'P2: the largest bigint');
+SELECT is(release_of('loose'), NULL, 'P2: null for a loose track');
+SELECT is(release_of('deleted'), NULL, 'P2: null for a deleted track');
+SELECT is(release_of('unknown'), NULL, 'P2: null for an unknown track');
+SELECT is(release_of('Live'), NULL, 'P2: a key in another case is another key');
+SELECT is(release_of('live '), NULL, 'P2: a key with a blank behind it is another key');
+
+SELECT is(release_of('live', 7), 1::bigint, 'P2: a release sent for a live track is ignored');
+SELECT is(release_of('live', 1), 1::bigint, 'P2: the right release sent does no harm');
+SELECT is(release_of('loose', 7), NULL, 'P2: a release sent for a loose track is ignored');
+SELECT is(release_of('deleted', 7), NULL, 'P2: a release sent for a deleted track is ignored');
+SELECT is(release_of('unknown', 7), NULL, 'P2: a release sent for an unknown track is ignored');
+ALTER TABLE play_event ALTER COLUMN release_id SET DEFAULT 8;
+INSERT INTO play_event (track_entry_key, bucket) VALUES ('default', 'most');
+SELECT results_eq($$SELECT release_id FROM play_event WHERE track_entry_key = 'default'$$,
+                  'SELECT NULL::bigint', 'P2: a default of the release column is ignored');
+ALTER TABLE play_event ALTER COLUMN release_id DROP DEFAULT;
+
+-- Rows keep the release of their time, and so do the counters.
+SELECT is(release_of('moved'), NULL, 'P2: before the track is there');
+INSERT INTO track (entry_key, release_id) VALUES ('moved', 10);
+SELECT is(release_of('moved'), 10::bigint, 'P2: once the track is there');
+UPDATE track SET release_id = 11 WHERE entry_key = 'moved';
+SELECT is(release_of('moved'), 11::bigint, 'P2: after it moved to another release');
+UPDATE track SET is_deleted = true WHERE entry_key = 'moved';
+SELECT is(release_of('moved'), NULL, 'P2: after it was deleted');
+UPDATE track SET is_deleted = false WHERE entry_key = 'moved';
+SELECT is(release_of('moved'), 11::bigint, 'P2: after it was restored');
+DELETE FROM track WHERE entry_key = 'moved';
+SELECT is(release_of('moved'), NULL, 'P2: after its row was removed');
+SELECT results_eq(
+    $$SELECT release_id FROM play_event WHERE track_entry_key = 'moved' ORDER BY id$$,
+    'VALUES (NULL::bigint), (10), (11), (NULL), (11), (NULL)',
+    'P2: earlier plays keep the release they were played under');
+SELECT results_eq(
+    $$SELECT release_id, plays FROM play_counter WHERE track_entry_key = 'moved' ORDER BY 1 NULLS FIRST$$,
+    'VALUES (NULL::bigint, 3::bigint), (10, 1), (11, 2)',
+    'P2: plays are counted under the release they were played under');
+
+-- A statement sees the tracks as they were when it began, no matter what it
+-- does itself.
+WITH moved AS (UPDATE track SET release_id = 2 WHERE entry_key = 'live' RETURNING entry_key)
+INSERT INTO play_event (track_entry_key, bucket) SELECT entry_key, 'partial' FROM moved;
+SELECT results_eq(
+    $$SELECT release_id FROM play_event WHERE bucket = 'partial'$$, 'VALUES (1::bigint)',
+    'P2: a statement that moves the track records the release before');
+SELECT is(release_of('live'), 2::bigint, 'P2: the statement after it records the new one');
+
+--
+-- Bulk inserts, where the answers of a statement are remembered
+--
+
+TRUNCATE track;
+INSERT INTO track (entry_key, release_id, is_deleted)
+SELECT 'b' || n, NULLIF(n % 5, 0), n % 3 = 0 FROM generate_series(1, 60) n;
+CREATE FUNCTION expected(key text) RETURNS bigint LANGUAGE sql AS $$
+    SELECT release_id FROM track WHERE entry_key = $1 AND NOT is_deleted
+$$;
+SELECT playevent.create_log('bulk', track => 'track', track_deleted => 'is_deleted') AS log \gset
+-- 80 keys, the last 20 unknown, each many times and with a wrong release
+INSERT INTO bulk_event (track_entry_key, bucket, release_id)
+SELECT 'b' || n % 80 + 1, 'most', n % 7 FROM generate_series(1, 4000) n;
+SELECT is_empty(
+    'SELECT * FROM bulk_event WHERE release_id IS DISTINCT FROM expected(track_entry_key)',
+    'P2: INSERT ... SELECT of repeated keys resolves each row');
+SELECT is((SELECT count(*) FROM bulk_event WHERE release_id IS NULL), 2400::bigint,
+          'P2: among them as many without a release as there are');
+INSERT INTO bulk_event (track_entry_key, bucket, release_id) VALUES
+    ('b1', 'partial', 9), ('b2', 'partial', 9), ('b1', 'partial', NULL), ('b3', 'partial', 9),
+    ('b2', 'partial', 2), ('no', 'partial', 9), ('b5', 'partial', 9), ('no', 'partial', NULL),
+    ('b3', 'partial', NULL), ('b1', 'partial', 1);
+SELECT results_eq(
+    $$SELECT track_entry_key::text, release_id FROM bulk_event WHERE bucket = 'partial' ORDER BY id$$,
+    $$VALUES ('b1', 1::bigint), ('b2', 2), ('b1', 1), ('b3', NULL),
+             ('b2', 2), ('no', NULL), ('b5', NULL), ('no', NULL), ('b3', NULL), ('b1', 1)$$,
+    'P2: a multi-row INSERT resolves each row');
+COPY bulk_event (track_entry_key, release_id, bucket) FROM stdin;
+b1	7	complete
+no	7	complete
+b1	\N	complete
+b3	7	complete
+b5	7	complete
+no	\N	complete
+b7	7	complete
+b1	7	complete
+\.
+SELECT results_eq(
+    $$SELECT track_entry_key::text, release_id FROM bulk_event WHERE bucket = 'complete' ORDER BY id$$,
+    $$VALUES ('b1', 1::bigint), ('no', NULL), ('b1', 1), ('b3', NULL), ('b5', NULL),
+             ('no', NULL), ('b7', 2), ('b1', 1)$$,
+    'P2: COPY resolves each row');
+
+-- The answers of one statement are not those of the next, in a loop that runs
+-- the same prepared statement neither.
+DO $$
+BEGIN
+    FOR n IN 1 .. 8 LOOP
+        UPDATE track SET release_id = 100 + n WHERE entry_key = 'b1';
+        INSERT INTO bulk_event (track_entry_key, bucket, anon_id)
+        SELECT 'b1', 'complete', 'loop' FROM generate_series(1, 3);
+    END LOOP;
+END
+$$;
+SELECT results_eq(
+    $$SELECT release_id, count(*) FROM bulk_event WHERE anon_id = 'loop' GROUP BY 1 ORDER BY 1$$,
+    'SELECT 100 + n::bigint, 3::bigint FROM generate_series(1, 8) n',
+    'P2: no answer outlives its statement');
+-- A volatile function may change the tracks in the middle of a statement, but
+-- not its snapshot.
+CREATE FUNCTION move_and_say(n int) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE track SET release_id = 200 + n WHERE entry_key = 'b1';
+    RETURN 'b1';
+END
+$$;
+INSERT INTO bulk_event (track_entry_key, bucket, anon_id)
+SELECT move_and_say(n), 'complete', 'mid' FROM generate_series(1, 3) n;
+SELECT results_eq(
+    $$SELECT DISTINCT release_id FROM bulk_event WHERE anon_id = 'mid'$$,
+    'VALUES (108::bigint)',
+    'P2: a track moved in the middle of a statement has one release in it');
+SELECT is_empty($$SELECT * FROM playevent.verify('bulk_event')$$,
+                'P2: the counters have the releases of the rows');
+
+--
+-- Deletion columns of other types
+--
+
+CREATE DOMAIN flag AS boolean;
+CREATE SEQUENCE trial;
+
+-- Makes a site of its own whose columns have these types, with one track, plays
+-- a track and gives the release under which the play is counted.
+CREATE FUNCTION trial(key_type text, key text, release_type text, release text,
+                      deleted_type text DEFAULT 'bool', deleted text DEFAULT 'false',
+                      played text DEFAULT NULL)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    n text := nextval('trial');
+    logged text;
+    counted text;
+BEGIN
+    EXECUTE format('CREATE TABLE track_%s (entry_key %s UNIQUE, release_id %s, gone %s)',
+                   n, key_type, release_type, deleted_type);
+    EXECUTE format('INSERT INTO track_%s VALUES (%L, %L, %L)', n, key, release, deleted);
+    PERFORM playevent.create_log(('trial_' || n)::name, ('track_' || n)::regclass,
+                                 track_deleted => 'gone');
+    EXECUTE format('INSERT INTO trial_%s_event (track_entry_key, bucket) VALUES (%L, %L)
+                    RETURNING release_id', n, coalesce(played, key), 'most') INTO logged;
+    EXECUTE format('SELECT release_id FROM trial_%s_counter', n) INTO STRICT counted;
+    IF counted IS DISTINCT FROM logged THEN
+        RAISE 'logged under %, counted under %', logged, counted;
+    END IF;
+    RETURN counted;
+END
+$$;
+
+SELECT is(trial('text', 'k', 'int', '5', type, value), expected,
+          format('P2: with %s %s a track is %s', type, coalesce(value, 'null'),
+                 CASE WHEN expected IS NULL THEN 'deleted' ELSE 'live' END))
+  FROM (VALUES ('boolean', 'true', NULL), ('boolean', 'false', '5'), ('boolean', NULL, '5'),
+               ('flag', 'true', NULL), ('flag', 'false', '5'),
+               ('timestamptz', '2020-01-01', NULL), ('timestamptz', NULL, '5'),
+               ('timestamp', 'infinity', NULL), ('timestamp', NULL, '5'),
+               ('date', '2020-01-01', NULL), ('date', NULL, '5')) AS v (type, value, expected);
+
+--
+-- Types of release ids and track keys
+--
+
+CREATE DOMAIN release_number AS int CHECK (VALUE > 0);
+SELECT is(trial('text', 'k', type, value), value,
+          format('P2: a release id of type %s', type))
+  FROM (VALUES ('bigint', '9223372036854775807'), ('integer', '-2147483648'), ('smallint', '7'),
+               ('uuid', '0b8c3a0e-7a51-4a5e-b0f0-6a1f4c1f0f3d'), ('text', 'rel-' || repeat('ü', 300)),
+               ('varchar(9)', 'MB-1'), ('numeric', '12345678901234567890.5'),
+               ('release_number', '12')) AS v (type, value);
+SELECT is(trial('text', 'k', type, NULL), NULL,
+          format('P2: a loose track where release ids have type %s', type))
+  FROM (VALUES ('bigint'), ('uuid'), ('text')) AS v (type);
+
+CREATE DOMAIN track_slug AS varchar(30);
+CREATE TYPE station AS ENUM ('one', 'two');
+SELECT is(trial(type, value, 'bigint', '5'), '5',
+          format('P2: a track key of type %s', type))
+  FROM (VALUES ('text', 'ключ'), ('varchar', 'k'), ('varchar(150)', repeat('k', 150)),
+               ('char(8)', 'k'), ('uuid', '0b8c3a0e-7a51-4a5e-b0f0-6a1f4c1f0f3d'),
+               ('bigint', '-9223372036854775808'), ('integer', '12'), ('track_slug', 'k'),
+               ('text COLLATE "C"', 'k'), ('station', 'two')) AS v (type, value);
+SELECT is(trial(type, value, 'bigint', '5', played => other), NULL,
+          format('P2: an unknown track key of type %s', type))
+  FROM (VALUES ('text', 'k', 'K'), ('varchar(150)', 'k', 'kk'),
+               ('uuid', '0b8c3a0e-7a51-4a5e-b0f0-6a1f4c1f0f3d', '0b8c3a0e-7a51-4a5e-b0f0-6a1f4c1f0f3e'),
+               ('bigint', '4294967297', '1')) AS v (type, value, other);
+
+-- An attached table may have keys of another type, if the index can compare
+-- them.
+CREATE TABLE wide_track (entry_key bigint PRIMARY KEY, release_id int);
+INSERT INTO wide_track VALUES (1, 5), (-2, 6), (4294967297, 7);
+CREATE TABLE narrow_event (track_entry_key int NOT NULL, release_id int, bucket text NOT NULL);
+SELECT playevent.attach_log('narrow_event', track => 'wide_track') AS log \gset
+INSERT INTO narrow_event VALUES (1, NULL, 'x'), (-2, NULL, 'x'), (3, NULL, 'x'), (1, NULL, 'x');
+SELECT results_eq('SELECT track_entry_key, release_id FROM narrow_event ORDER BY 1',
+                  'VALUES (-2, 6), (1, 5), (1, 5), (3, NULL)',
+                  'P2: integer keys played, bigint keys in the track table');
+
+--
+-- unknown_track => 'reject'
+--
+
+TRUNCATE track;
+INSERT INTO track (entry_key, release_id, is_deleted) VALUES
+    ('live', 1, false), ('loose', NULL, false), ('deleted', 1, true);
+SELECT playevent.create_log('strict', track => 'track', track_deleted => 'is_deleted',
+                            unknown_track => 'reject') AS log \gset
+SELECT throws_ok($$INSERT INTO strict_event (track_entry_key, bucket) VALUES ('no such', 'most')$$,
+                 '23503', 'insert on table "strict_event" names an unknown track',
+                 'P2: reject turns away an unknown track');
+SELECT throws_ok($$INSERT INTO strict_event (track_entry_key, bucket)
+                   VALUES ('live', 'most'), ('live', 'most'), ('no such', 'most')$$,
+                 '23503', 'insert on table "strict_event" names an unknown track',
+                 'P2: reject turns away a statement with an unknown track among others');
+SELECT is_empty('SELECT * FROM strict_counter', 'P2: nothing of it is counted');
+INSERT INTO strict_event (track_entry_key, bucket) VALUES
+    ('live', 'most'), ('loose', 'most'), ('deleted', 'most'), ('live', 'most');
+SELECT results_eq('SELECT track_entry_key::text, release_id FROM strict_event ORDER BY id',
+                  $$VALUES ('live', 1::bigint), ('loose', NULL), ('deleted', NULL), ('live', 1)$$,
+                  'P2: reject takes loose and deleted tracks, which are known');
+
+--
+-- Which table is asked
+--
+
+-- The track table may be in another schema, under names that need quoting.
+CREATE SCHEMA "P2 Katalog";
+CREATE TABLE "P2 Katalog"."Track's ""own""" ("Entry.Key" text PRIMARY KEY, "Release Id" int, "gone?" bool);
+INSERT INTO "P2 Katalog"."Track's ""own""" VALUES ('k', 77, NULL), ('gone', 77, true);
+SELECT playevent.create_log('Strange "name', track => '"P2 Katalog"."Track''s ""own"""',
+                            track_key => 'Entry.Key', track_release => 'Release Id',
+                            track_deleted => 'gone?', kind => 'The kind') AS log \gset
+INSERT INTO "Strange ""name_event" (track_entry_key, "The kind") VALUES ('k', 'most'), ('gone', 'most');
+SELECT results_eq('SELECT track_entry_key::text, release_id FROM "Strange ""name_event" ORDER BY id',
+                  $$VALUES ('k', 77), ('gone', NULL)$$,
+                  'P2: a track table in another schema, whose names need quoting');
+
+-- Neither search_path nor a temporary table puts a decoy in its place.
+CREATE SCHEMA p2_decoy;
+CREATE TABLE p2_decoy.track (LIKE track INCLUDING ALL);
+INSERT INTO p2_decoy.track (entry_key, release_id) VALUES ('live', 666);
+SELECT is(release_of('live'), 1::bigint, 'P2: before there is a decoy in search_path');
+SET LOCAL search_path = p2_decoy, p2, public;
+SELECT is(release_of('live'), 1::bigint, 'P2: a table of the same name earlier in search_path is not asked');
+CREATE TEMP TABLE track (entry_key text PRIMARY KEY, release_id bigint, is_deleted bool);
+INSERT INTO track VALUES ('live', 667);
+SELECT is(release_of('live'), 1::bigint, 'P2: a temporary table of the same name is not asked');
+-- operators are not looked up by name either
+CREATE FUNCTION p2_decoy.never(text, text) RETURNS bool LANGUAGE sql AS 'SELECT false';
+CREATE OPERATOR p2_decoy.= (LEFTARG = text, RIGHTARG = text, FUNCTION = p2_decoy.never);
+SET LOCAL search_path = p2_decoy, pg_catalog, p2, public;
+INSERT INTO play_event (track_entry_key, bucket) VALUES ('live', 'partial');
+SET LOCAL search_path = pg_catalog;
+INSERT INTO p2.play_event (track_entry_key, bucket) VALUES ('live', 'partial');
+SET LOCAL search_path = p2, public;
+SELECT results_eq($$SELECT release_id FROM play_event WHERE bucket = 'partial' ORDER BY id DESC LIMIT 2$$,
+                  'VALUES (1::bigint), (1)',
+                  'P2: an operator earlier in search_path is not asked, and the log need not be in it');
+
+-- Renaming the schema takes the log and its track table along.
+ALTER SCHEMA p2 RENAME TO p2_moved;
+SET LOCAL search_path = p2_moved, public;
+SELECT is(release_of('live'), 1::bigint, 'P2: a schema that was renamed');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -47,14 +47,11 @@ foreach my $client (1 .. $clients)
 	append_to_file("$dir/client$client.sql", join('', @lines));
 }
 
-# All processes of the server.
+# The server's processes, but for the postmaster.
 sub server_processes
 {
-	my ($postmaster) =
-	  slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
-	my @children = map { /^\s*(\d+)\s+(\d+)/ && $2 == $postmaster ? $1 : () }
-	  split /\n/, `ps -A -o pid= -o ppid=`;
-	return ($postmaster, @children);
+	return split /\n/, $node->safe_psql('postgres',
+		'SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()');
 }
 
 # Start the server again.  Processes that were killed may hold on to its shared
@@ -95,9 +92,10 @@ foreach my $round (1 .. $rounds)
 		  or die 'no traffic';
 	}
 
-	my ($postmaster, @children) = server_processes();
-	kill 'KILL', $postmaster, @children;
+	# The postmaster first: it would restart the others.
+	my @children = server_processes();
 	$node->kill9;
+	kill 'KILL', @children;
 	$_->finish foreach (@sessions);
 	my $lost = grep { slurp_file("$dir/stderr$round.$_") =~ /connection|terminated/ } 1 .. $clients;
 	is($lost, $clients, "P6: round $round: all clients were cut off at work");

@@ -26,8 +26,8 @@ max_connections = 200
 CONF
 trap 'pg_ctl -D s/data -m immediate stop > /dev/null 2>&1 || true' EXIT
 pg_ctl -D s/data -l s/log -w start > /dev/null
-psql -qX -v ON_ERROR_STOP=1 -f test/bench/variants.sql
-psql -qXAt -F ' = ' -c "SELECT name, setting || coalesce(unit, '') FROM pg_settings
+psql -qX -v ON_ERROR_STOP=1 -f test/bench/variants.sql > /dev/null
+psql -qXAt -F ' = ' -c "SELECT name, current_setting(name) FROM pg_settings
     WHERE name IN ('fsync', 'synchronous_commit', 'shared_buffers', 'max_wal_size', 'autovacuum')"
 echo "nproc = $(nproc), clients = $clients, rounds = $rounds of ${seconds}s"
 

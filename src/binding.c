@@ -625,14 +625,14 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 	binding->track_deleted = InvalidAttrNumber;
 	if (trigger->tgargs[RESOLVE_TRACK_DELETED][0] != '\0')
 	{
-		Oid			type;
+		Oid			deleted_type;
 
 		binding->track_deleted = find_column(event, trigger,
 											 RESOLVE_TRACK_DELETED, track);
 		att = TupleDescAttr(RelationGetDescr(track), binding->track_deleted - 1);
-		type = getBaseType(att->atttypid);
-		if (type != BOOLOID && type != TIMESTAMPTZOID &&
-			type != TIMESTAMPOID && type != DATEOID)
+		deleted_type = getBaseType(att->atttypid);
+		if (deleted_type != BOOLOID && deleted_type != TIMESTAMPTZOID &&
+			deleted_type != TIMESTAMPOID && deleted_type != DATEOID)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("column \"%s\" of table \"%s\" has type %s, and can't tell whether a track is deleted",
@@ -643,7 +643,7 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 							   trigger->tgname, RelationGetRelationName(event)),
 					 errhint("Name such a column as argument track_deleted, or none."),
 					 errtablecol(track, binding->track_deleted)));
-		binding->deleted_is_flag = type == BOOLOID;
+		binding->deleted_is_flag = deleted_type == BOOLOID;
 	}
 
 	unknown = trigger->tgargs[RESOLVE_UNKNOWN_TRACK];

@@ -81,7 +81,7 @@ extern TrackBinding *track_binding(Relation event, Trigger *trigger);
 extern CounterBinding *counter_binding(Relation event, Trigger *trigger);
 extern void binding_check(Relation event);
 extern bool trigger_calls(Trigger *trigger, PGFunction function);
-extern Oid named_relation(const char *name, Oid default_namespace,
-						  Oid *namespace);
+extern Oid	named_relation(const char *name, Oid default_namespace,
+						   Oid *namespace);
 
 #endif							/* PLAYEVENT_BINDING_H */

@@ -191,12 +191,13 @@ playevent_verify(PG_FUNCTION_ARGS)
 
 				for (int i = 0; i < VERIFY_KEYS; i++)
 				{
-					char	   *text = i < nkeys ?
-						SPI_getvalue(tuple, desc, i + 1) : NULL;
+					char	   *value = NULL;
 
-					isnull[i] = text == NULL;
-					if (text != NULL)
-						values[i] = CStringGetTextDatum(text);
+					if (i < nkeys)
+						value = SPI_getvalue(tuple, desc, i + 1);
+					isnull[i] = value == NULL;
+					if (value != NULL)
+						values[i] = CStringGetTextDatum(value);
 				}
 				for (int i = 0; i < 2; i++)
 					values[VERIFY_KEYS + i] =

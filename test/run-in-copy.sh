@@ -4,23 +4,14 @@
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 root=$PWD
-bindir=$("$PG_CONFIG" --bindir)
-export PATH=$bindir:$PATH
 passed=0
 failed=0
 
 "$PG_CONFIG" --version
-build_stage "$root"
-
-mkdir s
-initdb -N -A trust -D s/data -U postgres --encoding=UTF8 --locale=C.UTF-8 > initdb.log
-cat server.conf - >> s/data/postgresql.conf <<CONF
-unix_socket_directories = '$root/s'
+start_server "$root" <<CONF
 max_prepared_transactions = 10
 CONF
-trap 'pg_ctl -D s/data -m immediate stop > /dev/null 2>&1 || true' EXIT
-pg_ctl -D s/data -l s/log -w start > /dev/null
-export PGHOST=$root/s PGPORT=5432 PGUSER=postgres
+export PGUSER=postgres
 
 # pg_regress says "test name ... ok" up to 15 and "ok 1 - name" from 16 on.
 count() {

@@ -127,3 +127,17 @@ build_stage() {
         echo "dynamic_library_path = '$root/stage$libdir:\$libdir'"
     } > "$root/server.conf"
 }
+
+# Build, and start a server with the settings on standard input, in s/.  It
+# stops when the script ends.
+start_server() {
+    local root=$1 bindir
+    bindir=$("$PG_CONFIG" --bindir)
+    export PATH=$bindir:$PATH PGHOST=$root/s PGPORT=5432
+    build_stage "$root"
+    mkdir s
+    initdb -N -A trust -D s/data -U postgres --encoding=UTF8 --locale=C.UTF-8 > initdb.log
+    { cat server.conf; echo "unix_socket_directories = '$root/s'"; cat; } >> s/data/postgresql.conf
+    trap 'pg_ctl -D s/data -m immediate stop > /dev/null 2>&1 || true' EXIT
+    pg_ctl -D s/data -l s/log -w start > /dev/null
+}

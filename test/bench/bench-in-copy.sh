@@ -6,8 +6,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
 
 root=$PWD
-bindir=$("$PG_CONFIG" --bindir)
-export PATH=$bindir:$PATH PGHOST=$root/s PGPORT=5432 PGDATABASE=postgres PGUSER=postgres
+export PGDATABASE=postgres PGUSER=postgres
 clients=${CLIENTS:-16}
 rounds=${ROUNDS:-5}
 seconds=${SECONDS_EACH:-5}
@@ -15,17 +14,11 @@ read -ra keys <<< "${KEYS:-uniform hot}"
 read -ra variants <<< "${VARIANTS:-bare row_triggers transition_table playevent}"
 
 "$PG_CONFIG" --version
-build_stage "$root"
-mkdir s
-initdb -N -A trust -D s/data -U postgres --encoding=UTF8 --locale=C.UTF-8 > initdb.log
-cat server.conf - >> s/data/postgresql.conf <<CONF
-unix_socket_directories = '$root/s'
+start_server "$root" <<CONF
 shared_buffers = 1GB
 max_wal_size = 16GB
 max_connections = 200
 CONF
-trap 'pg_ctl -D s/data -m immediate stop > /dev/null 2>&1 || true' EXIT
-pg_ctl -D s/data -l s/log -w start > /dev/null
 psql -qX -v ON_ERROR_STOP=1 -f test/bench/variants.sql > /dev/null
 psql -qXAt -F ' = ' -c "SELECT name, current_setting(name) FROM pg_settings
     WHERE name IN ('fsync', 'synchronous_commit', 'shared_buffers', 'max_wal_size', 'autovacuum')"

@@ -3,8 +3,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
 
 root=$PWD
-bindir=$("$PG_CONFIG" --bindir)
-export PATH=$bindir:$PATH PGHOST=$root/s PGPORT=5432 PGDATABASE=site PGCLIENTENCODING=UTF8
+export PGDATABASE=site PGCLIENTENCODING=UTF8
 case ${LC_ALL:-${LC_CTYPE:-${LANG:-}}} in
     *UTF-8* | *utf8*) bar='█' ;;
     *) bar='#' ;;
@@ -15,16 +14,10 @@ as() { local user=$1; shift; psql -X -q -U "$user" "$@"; }
 show() { printf '\n%s=> %s\n' "$1" "$2"; as "$1" -c "$2" 2>&1 || true; }
 
 title "Building playevent, starting a throwaway cluster ($("$PG_CONFIG" --version))"
-build_stage "$root"
-mkdir s
-initdb -N -A trust -D s/data -U postgres --encoding=UTF8 --locale=C.UTF-8 > initdb.log
-cat server.conf - >> s/data/postgresql.conf <<CONF
-unix_socket_directories = '$root/s'
+start_server "$root" <<CONF
 shared_buffers = 256MB
 max_wal_size = 2GB
 CONF
-trap 'pg_ctl -D s/data -m immediate stop > /dev/null 2>&1 || true' EXIT
-pg_ctl -D s/data -l s/log -w start > /dev/null
 
 title 'A small music site: 300 releases, 3,000 tracks, some loose, some deleted'
 PGDATABASE=postgres as postgres -f test/demo/roles.sql
@@ -83,6 +76,6 @@ if [ -n "${KEEP:-}" ]; then
 The cluster is up.  To look around:
     psql -h $root/s -U owner site
 To stop it and remove all of it:
-    $run$bindir/pg_ctl -D $root/s/data stop && rm -rf $root
+    $run$("$PG_CONFIG" --bindir)/pg_ctl -D $root/s/data stop && rm -rf $root
 END
 fi

@@ -4,7 +4,8 @@
  *	  Promise P2: a play's release is what the track table says.
  *
  * One probe of the track table's unique index in the statement's snapshot,
- * without SPI and without a plan.  Answers are remembered for the rest of the
+ * without SPI and without a plan; or a look at where the track was last found.
+ * Answers are remembered for the rest of the
  * statement, since bulk loads repeat keys: the snapshot is the same, so the
  * answer would be.
  *
@@ -33,6 +34,7 @@
 #include "binding.h"
 #include "compat.h"
 #include "playevent.h"
+#include "sticky.h"
 
 PG_FUNCTION_INFO_V1(playevent_resolve);
 
@@ -97,6 +99,28 @@ is_deleted(TrackBinding *binding, TupleTableSlot *slot)
 }
 
 /*
+ * fetch_sticky
+ *		Fetch the track from where this backend found it last, if it is still
+ *		there: the snapshot sees this row, and its key is unique.
+ */
+static bool
+fetch_sticky(TrackBinding *binding, Relation track, Snapshot snapshot,
+			 Datum key, StickyTid *sticky, uint32 hash, TupleTableSlot *slot)
+{
+	ItemPointerData tid = sticky->tid;
+	Datum		found;
+	bool		isnull;
+
+	if (!sticky_tid_usable(sticky, track, hash) ||
+		!table_tuple_fetch_row_version(track, &tid, snapshot, slot))
+		return false;
+	found = slot_getattr(slot, binding->track_key, &isnull);
+	return !isnull &&
+		DatumGetBool(FunctionCall2Coll(&binding->key_equal,
+									   binding->key_collation, found, key));
+}
+
+/*
  * probe_track
  *		Look up a track by its key, as of the snapshot.
  *
@@ -110,14 +134,19 @@ probe_track(TrackBinding *binding, Snapshot snapshot, Datum key,
 	Relation	track = table_open(binding->track_relid, NoLock);
 	TupleTableSlot *slot = table_slot_create(track, NULL);
 	ScanKeyData scankey;
+	uint32		hash = datum_image_hash(key, binding->key_byval,
+										binding->key_len);
+	StickyTid  *sticky = sticky_tid(track, hash);
 
 	/*
 	 * An index built over broken HOT chains serves only snapshots newer than
 	 * itself, as the planner knows too (get_relation_info).  Until then, and
 	 * that is until older transactions are gone, there is but the table.
 	 */
-	if (TransactionIdIsValid(binding->index_xmin) &&
-		!TransactionIdPrecedes(binding->index_xmin, TransactionXmin))
+	if (fetch_sticky(binding, track, snapshot, key, sticky, hash, slot))
+		answer->known = true;
+	else if (TransactionIdIsValid(binding->index_xmin) &&
+			 !TransactionIdPrecedes(binding->index_xmin, TransactionXmin))
 	{
 		TableScanDesc scan;
 
@@ -150,6 +179,8 @@ probe_track(TrackBinding *binding, Snapshot snapshot, Datum key,
 
 	/* The slot holds its own pin on the tuple, scan or no scan. */
 	answer->isnull = true;
+	if (answer->known)
+		sticky_tid_set(sticky, track, hash, &slot->tts_tid);
 	if (answer->known && !is_deleted(binding, slot))
 	{
 		Datum		release = slot_getattr(slot, binding->track_release,

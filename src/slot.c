@@ -54,6 +54,7 @@
 
 #include "compat.h"
 #include "slot.h"
+#include "sticky.h"
 
 /*
  * How many index entries to look at before making a new slot.  More than
@@ -70,33 +71,13 @@
  */
 #define PRUNE_BELOW (BLCKSZ / 8)
 
-/*
- * Sticky slots: where this backend last wrote a key.  Going back there needs
- * no index scan and meets nobody, for others stick to theirs.  It is only a
- * hint: the row may have been updated, removed or moved since, even the
- * table rewritten.  So what is found there is checked, and a cell may be
- * overwritten by another key of the same hash.  A quarter of a megabyte per
- * backend, once it counts anything.
- */
-#define STICKY_CELLS 16384
-
-typedef struct StickyCell
-{
-	Oid			relid;
-	uint32		hash;
-	ItemPointerData tid;
-} StickyCell;
-
-static StickyCell *sticky_cells;
-
 struct SlotWriter
 {
 	SlotBinding *binding;
 	Relation	rel;
 	CommandId	cid;
 	Snapshot	snapshot;		/* what slots must be visible to, or NULL */
-	TupleTableSlot *candidate;	/* a slot row found */
-	TupleTableSlot *locked;		/* the same, locked */
+	TupleTableSlot *candidate;	/* a slot row found, then locked */
 	TupleTableSlot *written;	/* its new version */
 	MemoryContext context;		/* holds the writer and what it opens */
 	MemoryContext key_context;	/* reset after each key */
@@ -128,7 +109,6 @@ slot_writer_begin(SlotBinding *binding)
 	if (IsolationUsesXactSnapshot())
 		writer->snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	writer->candidate = table_slot_create(writer->rel, NULL);
-	writer->locked = table_slot_create(writer->rel, NULL);
 	writer->written = MakeSingleTupleTableSlot(RelationGetDescr(writer->rel),
 											   &TTSOpsHeapTuple);
 	writer->context = CurrentMemoryContext;
@@ -157,7 +137,6 @@ slot_writer_end(SlotWriter *writer)
 		FreeExecutorState(writer->estate);
 	}
 	ExecDropSingleTupleTableSlot(writer->candidate);
-	ExecDropSingleTupleTableSlot(writer->locked);
 	ExecDropSingleTupleTableSlot(writer->written);
 	if (writer->snapshot != NULL)
 		UnregisterSnapshot(writer->snapshot);
@@ -171,15 +150,6 @@ slot_writer_end(SlotWriter *writer)
 	 * TM_Invisible.
 	 */
 	CommandCounterIncrement();
-}
-
-static StickyCell *
-sticky_cell(SlotWriter *writer, uint32 hash)
-{
-	if (sticky_cells == NULL)
-		sticky_cells = MemoryContextAllocZero(TopMemoryContext,
-											  STICKY_CELLS * sizeof(StickyCell));
-	return &sticky_cells[(hash ^ writer->binding->relid) % STICKY_CELLS];
 }
 
 /*
@@ -238,7 +208,8 @@ holds_key(SlotWriter *writer)
  *		Add n to the slot in writer->candidate, unless that is out of reach.
  *
  * The candidate's buffer stays pinned in its table slot all the while, so its
- * line pointer can't be reused between the look and the lock.
+ * line pointer can't be reused between the look and the lock.  Locking stores
+ * the tuple in the same table slot again, whether or not it succeeds.
  */
 static bool
 add_to_candidate(SlotWriter *writer, int64 n)
@@ -260,12 +231,12 @@ add_to_candidate(SlotWriter *writer, int64 n)
 										writer->snapshot))
 		return false;
 
-	if (table_tuple_lock(writer->rel, &tid, SnapshotSelf, writer->locked,
+	if (table_tuple_lock(writer->rel, &tid, SnapshotSelf, writer->candidate,
 						 writer->cid, LockTupleNoKeyExclusive, LockWaitSkip,
 						 0, &tmfd) != TM_Ok)
 		return false;
 
-	plays = slot_getattr(writer->locked, binding->count_attno, &isnull);
+	plays = slot_getattr(writer->candidate, binding->count_attno, &isnull);
 	Assert(!isnull);
 	if (pg_add_s64_overflow(DatumGetInt64(plays), n, &sum))
 		ereport(ERROR,
@@ -276,7 +247,7 @@ add_to_candidate(SlotWriter *writer, int64 n)
 
 	plays = Int64GetDatum(sum);
 	isnull = false;
-	tuple = heap_modify_tuple_by_cols(ExecFetchSlotHeapTuple(writer->locked, false,
+	tuple = heap_modify_tuple_by_cols(ExecFetchSlotHeapTuple(writer->candidate, false,
 															 &should_free),
 									  RelationGetDescr(writer->rel),
 									  1, &attno, &plays, &isnull);
@@ -293,39 +264,49 @@ add_to_candidate(SlotWriter *writer, int64 n)
 }
 
 /*
- * add_to_sticky
- *		Add n to the slot that this backend wrote last for the key, if it is
- *		still there and free.
+ * fetch_with_room
+ *		Fetch the row at tid as the candidate, and see that its page has room
+ *		for its next version.
+ *
+ * An index scan prunes the pages it visits, a fetch by TID doesn't; but
+ * without pruning the page fills up and updates stop being HOT.  A look at the
+ * page without a lock is good enough to decide, as in heap_page_prune_opt.
+ * Pruning moves tuples about, so the row must be let go of meanwhile.
  */
 static bool
-add_to_sticky(SlotWriter *writer, StickyCell *cell, uint32 hash, int64 n)
+fetch_with_room(SlotWriter *writer, ItemPointer tid)
 {
-	ItemPointerData tid = cell->tid;
-	BlockNumber block;
 	Buffer		buffer;
-	bool		added;
 
-	if (cell->relid != writer->binding->relid || cell->hash != hash ||
-		!ItemPointerIsValid(&tid))
+	if (!table_tuple_fetch_row_version(writer->rel, tid, SnapshotSelf,
+									   writer->candidate))
 		return false;
-	block = ItemPointerGetBlockNumber(&tid);
-	if (block >= RelationGetNumberOfBlocks(writer->rel))
-		return false;
+	buffer = ((BufferHeapTupleTableSlot *) writer->candidate)->buffer;
+	if (PageGetHeapFreeSpace(BufferGetPage(buffer)) >= PRUNE_BELOW)
+		return true;
 
-	/*
-	 * An index scan prunes the pages it visits, a fetch by TID doesn't; but
-	 * without pruning the page fills up and updates stop being HOT.  A look
-	 * without a lock is good enough to decide, as in heap_page_prune_opt.
-	 */
-	buffer = ReadBuffer(writer->rel, block);
-	if (PageGetHeapFreeSpace(BufferGetPage(buffer)) < PRUNE_BELOW)
-		heap_page_prune_opt(writer->rel, buffer);
-
-	added = table_tuple_fetch_row_version(writer->rel, &tid, SnapshotSelf,
-										  writer->candidate) &&
-		holds_key(writer) && add_to_candidate(writer, n);
+	IncrBufferRefCount(buffer);
+	ExecClearTuple(writer->candidate);
+	heap_page_prune_opt(writer->rel, buffer);
 	ReleaseBuffer(buffer);
-	return added;
+	return table_tuple_fetch_row_version(writer->rel, tid, SnapshotSelf,
+										 writer->candidate);
+}
+
+/*
+ * add_to_sticky
+ *		Add n to the slot that this backend wrote last for the key, if it is
+ *		still there and free.  This needs no index scan, and meets nobody: the
+ *		others stick to theirs.
+ */
+static bool
+add_to_sticky(SlotWriter *writer, StickyTid *sticky, uint32 hash, int64 n)
+{
+	ItemPointerData tid = sticky->tid;
+
+	return sticky_tid_usable(sticky, writer->rel, hash) &&
+		fetch_with_room(writer, &tid) && holds_key(writer) &&
+		add_to_candidate(writer, n);
 }
 
 /*
@@ -426,7 +407,7 @@ add_slot(SlotWriter *writer, int64 n)
 void
 slot_writer_add(SlotWriter *writer, uint32 hash, MinimalTuple key, int64 n)
 {
-	StickyCell *cell = sticky_cell(writer, hash);
+	StickyTid  *sticky = sticky_tid(writer->rel, hash);
 	MemoryContext oldcontext = MemoryContextSwitchTo(writer->key_context);
 	HeapTupleData tuple;
 
@@ -435,15 +416,12 @@ slot_writer_add(SlotWriter *writer, uint32 hash, MinimalTuple key, int64 n)
 	heap_deform_tuple(&tuple, writer->binding->key_desc, writer->values,
 					  writer->isnull);
 
-	if (!add_to_sticky(writer, cell, hash, n) && !add_to_any(writer, n))
+	if (!add_to_sticky(writer, sticky, hash, n) && !add_to_any(writer, n))
 		add_slot(writer, n);
 
-	cell->relid = writer->binding->relid;
-	cell->hash = hash;
-	cell->tid = writer->written->tts_tid;
+	sticky_tid_set(sticky, writer->rel, hash, &writer->written->tts_tid);
 
 	ExecClearTuple(writer->candidate);
-	ExecClearTuple(writer->locked);
 	ExecClearTuple(writer->written);
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextReset(writer->key_context);

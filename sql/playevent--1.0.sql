@@ -233,6 +233,7 @@ DECLARE
     event_name name;
     owner regrole;
     view_name text;
+    view_query text;
     count_column text := playevent.count_column(log);
     slot_name text := log || '_counter_slot';
     slot text;
@@ -311,31 +312,30 @@ BEGIN
          FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard()', slot);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER playevent_slot_guard_row', slot);
 
-    -- The views.
+    -- The views; one that is there already may be as the app wants it.
     SELECT coalesce(string_agg(
             format('coalesce(sum(%I) FILTER (WHERE %I = %L), 0)::bigint AS %I, ',
                 count_column, kind_column, k, k), '' ORDER BY ord), '')
       INTO kind_columns
       FROM unnest(kinds) WITH ORDINALITY AS u(k, ord);
-    EXECUTE format(
-        'CREATE OR REPLACE VIEW %1$I.%2$I AS
-         SELECT %3$I, %4$I, %5$I, sum(%6$I)::bigint AS %6$I FROM %7$s
-         GROUP BY 1, 2, 3 HAVING sum(%6$I) <> 0',
-        schema, log || '_counter',
-        key_column, release_column, kind_column, count_column, slot);
-    EXECUTE format(
-        'CREATE OR REPLACE VIEW %1$I.%2$I AS
-         SELECT %3$I, %4$ssum(%5$I)::bigint AS %5$I FROM %6$s
-         GROUP BY 1 HAVING sum(%5$I) <> 0',
-        schema, log || '_by_track', key_column, kind_columns, count_column, slot);
-    EXECUTE format(
-        'CREATE OR REPLACE VIEW %1$I.%2$I AS
-         SELECT %3$I, %4$ssum(%5$I)::bigint AS %5$I FROM %6$s WHERE %3$I IS NOT NULL
-         GROUP BY 1 HAVING sum(%5$I) <> 0',
-        schema, log || '_by_release', release_column, kind_columns, count_column, slot);
-
     FOREACH view_name IN ARRAY ARRAY['_counter', '_by_track', '_by_release'] LOOP
-        EXECUTE format('ALTER VIEW %I.%I OWNER TO %s', schema, log || view_name, owner);
+        view_query := format(
+            CASE view_name
+                WHEN '_counter' THEN
+                    'SELECT %1$I, %2$I, %3$I, sum(%4$I)::bigint AS %4$I FROM %5$s
+                     GROUP BY 1, 2, 3 HAVING sum(%4$I) <> 0'
+                WHEN '_by_track' THEN
+                    'SELECT %1$I, %6$ssum(%4$I)::bigint AS %4$I FROM %5$s
+                     GROUP BY 1 HAVING sum(%4$I) <> 0'
+                WHEN '_by_release' THEN
+                    'SELECT %2$I, %6$ssum(%4$I)::bigint AS %4$I FROM %5$s WHERE %2$I IS NOT NULL
+                     GROUP BY 1 HAVING sum(%4$I) <> 0'
+            END,
+            key_column, release_column, kind_column, count_column, slot, kind_columns);
+        view_name := format('%I.%I', schema, log || view_name);
+        CONTINUE WHEN EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(view_name) AND relkind = 'v');
+        EXECUTE format('CREATE VIEW %s AS %s', view_name, view_query);
+        EXECUTE format('ALTER VIEW %s OWNER TO %s', view_name, owner);
     END LOOP;
 
     -- The triggers.  Names in their arguments are of the log's schema unless
@@ -392,6 +392,14 @@ BEGIN
          WHERE a.attrelid = event AND NOT a.attisdropped
            AND a.attname IN (key_column, kind_column, 'event_id', 'anon_id');
         EXECUTE format('GRANT INSERT (%s) ON %s TO %s', granted, event, ingest_role);
+        -- for columns of type serial; those of an identity need no right
+        FOR part IN
+            SELECT d.objid::regclass FROM pg_depend d
+              JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+             WHERE d.classid = 'pg_class'::regclass AND d.refobjid = event AND d.deptype = 'a'
+        LOOP
+            EXECUTE format('GRANT USAGE ON SEQUENCE %s TO %s', part, ingest_role);
+        END LOOP;
         IF NOT has_schema_privilege(ingest_role, schema, 'USAGE') THEN
             EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', schema, ingest_role);
         END IF;
@@ -591,6 +599,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     class pg_class;
+    works boolean := false;
     log text;
     nullable name;
     kind_type text;
@@ -629,13 +638,20 @@ BEGIN
     -- As CREATE TRIGGER would; from here on nobody inserts until we are done.
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', event);
 
-    IF 5 = (SELECT count(*) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-             WHERE t.tgrelid = event AND p.pronamespace = 'playevent'::regnamespace)
-       AND EXISTS (SELECT FROM playevent.log l WHERE l.event = attach_log.event AND l.counter_slot IS NOT NULL) THEN
+    -- A log that works has no use for this; one that doesn't is mended.
+    IF EXISTS (SELECT FROM playevent.log l WHERE l.event = attach_log.event AND l.intact) THEN
+        BEGIN
+            PERFORM playevent.check_log(event);
+            works := true;
+        EXCEPTION WHEN OTHERS THEN
+            works := false;
+        END;
+    END IF;
+    IF works THEN
         RAISE EXCEPTION USING
             ERRCODE = 'duplicate_object',
             MESSAGE = format('table "%s" is a log already', class.relname),
-            HINT = 'See the view playevent.log.  To attach it in another way, drop its playevent triggers first.';
+            HINT = 'See the view playevent.log.  To attach it in another way, drop trigger playevent_count first.';
     END IF;
 
     PERFORM playevent.check_arguments(track, track_key, track_release,
@@ -683,7 +699,7 @@ END
 $$;
 
 COMMENT ON FUNCTION playevent.attach_log(regclass, regclass, name, name, name, text, boolean, regrole, name, name, name, text[]) IS
-'makes a table that is there a log: puts the triggers on, and counts the rows it has; returns the table';
+'makes a table that is there a log, or mends a log: puts the triggers on, and counts the rows it has; returns the table';
 
 --
 -- Partitions that come and go, and who may make triggers

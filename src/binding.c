@@ -91,13 +91,13 @@ static HTAB *track_bindings;	/* TrackBinding, by trigger_oid */
 static HTAB *counter_bindings;	/* CounterBinding, by trigger_oid */
 static HTAB *slot_bindings;		/* SlotBinding, by relid */
 
-/* Takes the trigger's name and its table's. */
+/* Takes the log's name; attach_log mends logs that don't work. */
 #define HINT_REATTACH \
-	"Undo the change that led here, or drop trigger \"%s\" and call playevent.attach_log for table \"%s\" again."
+	"Undo the change that led here, or call playevent.attach_log for table \"%s\" again."
 
 /* Takes the slot table's name and the log's. */
 #define HINT_RECOUNT \
-	"Undo the change that led here, or drop table \"%s\" with CASCADE and call playevent.attach_log for table \"%s\", which counts anew."
+	"Undo the change that led here, or drop table \"%s\" with CASCADE and call playevent.attach_log for table \"%s\" again, which counts anew."
 
 /*
  * invalidate_relation
@@ -366,8 +366,7 @@ find_column(Relation event, Trigger *trigger, int arg, Relation rel)
 						trigger->tgargs[arg], RelationGetRelationName(rel)),
 				 errdetail("Trigger \"%s\" on table \"%s\" needs it.",
 						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, trigger->tgname,
-						 RelationGetRelationName(event)),
+				 errhint(HINT_REATTACH, RelationGetRelationName(event)),
 				 errtable(rel)));
 	return attno;
 }
@@ -594,8 +593,7 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 						trigger->tgargs[RESOLVE_TRACK]),
 				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks in it.",
 						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, trigger->tgname,
-						 RelationGetRelationName(event))));
+				 errhint(HINT_REATTACH, RelationGetRelationName(event))));
 	binding->track_relid = RelationGetRelid(track);
 
 	check_track_rights(event, trigger, binding->log_relid, track, namespace);
@@ -608,8 +606,7 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 						RelationGetRelationName(track)),
 				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks in it.",
 						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, trigger->tgname,
-						 RelationGetRelationName(event))));
+				 errhint(HINT_REATTACH, RelationGetRelationName(event))));
 
 	binding->event_key = find_column(event, trigger, RESOLVE_KEY_COLUMN, event);
 	binding->event_release = find_column(event, trigger,
@@ -955,8 +952,7 @@ build_counter_binding(CounterBinding *binding, Relation event,
 						trigger->tgargs[COUNTER_SLOT_TABLE]),
 				 errdetail("Trigger \"%s\" on table \"%s\" keeps its counts there.",
 						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint("Undo the change that led here, or call playevent.attach_log for table \"%s\", which makes it and counts anew.",
-						 get_rel_name(binding->log_relid))));
+				 errhint(HINT_REATTACH, get_rel_name(binding->log_relid))));
 
 	if (!has_privs_of_role(owner, rel->rd_rel->relowner))
 		ereport(ERROR,

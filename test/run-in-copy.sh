@@ -7,11 +7,26 @@ root=$PWD
 passed=0
 failed=0
 
+case ${ONLY:-} in
+    '' | regress | isolation | pgtap | tap) ;;
+    *) die "ONLY is one of regress, isolation, pgtap, tap" ;;
+esac
+
 "$PG_CONFIG" --version
 start_server "$root" <<CONF
 max_prepared_transactions = 10
 CONF
 export PGUSER=postgres
+
+# An interrupted TAP test leaves its servers running.
+stop_all() {
+    local pidfile
+    stop_server
+    for pidfile in tmp_check/*/pgdata/postmaster.pid; do
+        [ ! -e "$pidfile" ] || kill -QUIT "$(head -n 1 "$pidfile")" 2> /dev/null || true
+    done
+}
+trap stop_all EXIT
 
 # pg_regress says "test name ... ok" up to 15 and "ok 1 - name" from 16 on.
 count() {
@@ -49,7 +64,8 @@ createdb playevent_pgtap
 psql -qXd playevent_pgtap -c 'CREATE EXTENSION pgtap'
 check pgtap pg_prove --verbose -d playevent_pgtap test/pgtap/*.sql
 
-export TEMP_CONFIG=$root/server.conf
+mkdir t
+export TEMP_CONFIG=$root/server.conf TMPDIR=$root/t
 [ ! -e listening_history.csv.gz ] || export PLAYEVENT_PLAYS=$root/listening_history.csv.gz
 check tap installcheck REGRESS= ISOLATION= PROVE_FLAGS=--verbose
 

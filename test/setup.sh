@@ -51,7 +51,7 @@ choose_major() {
 # Debian makes a cluster when a server is first installed; this one is not ours
 # to make, so it is told not to, for the time of the installation.
 install_missing() {
-    local package missing='' conf=/etc/postgresql-common/createcluster.d/playevent.conf
+    local package missing='' made='' conf=/etc/postgresql-common/createcluster.d/playevent.conf
     command -v dpkg-query > /dev/null || return 0
     for package; do
         dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q 'ok installed' ||
@@ -60,13 +60,18 @@ install_missing() {
     [ -n "$missing" ] || return 0
     say "installing:$missing"
     as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
+    # shellcheck disable=SC2064
+    trap "as_root rm -f '$conf'" EXIT
+    [ -d "${conf%/*}" ] || made=${conf%/*}
     as_root mkdir -p "${conf%/*}"
     echo 'create_main_cluster = false' | as_root tee "$conf" > /dev/null
     # shellcheck disable=SC2086
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
         -o DPkg::Lock::Timeout=300 install $missing > /dev/null ||
-        { as_root rm -f "$conf"; die "playevent: could not install$missing"; }
+        die "playevent: could not install$missing"
     as_root rm -f "$conf"
+    [ -z "$made" ] || as_root rmdir --ignore-fail-on-non-empty "$made"
+    trap - EXIT
 }
 
 run_in_copy() {
@@ -128,6 +133,10 @@ build_stage() {
     } > "$root/server.conf"
 }
 
+stop_server() {
+    pg_ctl -D s/data -m immediate stop > /dev/null 2>&1 || true
+}
+
 # Build, and start a server with the settings on standard input, in s/.  It
 # stops when the script ends.
 start_server() {
@@ -138,6 +147,7 @@ start_server() {
     mkdir s
     initdb -N -A trust -D s/data -U postgres --encoding=UTF8 --locale=C.UTF-8 > initdb.log
     { cat server.conf; echo "unix_socket_directories = '$root/s'"; cat; } >> s/data/postgresql.conf
-    trap 'pg_ctl -D s/data -m immediate stop > /dev/null 2>&1 || true' EXIT
+    trap stop_server EXIT
+    trap 'exit 130' INT TERM
     pg_ctl -D s/data -l s/log -w start > /dev/null
 }

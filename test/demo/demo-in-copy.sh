@@ -9,7 +9,8 @@ case ${LC_ALL:-${LC_CTYPE:-${LANG:-}}} in
     *) bar='#' ;;
 esac
 
-title() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m') over='\r'; else bold='' plain='' over='\n'; fi
+title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 as() { local user=$1; shift; psql -X -q -U "$user" "$@"; }
 show() { printf '\n%s=> %s\n' "$1" "$2"; as "$1" -c "$2" 2>&1 || true; }
 
@@ -36,12 +37,12 @@ copy=$!
 while kill -0 $copy 2> /dev/null; do
     as postgres -At -c "SELECT tuples_processed FROM pg_stat_progress_copy" |
         while read -r rows; do
-            printf '\r%7d rows %s' "$rows" "$(printf "%$((rows / 10000))s" '' | sed "s/ /$bar/g")"
+            printf "$over%7d rows %s" "$rows" "$(printf "%$((rows / 10000))s" '' | sed "s/ /$bar/g")"
         done
     sleep 0.1
 done
 wait $copy
-printf '\r 300000 rows %s\n' "$(printf '%30s' '' | sed "s/ /$bar/g")"
+printf "$over 300000 rows %s\n" "$(printf '%30s' '' | sed "s/ /$bar/g")"
 
 title 'What the site reads: exact counters, no job, no cache'
 as owner -v bar="$bar" -f test/demo/charts.sql
@@ -70,7 +71,7 @@ printf '\nPlays per second, each its own durable transaction, 16 clients: %s\n' 
 if [ -n "${KEEP:-}" ]; then
     trap - EXIT
     run=
-    [ "$(id -un)" != postgres ] || run='runuser -u postgres -- '
+    [ "$(id -un)" != postgres ] || run='cd / && runuser -u postgres -- '
     cat <<END
 
 The cluster is up.  To look around:

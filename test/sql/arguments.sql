@@ -262,6 +262,31 @@ DROP TABLE left_counter_slot CASCADE;
 SELECT attach_log($$'left_event', 'track'$$);
 
 --
+-- a log that is one already is mended if it needs to be, and its views are left
+-- as they are
+--
+
+SELECT attach_log($$'left_event', 'track'$$);
+ALTER TABLE left_event DISABLE TRIGGER USER;
+INSERT INTO left_event VALUES ('k1', 1, 'most');
+ALTER TABLE left_event ENABLE TRIGGER USER;
+SELECT intact FROM playevent.log WHERE event = 'left_event'::regclass;
+SELECT * FROM playevent.verify('left_event');
+CREATE OR REPLACE VIEW left_by_track AS SELECT track_entry_key, sum(lefts)::bigint AS lefts, 'mine' AS added FROM left_counter_slot GROUP BY 1;
+SELECT attach_log($$'left_event', 'track'$$);
+SELECT intact FROM playevent.log WHERE event = 'left_event'::regclass;
+SELECT * FROM playevent.verify('left_event');
+SELECT * FROM left_by_track;
+
+-- a role that may insert may draw from the sequence of a serial column
+CREATE TABLE serial_event (id serial PRIMARY KEY, track_entry_key text NOT NULL, release_id int, bucket text NOT NULL);
+SELECT attach_log($$'serial_event', 'track', ingest_role => 'regress_playevent_args'$$);
+SET ROLE regress_playevent_args;
+INSERT INTO args.serial_event (track_entry_key, bucket) VALUES ('k1', 'most');
+RESET ROLE;
+SELECT * FROM serial_counter;
+
+--
 -- children other than partitions
 --
 

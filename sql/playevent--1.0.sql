@@ -70,6 +70,13 @@ AS 'MODULE_PATHNAME', 'playevent_rebuild';
 COMMENT ON FUNCTION playevent.rebuild(regclass) IS
 'recomputes a log''s counters while plays go on, and returns how many were wrong';
 
+CREATE FUNCTION playevent.compact(event regclass) RETURNS bigint
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_compact';
+
+COMMENT ON FUNCTION playevent.compact(regclass) IS
+'merges spare slots of a log''s counters without making anyone wait, and returns how many it removed';
+
 CREATE FUNCTION playevent.check_log(event regclass) RETURNS void
 LANGUAGE c VOLATILE STRICT
 SET search_path = pg_catalog, pg_temp

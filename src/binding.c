@@ -595,6 +595,7 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 						   trigger->tgname, RelationGetRelationName(event)),
 				 errhint(HINT_REATTACH, RelationGetRelationName(event))));
 	binding->track_relid = RelationGetRelid(track);
+	binding->track_is_heap = track->rd_rel->relam == HEAP_TABLE_AM_OID;
 
 	check_track_rights(event, trigger, binding->log_relid, track, namespace);
 

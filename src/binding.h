@@ -57,6 +57,7 @@ typedef struct TrackBinding
 	Oid			event_relid;
 	Oid			log_relid;		/* the log's root, if that is a partition */
 	Oid			track_relid;
+	bool		track_is_heap;
 	Oid			index_oid;		/* unique btree on the track key alone */
 	TransactionId index_xmin;	/* if set, for snapshots that are newer only */
 	FmgrInfo	key_equal;		/* its equality with the event's key type */

@@ -6,7 +6,9 @@
  * The parts: append_only.c refuses changes to the log, release.c fills in a
  * play's release, counter.c gathers a transaction's counts, slot.c writes
  * them without waiting, binding.c turns trigger arguments into relations,
- * verify.c compares counters with their log.
+ * maintenance.c compares counters with their log and merges slots,
+ * partition.c notices partitions that come and go, sticky.c remembers where
+ * rows were found.
  *
  * Nothing lives in shared memory and nothing needs preloading: the library
  * comes in with the first trigger a backend fires, and registers its

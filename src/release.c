@@ -107,12 +107,10 @@ static bool
 fetch_sticky(TrackBinding *binding, Relation track, Snapshot snapshot,
 			 Datum key, StickyTid *sticky, uint32 hash, TupleTableSlot *slot)
 {
-	ItemPointerData tid = sticky->tid;
 	Datum		found;
 	bool		isnull;
 
-	if (!sticky_tid_usable(sticky, track, hash) ||
-		!table_tuple_fetch_row_version(track, &tid, snapshot, slot))
+	if (!sticky_tid_fetch(sticky, track, hash, snapshot, 0, slot))
 		return false;
 	found = slot_getattr(slot, binding->track_key, &isnull);
 	return !isnull &&
@@ -164,6 +162,7 @@ probe_track(TrackBinding *binding, Snapshot snapshot, Datum key,
 	{
 		Relation	index = index_open(binding->index_oid, AccessShareLock);
 		IndexScanDesc scan;
+		ItemPointer tid;
 
 		ScanKeyEntryInitializeWithInfo(&scankey, 0, 1,
 									   BTEqualStrategyNumber,
@@ -172,15 +171,22 @@ probe_track(TrackBinding *binding, Snapshot snapshot, Datum key,
 									   &binding->key_equal, key);
 		scan = begin_index_scan(track, index, snapshot, 1);
 		index_rescan(scan, &scankey, 1, NULL, 0);
-		answer->known = index_getnext_slot(scan, ForwardScanDirection, slot);
+		answer->known = false;
+		while (!answer->known &&
+			   (tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+		{
+			ItemPointerData root = *tid;
+
+			answer->known = index_fetch_heap(scan, slot);
+			if (answer->known && binding->track_is_heap)
+				sticky_tid_set(sticky, track, hash, &root, &slot->tts_tid);
+		}
 		index_endscan(scan);
 		index_close(index, AccessShareLock);
 	}
 
 	/* The slot holds its own pin on the tuple, scan or no scan. */
 	answer->isnull = true;
-	if (answer->known)
-		sticky_tid_set(sticky, track, hash, &slot->tts_tid);
 	if (answer->known && !is_deleted(binding, slot))
 	{
 		Datum		release = slot_getattr(slot, binding->track_release,

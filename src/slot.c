@@ -66,8 +66,7 @@
 /*
  * Free space under which a sticky slot's page is pruned.  Enough for some
  * more versions, as pruning has to wait for a moment when nobody else has the
- * page pinned.  heap_page_prune_opt alone would start at the fillfactor: an
- * effort of 15,000 instructions that frees one version, every time.
+ * page pinned.
  */
 #define PRUNE_BELOW (BLCKSZ / 8)
 
@@ -78,6 +77,7 @@ struct SlotWriter
 	CommandId	cid;
 	Snapshot	snapshot;		/* what slots must be visible to, or NULL */
 	TupleTableSlot *candidate;	/* a slot row found, then locked */
+	ItemPointerData root;		/* what an index says is where it is */
 	TupleTableSlot *written;	/* its new version */
 	MemoryContext context;		/* holds the writer and what it opens */
 	MemoryContext key_context;	/* reset after each key */
@@ -204,27 +204,21 @@ holds_key(SlotWriter *writer)
 }
 
 /*
- * add_to_candidate
- *		Add n to the slot in writer->candidate, unless that is out of reach.
+ * lock_candidate
+ *		Lock the slot in writer->candidate and read its count, unless it is out
+ *		of reach.
  *
  * The candidate's buffer stays pinned in its table slot all the while, so its
  * line pointer can't be reused between the look and the lock.  Locking stores
  * the tuple in the same table slot again, whether or not it succeeds.
  */
 static bool
-add_to_candidate(SlotWriter *writer, int64 n)
+lock_candidate(SlotWriter *writer, int64 *count)
 {
-	SlotBinding *binding = writer->binding;
 	ItemPointerData tid = writer->candidate->tts_tid;
 	TM_FailureData tmfd;
-	TM_Result	result;
-	IndexDemand demand;
-	Datum		plays;
-	int64		sum;
+	Datum		value;
 	bool		isnull;
-	bool		should_free;
-	HeapTuple	tuple;
-	int			attno = binding->count_attno;
 
 	if (writer->snapshot != NULL &&
 		!table_tuple_satisfies_snapshot(writer->rel, writer->candidate,
@@ -236,21 +230,43 @@ add_to_candidate(SlotWriter *writer, int64 n)
 						 0, &tmfd) != TM_Ok)
 		return false;
 
-	plays = slot_getattr(writer->candidate, binding->count_attno, &isnull);
+	value = slot_getattr(writer->candidate, writer->binding->count_attno,
+						 &isnull);
 	Assert(!isnull);
-	if (pg_add_s64_overflow(DatumGetInt64(plays), n, &sum))
+	*count = DatumGetInt64(value);
+	return true;
+}
+
+/*
+ * write_count
+ *		Write a new version of the locked candidate with its count raised by n.
+ */
+static void
+write_count(SlotWriter *writer, int64 count, int64 n)
+{
+	SlotBinding *binding = writer->binding;
+	ItemPointerData tid = writer->candidate->tts_tid;
+	TM_Result	result;
+	IndexDemand demand;
+	int64		sum;
+	Datum		value;
+	bool		isnull = false;
+	bool		should_free;
+	HeapTuple	tuple;
+	int			attno = binding->count_attno;
+
+	if (pg_add_s64_overflow(count, n, &sum))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("count in table \"%s\" out of range",
 						RelationGetRelationName(writer->rel)),
 				 errtablecol(writer->rel, binding->count_attno)));
 
-	plays = Int64GetDatum(sum);
-	isnull = false;
+	value = Int64GetDatum(sum);
 	tuple = heap_modify_tuple_by_cols(ExecFetchSlotHeapTuple(writer->candidate, false,
 															 &should_free),
 									  RelationGetDescr(writer->rel),
-									  1, &attno, &plays, &isnull);
+									  1, &attno, &value, &isnull);
 	Assert(!should_free);
 	ExecStoreHeapTuple(tuple, writer->written, false);
 
@@ -259,54 +275,49 @@ add_to_candidate(SlotWriter *writer, int64 n)
 	if (result != TM_Ok)
 		elog(ERROR, "unexpected table_tuple_update status: %d", result);
 	if (demand.any)
+	{
 		make_index_entries(writer, true, demand.only_summarizing);
-	return true;
+		if (!demand.only_summarizing)
+			writer->root = writer->written->tts_tid;
+	}
 }
 
 /*
- * fetch_with_room
- *		Fetch the row at tid as the candidate, and see that its page has room
- *		for its next version.
- *
- * An index scan prunes the pages it visits, a fetch by TID doesn't; but
- * without pruning the page fills up and updates stop being HOT.  A look at the
- * page without a lock is good enough to decide, as in heap_page_prune_opt.
- * Pruning moves tuples about, so the row must be let go of meanwhile.
+ * add_to_candidate
+ *		Add n to the slot in writer->candidate, unless that is out of reach.
  */
 static bool
-fetch_with_room(SlotWriter *writer, ItemPointer tid)
+add_to_candidate(SlotWriter *writer, int64 n)
 {
-	Buffer		buffer;
+	int64		count;
 
-	if (!table_tuple_fetch_row_version(writer->rel, tid, SnapshotSelf,
-									   writer->candidate))
+	if (!lock_candidate(writer, &count))
 		return false;
-	buffer = ((BufferHeapTupleTableSlot *) writer->candidate)->buffer;
-	if (PageGetHeapFreeSpace(BufferGetPage(buffer)) >= PRUNE_BELOW)
-		return true;
-
-	IncrBufferRefCount(buffer);
-	ExecClearTuple(writer->candidate);
-	heap_page_prune_opt(writer->rel, buffer);
-	ReleaseBuffer(buffer);
-	return table_tuple_fetch_row_version(writer->rel, tid, SnapshotSelf,
-										 writer->candidate);
+	write_count(writer, count, n);
+	return true;
 }
 
 /*
  * add_to_sticky
  *		Add n to the slot that this backend wrote last for the key, if it is
- *		still there and free.  This needs no index scan, and meets nobody: the
- *		others stick to theirs.
+ *		still there and free.  This needs no index scan, and on a hot key meets
+ *		nobody: the others stick to theirs.
  */
 static bool
 add_to_sticky(SlotWriter *writer, StickyTid *sticky, uint32 hash, int64 n)
 {
-	ItemPointerData tid = sticky->tid;
+	writer->root = sticky->root;
+	return sticky_tid_fetch(sticky, writer->rel, hash, SnapshotSelf,
+							PRUNE_BELOW, writer->candidate) &&
+		holds_key(writer) && add_to_candidate(writer, n);
+}
 
-	return sticky_tid_usable(sticky, writer->rel, hash) &&
-		fetch_with_room(writer, &tid) && holds_key(writer) &&
-		add_to_candidate(writer, n);
+static void
+begin_scan(SlotWriter *writer, int nkeys)
+{
+	writer->index = index_open(writer->binding->index_oid, RowExclusiveLock);
+	writer->scan = begin_index_scan(writer->rel, writer->index, SnapshotSelf,
+									nkeys);
 }
 
 /*
@@ -340,17 +351,14 @@ add_to_any(SlotWriter *writer, int64 n)
 	/* The access method allocates as it goes, and frees at the scan's end. */
 	MemoryContextSwitchTo(writer->context);
 	if (writer->scan == NULL)
-	{
-		writer->index = index_open(binding->index_oid, RowExclusiveLock);
-		writer->scan = begin_index_scan(writer->rel, writer->index,
-										SnapshotSelf, binding->index_nkeys);
-	}
+		begin_scan(writer, binding->index_nkeys);
 	index_rescan(writer->scan, scankeys, binding->index_nkeys, NULL, 0);
 
 	while (!added && candidates++ < MAX_CANDIDATES &&
 		   index_getnext_tid(writer->scan, BackwardScanDirection) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
+		writer->root = writer->scan->xs_heaptid;
 		if (!index_fetch_heap(writer->scan, writer->candidate))
 			continue;
 
@@ -392,6 +400,7 @@ add_slot(SlotWriter *writer, int64 n)
 					   writer->written, false);
 	table_tuple_insert(writer->rel, writer->written, writer->cid, 0, NULL);
 	make_index_entries(writer, false, false);
+	writer->root = writer->written->tts_tid;
 }
 
 /*
@@ -419,10 +428,148 @@ slot_writer_add(SlotWriter *writer, uint32 hash, MinimalTuple key, int64 n)
 	if (!add_to_sticky(writer, sticky, hash, n) && !add_to_any(writer, n))
 		add_slot(writer, n);
 
-	sticky_tid_set(sticky, writer->rel, hash, &writer->written->tts_tid);
+	sticky_tid_set(sticky, writer->rel, hash, &writer->root,
+				   &writer->written->tts_tid);
 
 	ExecClearTuple(writer->candidate);
 	ExecClearTuple(writer->written);
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextReset(writer->key_context);
+}
+
+/*
+ * take_candidates_key
+ *		Make the candidate's key the writer's, in the current memory context.
+ */
+static void
+take_candidates_key(SlotWriter *writer)
+{
+	SlotBinding *binding = writer->binding;
+
+	for (int i = 0; i < binding->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(binding->key_desc, i);
+		Datum		value;
+
+		value = slot_getattr(writer->candidate, binding->key_attnos[i],
+							 &writer->isnull[i]);
+		if (!writer->isnull[i])
+			writer->values[i] = datumCopy(value, att->attbyval, att->attlen);
+	}
+}
+
+/*
+ * remove_candidate
+ *		Delete the locked candidate.
+ */
+static void
+remove_candidate(SlotWriter *writer)
+{
+	TM_FailureData tmfd;
+	TM_Result	result;
+
+	result = table_tuple_delete(writer->rel, &writer->candidate->tts_tid,
+								writer->cid, SnapshotSelf, InvalidSnapshot,
+								true, &tmfd, false);
+	if (result != TM_Ok)
+		elog(ERROR, "unexpected table_tuple_delete status: %d", result);
+}
+
+/*
+ * slot_writer_compact
+ *		Merge the slots of each key into one, as far as they are free, until
+ *		about limit slots are removed.  Returns how many were.
+ *
+ * Walks the index, where a key's slots are neighbours.  The first free slot of
+ * a key is kept locked while others are removed, and takes their counts when
+ * the key is done with.  Nobody waits for these locks: writers go to another
+ * slot or make one until this transaction ends, which is why limit should be
+ * modest.  A writer used for this is good for nothing else.
+ */
+int64
+slot_writer_compact(SlotWriter *writer, int64 limit)
+{
+	TupleTableSlot *kept = table_slot_create(writer->rel, NULL);
+	TupleTableSlot *candidate = writer->candidate;
+	bool		have_key = false;
+	bool		have_kept = false;
+	int64		kept_count = 0;
+	int64		gathered = 0;
+	int64		removed = 0;
+	int64		removed_of_key = 0;
+	bool		more = true;
+
+	begin_scan(writer, 0);
+	index_rescan(writer->scan, NULL, 0, NULL, 0);
+
+	while (more)
+	{
+		int64		count;
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(writer->context);
+		more = removed < limit &&
+			index_getnext_slot(writer->scan, ForwardScanDirection, candidate);
+		MemoryContextSwitchTo(writer->key_context);
+
+		/* The next key, or the end: what was gathered goes to the kept slot. */
+		if (!more || !have_key || !holds_key(writer))
+		{
+			if (removed_of_key > 0)
+			{
+				writer->candidate = kept;
+				write_count(writer, kept_count, gathered);
+				writer->candidate = candidate;
+				ExecClearTuple(writer->written);
+			}
+			ExecClearTuple(kept);
+			MemoryContextReset(writer->key_context);
+			if (!more)
+				break;
+			take_candidates_key(writer);
+			have_key = true;
+			have_kept = false;
+			gathered = 0;
+			removed_of_key = 0;
+		}
+
+		/*
+		 * A key's only slot is left alone: its first is locked once there is
+		 * a second, so until then just remembered.
+		 */
+		if (TupIsNull(kept))
+		{
+			ExecCopySlot(kept, candidate);
+			continue;
+		}
+		if (!have_kept)
+		{
+			ItemPointerData tid = kept->tts_tid;
+
+			writer->candidate = kept;
+			have_kept = table_tuple_fetch_row_version(writer->rel, &tid,
+													  SnapshotSelf, kept) &&
+				lock_candidate(writer, &kept_count);
+			writer->candidate = candidate;
+			if (!have_kept)
+			{
+				ExecCopySlot(kept, candidate);
+				continue;
+			}
+		}
+		if (!lock_candidate(writer, &count))
+			continue;
+		if (pg_add_s64_overflow(gathered, count, &gathered))
+			ereport(ERROR,
+					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					 errmsg("count in table \"%s\" out of range",
+							RelationGetRelationName(writer->rel))));
+		remove_candidate(writer);
+		removed++;
+		removed_of_key++;
+	}
+
+	MemoryContextSwitchTo(writer->context);
+	ExecDropSingleTupleTableSlot(kept);
+	return removed;
 }

@@ -3,25 +3,33 @@
  * sticky.c
  *	  Where a row was last found, as a hint that saves an index scan.
  *
- * Only a hint: the row may have been updated, removed or moved since, even the
- * table rewritten, and a cell may be overwritten by another key of the same
- * hash.  Whoever follows it checks what is found there: that it is visible,
- * and the key.  A table that was dropped leaves cells that no table claims, or
- * one with the same OID, which checks as well.
+ * What is remembered is what an index would say, the root of the row's HOT
+ * chain, so that the hint survives HOT updates, by others too, and pruning; and
+ * the version that was found or written, which saves a walk along the chain if
+ * nobody else has been there.  Still it is only a hint: the row may have moved to another page, or be gone,
+ * the table may be rewritten, and a cell overwritten by another key of the same
+ * hash.  Whoever follows it checks the key of what is found.  A table that was
+ * dropped leaves cells that no table claims, or one with the same OID, which
+ * checks as well.
  *
  * Memory: one array per backend, made when first needed and never freed, of
- * STICKY_TIDS cells, a quarter of a megabyte.
+ * STICKY_TIDS cells, half a megabyte.
+ *
+ * Only for heap tables.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
+#include "access/htup_details.h"
 #include "storage/bufmgr.h"
+#include "storage/predicate.h"
 #include "utils/memutils.h"
 
 #include "sticky.h"
 
-#define STICKY_TIDS 16384
+#define STICKY_TIDS 32768
 
 static StickyTid *sticky_tids;
 
@@ -39,21 +47,106 @@ sticky_tid(Relation rel, uint32 hash)
 }
 
 /*
- * sticky_tid_usable
- *		Does the cell hold a TID for such a row, which may be fetched?  Not if
- *		the table has been truncated: there heap_fetch would raise an error.
+ * fetch_version
+ *		Fetch the version at tid, if there is one that the snapshot sees.  The
+ *		buffer is locked.
+ *
+ * heap_fetch, but for a page that is at hand.
  */
-bool
-sticky_tid_usable(StickyTid *sticky, Relation rel, uint32 hash)
+static bool
+fetch_version(Relation rel, Buffer buffer, ItemPointer tid, Snapshot snapshot,
+			  HeapTuple tuple)
 {
-	return sticky->relid == RelationGetRelid(rel) && sticky->hash == hash &&
-		ItemPointerGetBlockNumberNoCheck(&sticky->tid) < RelationGetNumberOfBlocks(rel);
+	Page		page = BufferGetPage(buffer);
+	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(tid);
+	ItemId		lp;
+	bool		visible;
+
+	if (offset < FirstOffsetNumber || offset > PageGetMaxOffsetNumber(page))
+		return false;
+	lp = PageGetItemId(page, offset);
+	if (!ItemIdIsNormal(lp))
+		return false;
+
+	tuple->t_data = (HeapTupleHeader) PageGetItem(page, lp);
+	tuple->t_len = ItemIdGetLength(lp);
+	tuple->t_tableOid = RelationGetRelid(rel);
+	tuple->t_self = *tid;
+
+	visible = HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
+	if (visible)
+		PredicateLockTID(rel, tid, snapshot,
+						 HeapTupleHeaderGetXmin(tuple->t_data));
+	HeapCheckForSerializableConflictOut(visible, rel, tuple, buffer, snapshot);
+	return visible;
 }
 
+/*
+ * sticky_tid_fetch
+ *		Fetch into slot the version that the snapshot sees of the row that the
+ *		cell tells of, if that is about this key and such a version is there.
+ *
+ * The block may be gone with a truncation.  Unlike in an index scan, the page
+ * is pruned only when less than room is free: an index scan prunes from the
+ * fillfactor on, an effort of 15,000 instructions that frees a single version,
+ * every time; without pruning the page would fill up and updates stop being
+ * HOT.  A look without a lock is good enough to decide, as in
+ * heap_page_prune_opt.
+ */
+bool
+sticky_tid_fetch(StickyTid *sticky, Relation rel, uint32 hash,
+				 Snapshot snapshot, Size room, TupleTableSlot *slot)
+{
+	HeapTuple	tuple = &((BufferHeapTupleTableSlot *) slot)->base.tupdata;
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(&sticky->root);
+	ItemPointerData tid;
+	Buffer		buffer;
+	bool		found;
+
+	Assert(TTS_IS_BUFFERTUPLE(slot));
+
+	if (sticky->relid != RelationGetRelid(rel) || sticky->hash != hash ||
+		block >= RelationGetNumberOfBlocks(rel))
+		return false;
+
+	buffer = ReadBuffer(rel, block);
+	if (room > 0 && PageGetHeapFreeSpace(BufferGetPage(buffer)) < room)
+		heap_page_prune_opt(rel, buffer);
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	ItemPointerSet(&tid, block, sticky->version);
+	found = fetch_version(rel, buffer, &tid, snapshot, tuple);
+	if (!found)
+	{
+		tid = sticky->root;
+		found = heap_hot_search_buffer(&tid, rel, buffer, snapshot, tuple,
+									   NULL, true);
+		tuple->t_self = tid;
+	}
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+
+	if (found)
+	{
+		slot->tts_tableOid = RelationGetRelid(rel);
+		ExecStorePinnedBufferHeapTuple(tuple, slot, buffer);
+	}
+	else
+		ReleaseBuffer(buffer);
+	return found;
+}
+
+/*
+ * sticky_tid_set
+ *		Remember the row with this key: the root of its HOT chain, and the
+ *		version just found or written.
+ */
 void
-sticky_tid_set(StickyTid *sticky, Relation rel, uint32 hash, ItemPointer tid)
+sticky_tid_set(StickyTid *sticky, Relation rel, uint32 hash, ItemPointer root,
+			   ItemPointer version)
 {
 	sticky->relid = RelationGetRelid(rel);
 	sticky->hash = hash;
-	sticky->tid = *tid;
+	sticky->root = *root;
+	sticky->version = ItemPointerGetBlockNumber(root) == ItemPointerGetBlockNumber(version) ?
+		ItemPointerGetOffsetNumber(version) : InvalidOffsetNumber;
 }

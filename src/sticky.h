@@ -8,19 +8,24 @@
 #ifndef PLAYEVENT_STICKY_H
 #define PLAYEVENT_STICKY_H
 
+#include "executor/tuptable.h"
 #include "storage/itemptr.h"
 #include "utils/rel.h"
+#include "utils/snapshot.h"
 
 typedef struct StickyTid
 {
 	Oid			relid;
 	uint32		hash;			/* of the row's key */
-	ItemPointerData tid;
+	ItemPointerData root;		/* of its HOT chain: what an index says */
+	OffsetNumber version;		/* of its last version, on the same page */
 } StickyTid;
 
 extern StickyTid *sticky_tid(Relation rel, uint32 hash);
-extern bool sticky_tid_usable(StickyTid *sticky, Relation rel, uint32 hash);
+extern bool sticky_tid_fetch(StickyTid *sticky, Relation rel, uint32 hash,
+							 Snapshot snapshot, Size room,
+							 TupleTableSlot *slot);
 extern void sticky_tid_set(StickyTid *sticky, Relation rel, uint32 hash,
-						   ItemPointer tid);
+						   ItemPointer root, ItemPointer version);
 
 #endif							/* PLAYEVENT_STICKY_H */

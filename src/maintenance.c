@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
- * verify.c
- *	  Compares a log's counters with the log, and sets them right.
+ * maintenance.c
+ *	  Compares a log's counters with the log, sets them right, merges slots.
  *
- * Both functions run one query over log and slots in one snapshot.  As
+ * verify and rebuild run one query over log and slots in one snapshot.  As
  * transactions add to both alike, the difference in any snapshot is the
  * error, no matter what is under way: so rebuild adds just that difference,
  * by the wait-free way of all counts, and needs to stop nobody.
@@ -32,9 +32,11 @@
 #include "compat.h"
 #include "counter.h"
 #include "playevent.h"
+#include "slot.h"
 
 PG_FUNCTION_INFO_V1(playevent_verify);
 PG_FUNCTION_INFO_V1(playevent_rebuild);
+PG_FUNCTION_INFO_V1(playevent_compact);
 PG_FUNCTION_INFO_V1(playevent_check_log);
 PG_FUNCTION_INFO_V1(playevent_trigger_arguments);
 PG_FUNCTION_INFO_V1(playevent_named_table);
@@ -42,6 +44,9 @@ PG_FUNCTION_INFO_V1(playevent_named_table);
 /* Rows fetched at a time, and columns of verify's result. */
 #define FETCH_ROWS 1000
 #define VERIFY_KEYS 3
+
+/* Slots that one call of compact removes, of each counter. */
+#define COMPACT_LIMIT 10000
 
 /*
  * open_log
@@ -69,6 +74,14 @@ open_log(Oid relid, TriggerDesc **triggers)
 			 errhint("Name the partitioned table it belongs to.") :
 			 errhint("The view playevent.log lists all logs; playevent.attach_log makes a table one.")));
 	return NULL;				/* keep compiler quiet */
+}
+
+static void
+check_owner(Relation event)
+{
+	if (!relation_ownercheck(RelationGetRelid(event), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
+					   RelationGetRelationName(event));
 }
 
 /*
@@ -324,9 +337,7 @@ playevent_rebuild(PG_FUNCTION_ARGS)
 	int64		changed = 0;
 
 	PreventCommandIfReadOnly("playevent.rebuild()");
-	if (!relation_ownercheck(RelationGetRelid(event), GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
-					   RelationGetRelationName(event));
+	check_owner(event);
 	check_all_counted(event);
 
 	SPI_connect();
@@ -336,6 +347,41 @@ playevent_rebuild(PG_FUNCTION_ARGS)
 
 	relation_close(event, NoLock);
 	PG_RETURN_INT64(changed);
+}
+
+/*
+ * playevent.compact(event regclass) returns bigint
+ *
+ * Merges spare slots and says how many it removed: at most some 10,000 a call,
+ * so that its transaction is short, for until that ends writers pass the slots
+ * it has touched by.  Waits for nobody, and nobody for it; slots in use are
+ * left for another time.
+ *
+ * Errors: not a log (55000), not its owner (42501), in a read-only transaction
+ * (25006).  Locks: the slot table in RowExclusiveLock.
+ */
+Datum
+playevent_compact(PG_FUNCTION_ARGS)
+{
+	TriggerDesc *triggers;
+	Relation	event = open_log(PG_GETARG_OID(0), &triggers);
+	CounterBinding *binding;
+	int			position = 0;
+	int64		removed = 0;
+
+	PreventCommandIfReadOnly("playevent.compact()");
+	check_owner(event);
+
+	while ((binding = next_counter(event, triggers, &position)) != NULL)
+	{
+		SlotWriter *writer = slot_writer_begin(binding->slot);
+
+		removed += slot_writer_compact(writer, COMPACT_LIMIT);
+		slot_writer_end(writer);
+	}
+
+	relation_close(event, NoLock);
+	PG_RETURN_INT64(removed);
 }
 
 /*
@@ -350,9 +396,7 @@ playevent_check_log(PG_FUNCTION_ARGS)
 	TriggerDesc *triggers;
 	Relation	event = open_log(PG_GETARG_OID(0), &triggers);
 
-	if (!relation_ownercheck(RelationGetRelid(event), GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
-					   RelationGetRelationName(event));
+	check_owner(event);
 	binding_check(event);
 	relation_close(event, NoLock);
 	PG_RETURN_VOID();

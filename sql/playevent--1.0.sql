@@ -45,14 +45,13 @@ COMMENT ON FUNCTION playevent.flush() IS
 -- pinned search_path is for the operators in it.  Under row_security = off a
 -- policy that would hide rows from the caller is an error, not a difference.
 
-CREATE FUNCTION playevent.verify(
-    event regclass,
-    OUT track_entry_key text,
-    OUT release_id text,
-    OUT kind text,
-    OUT counted bigint,
-    OUT logged bigint)
-RETURNS SETOF record
+CREATE FUNCTION playevent.verify(event regclass)
+RETURNS TABLE (
+    track_entry_key text,
+    release_id text,
+    kind text,
+    counted bigint,
+    logged bigint)
 LANGUAGE c STABLE STRICT
 SET search_path = pg_catalog, pg_temp
 SET row_security = off

@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(54);
+SELECT plan(58);
 
 CREATE SCHEMA f;
 SET LOCAL search_path = f, public;
@@ -18,7 +18,7 @@ SELECT set_eq(
     $$SELECT format('%s(%s) returns %s', proname, pg_get_function_arguments(oid), pg_get_function_result(oid))
         FROM pg_proc
        WHERE pronamespace = 'playevent'::regnamespace
-         AND proname IN ('create_log', 'attach_log', 'verify', 'rebuild')$$,
+         AND proname IN ('create_log', 'attach_log', 'verify', 'rebuild', 'compact')$$,
     $$VALUES ('attach_log(event regclass, track regclass, track_key name DEFAULT ''entry_key''::name, '
               'track_release name DEFAULT ''release_id''::name, track_deleted name DEFAULT NULL::name, '
               'unknown_track text DEFAULT ''record''::text, count_replicated boolean DEFAULT true, '
@@ -30,9 +30,10 @@ SELECT set_eq(
               'kind name DEFAULT ''bucket''::name, kinds text[] DEFAULT ''{partial,most,complete}''::text[], '
               'unknown_track text DEFAULT ''record''::text, count_replicated boolean DEFAULT true, '
               'ingest_role regrole DEFAULT NULL::regrole) returns regclass'),
+             ('compact(event regclass) returns bigint'),
              ('rebuild(event regclass) returns bigint'),
-             ('verify(event regclass, OUT track_entry_key text, OUT release_id text, OUT kind text, '
-              'OUT counted bigint, OUT logged bigint) returns SETOF record')$$,
+             ('verify(event regclass) returns TABLE(track_entry_key text, release_id text, kind text, '
+              'counted bigint, logged bigint)')$$,
     'the signatures that the manual promises');
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
@@ -151,6 +152,14 @@ SELECT is(playevent.rebuild('"Shares"'), 0::bigint, 'rebuild does not count twic
 SELECT results_eq('SELECT "Shares" FROM "Shares_counter"', 'VALUES (2::bigint)', 'but writes it');
 
 -- what is no log
+SELECT throws_ok($$SELECT playevent.compact('own_track')$$, '55000', 'table "own_track" is not a log', 'compact of a table that is no log');
+SELECT is(playevent.compact('play_event'), 0::bigint, 'compact where there is nothing to merge');
+CREATE ROLE f_stranger;
+GRANT USAGE ON SCHEMA f TO f_stranger;
+SET ROLE f_stranger;
+SELECT throws_ok($$SELECT playevent.compact('f.play_event')$$, '42501', 'must be owner of table play_event', 'compact is the owner''s');
+SELECT throws_ok($$SELECT playevent.rebuild('f.play_event')$$, '42501', 'must be owner of table play_event', 'so is rebuild');
+RESET ROLE;
 SELECT throws_ok($$SELECT playevent.rebuild('own_track')$$, '55000', 'table "own_track" is not a log', 'rebuild of a table that is no log');
 SELECT throws_ok($$SELECT * FROM playevent.verify('own_track')$$, '55000', 'table "own_track" is not a log', 'verify of a table that is no log');
 SELECT throws_ok($$SELECT * FROM playevent.verify('play_counter')$$, '55000', 'table "play_counter" is not a log', 'verify of a view');

@@ -331,6 +331,7 @@ add_to_any(SlotWriter *writer, int64 n)
 	ScanKeyData scankeys[COUNTER_MAX_KEYS];
 	int			candidates = 0;
 	bool		added = false;
+	bool		all_dead;
 
 	for (int i = 0; i < binding->index_nkeys; i++)
 	{
@@ -358,9 +359,16 @@ add_to_any(SlotWriter *writer, int64 n)
 		   index_getnext_tid(writer->scan, BackwardScanDirection) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
+
+		/* As index_fetch_heap does, but for pruning: tell of dead entries. */
 		writer->root = writer->scan->xs_heaptid;
-		if (!index_fetch_heap(writer->scan, writer->candidate))
+		if (!fetch_by_root(writer->rel, &writer->root, InvalidOffsetNumber,
+						   SnapshotSelf, PRUNE_BELOW, writer->candidate,
+						   &all_dead))
+		{
+			writer->scan->kill_prior_tuple = all_dead;
 			continue;
+		}
 
 		/*
 		 * The index may cover part of the key only, or call more than one

@@ -82,45 +82,44 @@ fetch_version(Relation rel, Buffer buffer, ItemPointer tid, Snapshot snapshot,
 }
 
 /*
- * sticky_tid_fetch
- *		Fetch into slot the version that the snapshot sees of the row that the
- *		cell tells of, if that is about this key and such a version is there.
+ * fetch_by_root
+ *		Fetch into slot the version that the snapshot sees of the row whose HOT
+ *		chain starts at root; first looking at the version of that offset.
  *
- * The block may be gone with a truncation.  Unlike in an index scan, the page
- * is pruned only when less than room is free: an index scan prunes from the
- * fillfactor on, an effort of 15,000 instructions that frees a single version,
- * every time; without pruning the page would fill up and updates stop being
- * HOT.  A look without a lock is good enough to decide, as in
- * heap_page_prune_opt.
+ * The same as heapam_index_fetch_tuple, but that the page is pruned only when
+ * less than room is free.  An index scan prunes from the fillfactor on, an
+ * effort of 15,000 instructions that frees a single version, every time;
+ * without pruning the page would fill up and updates stop being HOT.  A look
+ * without a lock is good enough to decide, as in heap_page_prune_opt.
+ *
+ * *all_dead is set if no transaction needs any version in the chain.
  */
 bool
-sticky_tid_fetch(StickyTid *sticky, Relation rel, uint32 hash,
-				 Snapshot snapshot, Size room, TupleTableSlot *slot)
+fetch_by_root(Relation rel, ItemPointer root, OffsetNumber version,
+			  Snapshot snapshot, Size room, TupleTableSlot *slot,
+			  bool *all_dead)
 {
 	HeapTuple	tuple = &((BufferHeapTupleTableSlot *) slot)->base.tupdata;
-	BlockNumber block = ItemPointerGetBlockNumberNoCheck(&sticky->root);
+	BlockNumber block = ItemPointerGetBlockNumber(root);
 	ItemPointerData tid;
 	Buffer		buffer;
 	bool		found;
 
 	Assert(TTS_IS_BUFFERTUPLE(slot));
-
-	if (sticky->relid != RelationGetRelid(rel) || sticky->hash != hash ||
-		block >= RelationGetNumberOfBlocks(rel))
-		return false;
+	*all_dead = false;
 
 	buffer = ReadBuffer(rel, block);
 	if (room > 0 && PageGetHeapFreeSpace(BufferGetPage(buffer)) < room)
 		heap_page_prune_opt(rel, buffer);
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	ItemPointerSet(&tid, block, sticky->version);
+	ItemPointerSet(&tid, block, version);
 	found = fetch_version(rel, buffer, &tid, snapshot, tuple);
 	if (!found)
 	{
-		tid = sticky->root;
+		tid = *root;
 		found = heap_hot_search_buffer(&tid, rel, buffer, snapshot, tuple,
-									   NULL, true);
+									   all_dead, true);
 		tuple->t_self = tid;
 	}
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
@@ -133,6 +132,24 @@ sticky_tid_fetch(StickyTid *sticky, Relation rel, uint32 hash,
 	else
 		ReleaseBuffer(buffer);
 	return found;
+}
+
+/*
+ * sticky_tid_fetch
+ *		Fetch the row that the cell tells of, if that is about this key, and a
+ *		version that the snapshot sees is there.  The block may be gone with a
+ *		truncation.
+ */
+bool
+sticky_tid_fetch(StickyTid *sticky, Relation rel, uint32 hash,
+				 Snapshot snapshot, Size room, TupleTableSlot *slot)
+{
+	bool		all_dead;
+
+	return sticky->relid == RelationGetRelid(rel) && sticky->hash == hash &&
+		ItemPointerGetBlockNumber(&sticky->root) < RelationGetNumberOfBlocks(rel) &&
+		fetch_by_root(rel, &sticky->root, sticky->version, snapshot, room,
+					  slot, &all_dead);
 }
 
 /*

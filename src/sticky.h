@@ -21,6 +21,9 @@ typedef struct StickyTid
 	OffsetNumber version;		/* of its last version, on the same page */
 } StickyTid;
 
+extern bool fetch_by_root(Relation rel, ItemPointer root, OffsetNumber version,
+						  Snapshot snapshot, Size room, TupleTableSlot *slot,
+						  bool *all_dead);
 extern StickyTid *sticky_tid(Relation rel, uint32 hash);
 extern bool sticky_tid_fetch(StickyTid *sticky, Relation rel, uint32 hash,
 							 Snapshot snapshot, Size room,

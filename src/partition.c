@@ -46,7 +46,19 @@ tell(const char *call, RangeVar *name)
 static void
 tell_added(RangeVar *name)
 {
-	tell("SELECT playevent.partition_added($1)", name);
+	tell("SELECT playevent.partition_added($1, false)", name);
+}
+
+/*
+ * IF NOT EXISTS may have found the partition there, with plays coming in.
+ */
+static void
+tell_created(CreateStmt *command, RangeVar *name)
+{
+	if (command->if_not_exists)
+		tell("SELECT playevent.partition_added($1, true)", name);
+	else
+		tell_added(name);
 }
 
 static void
@@ -78,7 +90,8 @@ playevent_watch_partitions(PG_FUNCTION_ARGS)
 	if (IsA(command, CreateStmt))
 	{
 		if (((CreateStmt *) command)->inhRelations != NIL)
-			tell_added(((CreateStmt *) command)->relation);
+			tell_created((CreateStmt *) command,
+						 ((CreateStmt *) command)->relation);
 	}
 	else if (IsA(command, CreateSchemaStmt))
 	{
@@ -94,7 +107,7 @@ playevent_watch_partitions(PG_FUNCTION_ARGS)
 			name = copyObject(((CreateStmt *) lfirst(lc))->relation);
 			name->schemaname = schema->schemaname != NULL ?
 				schema->schemaname : get_rolespec_name(schema->authrole);
-			tell_added(name);
+			tell_created(lfirst(lc), name);
 		}
 	}
 	else if (IsA(command, AlterTableStmt))

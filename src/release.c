@@ -110,7 +110,8 @@ fetch_sticky(TrackBinding *binding, Relation track, Snapshot snapshot,
 	Datum		found;
 	bool		isnull;
 
-	if (!sticky_tid_fetch(sticky, track, hash, snapshot, 0, slot))
+	if (!binding->track_is_heap ||
+		!sticky_tid_fetch(sticky, track, hash, snapshot, 0, slot))
 		return false;
 	found = slot_getattr(slot, binding->track_key, &isnull);
 	return !isnull &&

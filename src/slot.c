@@ -208,12 +208,14 @@ holds_key(SlotWriter *writer)
  *		Lock the slot in writer->candidate and read its count, unless it is out
  *		of reach.
  *
+ * The mode is that of what is to follow, or that would wait after all:
+ * LockTupleNoKeyExclusive for an update, LockTupleExclusive for a deletion.
  * The candidate's buffer stays pinned in its table slot all the while, so its
  * line pointer can't be reused between the look and the lock.  Locking stores
  * the tuple in the same table slot again, whether or not it succeeds.
  */
 static bool
-lock_candidate(SlotWriter *writer, int64 *count)
+lock_candidate(SlotWriter *writer, LockTupleMode mode, int64 *count)
 {
 	ItemPointerData tid = writer->candidate->tts_tid;
 	TM_FailureData tmfd;
@@ -226,8 +228,7 @@ lock_candidate(SlotWriter *writer, int64 *count)
 		return false;
 
 	if (table_tuple_lock(writer->rel, &tid, SnapshotSelf, writer->candidate,
-						 writer->cid, LockTupleNoKeyExclusive, LockWaitSkip,
-						 0, &tmfd) != TM_Ok)
+						 writer->cid, mode, LockWaitSkip, 0, &tmfd) != TM_Ok)
 		return false;
 
 	value = slot_getattr(writer->candidate, writer->binding->count_attno,
@@ -291,7 +292,7 @@ add_to_candidate(SlotWriter *writer, int64 n)
 {
 	int64		count;
 
-	if (!lock_candidate(writer, &count))
+	if (!lock_candidate(writer, LockTupleNoKeyExclusive, &count))
 		return false;
 	write_count(writer, count, n);
 	return true;
@@ -557,7 +558,7 @@ slot_writer_compact(SlotWriter *writer, int64 limit)
 			writer->candidate = kept;
 			have_kept = table_tuple_fetch_row_version(writer->rel, &tid,
 													  SnapshotSelf, kept) &&
-				lock_candidate(writer, &kept_count);
+				lock_candidate(writer, LockTupleNoKeyExclusive, &kept_count);
 			writer->candidate = candidate;
 			if (!have_kept)
 			{
@@ -565,7 +566,7 @@ slot_writer_compact(SlotWriter *writer, int64 limit)
 				continue;
 			}
 		}
-		if (!lock_candidate(writer, &count))
+		if (!lock_candidate(writer, LockTupleExclusive, &count))
 			continue;
 		if (pg_add_s64_overflow(gathered, count, &gathered))
 			ereport(ERROR,

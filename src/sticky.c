@@ -6,7 +6,9 @@
  * What is remembered is what an index would say, the root of the row's HOT
  * chain, so that the hint survives HOT updates, by others too, and pruning; and
  * the version that was found or written, which saves a walk along the chain if
- * nobody else has been there.  Still it is only a hint: the row may have moved to another page, or be gone,
+ * nobody else has been there.  Root and version may come to belong to different
+ * rows of the same key, when a line pointer is used again.  Still it is only a
+ * hint: the row may have moved to another page, or be gone,
  * the table may be rewritten, and a cell overwritten by another key of the same
  * hash.  Whoever follows it checks the key of what is found.  A table that was
  * dropped leaves cells that no table claims, or one with the same OID, which

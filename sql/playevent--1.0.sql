@@ -608,7 +608,6 @@ DECLARE
     works boolean := false;
     log text;
     nullable name;
-    kind_type text;
 BEGIN
     IF event IS NULL THEN
         RAISE EXCEPTION USING
@@ -664,7 +663,7 @@ BEGIN
         track_deleted, unknown_track, count_replicated);
     PERFORM playevent.column_type(event, key_column, 'key_column'::text);
     PERFORM playevent.column_type(event, release_column, 'release_column'::text);
-    kind_type := playevent.column_type(event, kind_column, 'kind_column'::text);
+    PERFORM playevent.column_type(event, kind_column, 'kind_column'::text);
     IF cardinality(ARRAY(SELECT DISTINCT unnest(ARRAY[key_column, release_column, kind_column]))) < 3 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
@@ -745,11 +744,9 @@ BEGIN
         RETURN;
     END IF;
     FOR added IN
-        WITH RECURSIVE tree(relid) AS (
-            SELECT part::oid
-            UNION ALL
-            SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.relid)
-        SELECT tree.relid FROM tree JOIN pg_class c ON c.oid = tree.relid
+        SELECT tree.relid
+          FROM (SELECT part UNION SELECT relid FROM pg_partition_tree(part)) AS tree(relid)
+          JOIN pg_class c ON c.oid = tree.relid
          WHERE c.relkind IN ('r', 'p')
     LOOP
         PERFORM playevent.refuse_truncate(added);
@@ -773,12 +770,9 @@ DECLARE
     removed record;
 BEGIN
     FOR removed IN
-        WITH RECURSIVE tree(relid) AS (
-            SELECT part::oid
-            UNION ALL
-            SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.relid)
-        SELECT c.oid::regclass AS relid, pg_has_role(c.relowner, 'USAGE') AS is_mine
-          FROM tree JOIN pg_class c ON c.oid = tree.relid
+        SELECT tree.relid, pg_has_role(c.relowner, 'USAGE') AS is_mine
+          FROM (SELECT part UNION SELECT relid FROM pg_partition_tree(part)) AS tree(relid)
+          JOIN pg_class c ON c.oid = tree.relid
          WHERE EXISTS (SELECT FROM pg_trigger
                         WHERE tgrelid = tree.relid AND tgname = 'playevent_append_only_truncate'
                           AND tgfoid = 'playevent.append_only'::regproc)

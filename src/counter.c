@@ -243,7 +243,9 @@ write_counter(PendingCounter *counter)
 static PendingKey *
 find_key(PendingLevel *level, PendingCounter *counter, MinimalTuple key)
 {
-	PendingKey *entry = pending_lookup(counter->keys, key);
+	uint32		hash = hash_bytes((unsigned char *) key_image(key),
+								  key_image_size(key));
+	PendingKey *entry = pending_lookup_hash(counter->keys, key, hash);
 
 	if (entry == NULL)
 	{
@@ -251,7 +253,7 @@ find_key(PendingLevel *level, PendingCounter *counter, MinimalTuple key)
 		MinimalTuple copy = MemoryContextAlloc(level->context, key->t_len);
 
 		memcpy(copy, key, key->t_len);
-		entry = pending_insert(counter->keys, copy, &found);
+		entry = pending_insert_hash(counter->keys, copy, hash, &found);
 		entry->count = 0;
 	}
 	return entry;

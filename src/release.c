@@ -120,6 +120,58 @@ fetch_sticky(TrackBinding *binding, Relation track, Snapshot snapshot,
 }
 
 /*
+ * search_track
+ *		Find the track by its index, and remember where it is.
+ *
+ * An index built over broken HOT chains serves only snapshots newer than
+ * itself, as the planner knows too (get_relation_info).  Until then, and that
+ * is until older transactions are gone, there is but the table.
+ */
+static bool
+search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
+			 Datum key, StickyTid *sticky, uint32 hash, TupleTableSlot *slot)
+{
+	bool		index_serves = !TransactionIdIsValid(binding->index_xmin) ||
+		TransactionIdPrecedes(binding->index_xmin, TransactionXmin);
+	bool		found = false;
+	ScanKeyData scankey;
+
+	ScanKeyEntryInitializeWithInfo(&scankey, 0,
+								   index_serves ? 1 : binding->track_key,
+								   BTEqualStrategyNumber,
+								   binding->key_subtype,
+								   binding->key_collation,
+								   &binding->key_equal, key);
+	if (index_serves)
+	{
+		Relation	index = index_open(binding->index_oid, AccessShareLock);
+		IndexScanDesc scan = begin_index_scan(track, index, snapshot, 1);
+		ItemPointer tid;
+
+		index_rescan(scan, &scankey, 1, NULL, 0);
+		while (!found &&
+			   (tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+		{
+			ItemPointerData root = *tid;
+
+			found = index_fetch_heap(scan, slot);
+			if (found && binding->track_is_heap)
+				sticky_tid_set(sticky, track, hash, &root, &slot->tts_tid);
+		}
+		index_endscan(scan);
+		index_close(index, AccessShareLock);
+	}
+	else
+	{
+		TableScanDesc scan = table_beginscan(track, snapshot, 1, &scankey);
+
+		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+		table_endscan(scan);
+	}
+	return found;
+}
+
+/*
  * probe_track
  *		Look up a track by its key, as of the snapshot.
  *
@@ -132,59 +184,13 @@ probe_track(TrackBinding *binding, Snapshot snapshot, Datum key,
 {
 	Relation	track = table_open(binding->track_relid, NoLock);
 	TupleTableSlot *slot = table_slot_create(track, NULL);
-	ScanKeyData scankey;
 	uint32		hash = datum_image_hash(key, binding->key_byval,
 										binding->key_len);
 	StickyTid  *sticky = sticky_tid(track, hash);
 
-	/*
-	 * An index built over broken HOT chains serves only snapshots newer than
-	 * itself, as the planner knows too (get_relation_info).  Until then, and
-	 * that is until older transactions are gone, there is but the table.
-	 */
-	if (fetch_sticky(binding, track, snapshot, key, sticky, hash, slot))
-		answer->known = true;
-	else if (TransactionIdIsValid(binding->index_xmin) &&
-			 !TransactionIdPrecedes(binding->index_xmin, TransactionXmin))
-	{
-		TableScanDesc scan;
-
-		ScanKeyEntryInitializeWithInfo(&scankey, 0, binding->track_key,
-									   BTEqualStrategyNumber,
-									   binding->key_subtype,
-									   binding->key_collation,
-									   &binding->key_equal, key);
-		scan = table_beginscan(track, snapshot, 1, &scankey);
-		answer->known = table_scan_getnextslot(scan, ForwardScanDirection,
-											   slot);
-		table_endscan(scan);
-	}
-	else
-	{
-		Relation	index = index_open(binding->index_oid, AccessShareLock);
-		IndexScanDesc scan;
-		ItemPointer tid;
-
-		ScanKeyEntryInitializeWithInfo(&scankey, 0, 1,
-									   BTEqualStrategyNumber,
-									   binding->key_subtype,
-									   binding->key_collation,
-									   &binding->key_equal, key);
-		scan = begin_index_scan(track, index, snapshot, 1);
-		index_rescan(scan, &scankey, 1, NULL, 0);
-		answer->known = false;
-		while (!answer->known &&
-			   (tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
-		{
-			ItemPointerData root = *tid;
-
-			answer->known = index_fetch_heap(scan, slot);
-			if (answer->known && binding->track_is_heap)
-				sticky_tid_set(sticky, track, hash, &root, &slot->tts_tid);
-		}
-		index_endscan(scan);
-		index_close(index, AccessShareLock);
-	}
+	answer->known =
+		fetch_sticky(binding, track, snapshot, key, sticky, hash, slot) ||
+		search_track(binding, track, snapshot, key, sticky, hash, slot);
 
 	/* The slot holds its own pin on the tuple, scan or no scan. */
 	answer->isnull = true;

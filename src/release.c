@@ -132,7 +132,7 @@ search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
 			 Datum key, StickyTid *sticky, uint32 hash, TupleTableSlot *slot)
 {
 	bool		index_serves = !TransactionIdIsValid(binding->index_xmin) ||
-		TransactionIdPrecedes(binding->index_xmin, TransactionXmin);
+	TransactionIdPrecedes(binding->index_xmin, TransactionXmin);
 	bool		found = false;
 	ScanKeyData scankey;
 

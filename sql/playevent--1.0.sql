@@ -35,7 +35,7 @@ CREATE FUNCTION playevent.flush() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_flush';
 
 COMMENT ON FUNCTION playevent.flush() IS
-'trigger AFTER INSERT, statement: writes what was counted; arguments as of playevent.count';
+'trigger AFTER INSERT, statement: writes what was counted';
 
 --
 -- Functions for users
@@ -351,8 +351,6 @@ BEGIN
       INTO STRICT track_reference
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.oid = track;
-    counter_arguments := format('%L, %L, %L, %L, %L', quote_ident(slot_name),
-        count_column, key_column, release_column, kind_column);
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER playevent_append_only
          BEFORE UPDATE OR DELETE ON %s
@@ -366,13 +364,13 @@ BEGIN
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER playevent_count
          AFTER INSERT ON %s
-         FOR EACH ROW EXECUTE FUNCTION playevent.count(%s)',
-        event, counter_arguments);
+         FOR EACH ROW EXECUTE FUNCTION playevent.count(%L, %L, %L, %L, %L)',
+        event, quote_ident(slot_name), count_column, key_column, release_column,
+        kind_column);
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER playevent_flush
          AFTER INSERT ON %s
-         FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush(%s)',
-        event, counter_arguments);
+         FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush()', event);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER playevent_append_only', event);
     EXECUTE format('ALTER TABLE %s ENABLE TRIGGER playevent_resolve', event);
     EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER playevent_count', event,

@@ -924,7 +924,7 @@ build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
 
 /*
  * build_counter_binding
- *		Look up all that a playevent_count or playevent_flush trigger's
+ *		Look up all that a playevent_count trigger's
  *		arguments stand for.  Returns with the slot table locked.
  */
 static void
@@ -988,7 +988,7 @@ build_counter_binding(CounterBinding *binding, Relation event,
 
 /*
  * counter_binding
- *		What a playevent_count or playevent_flush trigger stands for, with the
+ *		What a playevent_count trigger stands for, with the
  *		slot table locked in RowExclusiveLock.
  *
  * Errors: the slot table or a column is missing (42P01, 42703), has the
@@ -1032,8 +1032,7 @@ binding_check(Relation event)
 
 		if (trigger_calls(trigger, playevent_resolve))
 			(void) track_binding(event, trigger);
-		else if (trigger_calls(trigger, playevent_count) ||
-				 trigger_calls(trigger, playevent_flush))
+		else if (trigger_calls(trigger, playevent_count))
 			(void) counter_binding(event, trigger);
 	}
 }

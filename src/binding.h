@@ -37,7 +37,7 @@ typedef struct SlotBinding
 	FmgrInfo	index_equal[COUNTER_MAX_KEYS];
 } SlotBinding;
 
-/* The arguments of a playevent_count or playevent_flush trigger. */
+/* The arguments of a playevent_count trigger. */
 typedef struct CounterBinding
 {
 	Oid			trigger_oid;	/* hash key */

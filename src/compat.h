@@ -11,11 +11,14 @@
 #define PLAYEVENT_COMPAT_H
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "executor/executor.h"
+#include "pgstat.h"
+#include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/snapmgr.h"
 
@@ -48,26 +51,23 @@ typedef struct IndexDemand
 } IndexDemand;
 
 static inline TM_Result
-update_tuple(Relation rel, ItemPointer tid, TupleTableSlot *slot,
-			 CommandId cid, IndexDemand *demand)
+update_heap_tuple(Relation rel, ItemPointer tid, HeapTuple tuple,
+				  CommandId cid, IndexDemand *demand)
 {
 	TM_FailureData tmfd;
 	LockTupleMode lockmode;
 	TM_Result	result;
 #if PG_VERSION_NUM >= 160000
 	TU_UpdateIndexes indexes;
-#else
-	bool		indexes;
-#endif
 
-	result = table_tuple_update(rel, tid, slot, cid, SnapshotSelf,
-								InvalidSnapshot, true, &tmfd, &lockmode,
-								&indexes);
-#if PG_VERSION_NUM >= 160000
+	result = heap_update(rel, tid, tuple, cid, InvalidSnapshot, true, &tmfd,
+						 &lockmode, &indexes);
 	demand->any = indexes != TU_None;
 	demand->only_summarizing = indexes == TU_Summarizing;
 #else
-	demand->any = indexes;
+	result = heap_update(rel, tid, tuple, cid, InvalidSnapshot, true, &tmfd,
+						 &lockmode);
+	demand->any = !HeapTupleIsHeapOnly(tuple);
 	demand->only_summarizing = false;
 #endif
 	return result;
@@ -85,6 +85,25 @@ insert_index_entries(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate,
 	Assert(!only_summarizing);
 	(void) ExecInsertIndexTuples(rri, slot, estate, update, false, NULL, NIL);
 #endif
+}
+
+/*
+ * Pin the buffer if it still holds this block of the relation, as ReadBuffer
+ * would but for the search.  16 renamed what tells relations' files apart.
+ */
+static inline bool
+pin_recent_buffer(Relation rel, BlockNumber block, Buffer buffer)
+{
+#if PG_VERSION_NUM >= 160000
+	if (!ReadRecentBuffer(rel->rd_locator, MAIN_FORKNUM, block, buffer))
+		return false;
+#else
+	if (!ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, block, buffer))
+		return false;
+#endif
+	pgstat_count_buffer_read(rel);
+	pgstat_count_buffer_hit(rel);
+	return true;
 }
 
 /* 18 lets the caller reserve space in front of a minimal tuple. */

@@ -14,9 +14,9 @@
  * A flush writes those of the current level only: were a subtransaction to
  * write its parent's, its rollback would lose them.
  *
- * Memory: one context per level that has pending counts, a child of
- * TopTransactionContext.  At most MAX_PENDING keys of a counter are kept
- * before they are written ahead of time.
+ * Memory: that of the transaction itself in TopTransactionContext, that of a
+ * subtransaction in a child of it.  At most MAX_PENDING keys of a counter are
+ * kept before they are written ahead of time.
  *
  *-------------------------------------------------------------------------
  */
@@ -92,14 +92,19 @@ compare_images(MinimalTuple a, MinimalTuple b)
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* What one trigger has counted at one level. */
+/*
+ * What one trigger has counted at one level.  Most statements insert one row,
+ * so the first key needs no hash table.
+ */
 typedef struct PendingCounter
 {
 	CounterBinding *binding;
 	SlotBinding *slot;
 	int			nkeys;
 	Oid			key_types[COUNTER_MAX_KEYS];	/* what the keys are made of */
-	pending_hash *keys;
+	int			members;		/* how many keys are pending */
+	PendingKey	only;			/* the key, if it is one */
+	pending_hash *keys;			/* the keys, if they are more, or were */
 	struct PendingCounter *next;
 } PendingCounter;
 
@@ -124,12 +129,14 @@ current_level(void)
 
 	if (pending == NULL || pending->nest_level < nest_level)
 	{
-		MemoryContext context = AllocSetContextCreate(TopTransactionContext,
-													  "playevent pending counts",
-													  ALLOCSET_DEFAULT_SIZES);
-		PendingLevel *level = MemoryContextAllocZero(context,
-													 sizeof(PendingLevel));
+		MemoryContext context = TopTransactionContext;
+		PendingLevel *level;
 
+		if (nest_level > 1)
+			context = AllocSetContextCreate(TopTransactionContext,
+											"playevent pending counts",
+											ALLOCSET_DEFAULT_SIZES);
+		level = MemoryContextAllocZero(context, sizeof(PendingLevel));
 		level->nest_level = nest_level;
 		level->context = context;
 		level->parent = pending;
@@ -154,15 +161,90 @@ find_counter(PendingLevel *level, CounterBinding *binding)
 		counter->next = level->counters;
 		level->counters = counter;
 	}
-	if (counter->keys == NULL)
+	if (counter->members == 0)
 	{
 		counter->slot = binding->slot;
 		counter->nkeys = binding->nkeys;
 		memcpy(counter->key_types, binding->slot->key_types,
-			   sizeof(counter->key_types));
-		counter->keys = pending_create(level->context, 16, NULL);
+			   binding->nkeys * sizeof(Oid));
 	}
 	return counter;
+}
+
+static PendingKey *
+lookup_key(PendingCounter *counter, MinimalTuple key, uint32 hash)
+{
+	if (counter->keys != NULL)
+		return pending_lookup_hash(counter->keys, key, hash);
+	if (counter->members == 1 && counter->only.hash == hash &&
+		compare_images(counter->only.key, key) == 0)
+		return &counter->only;
+	return NULL;
+}
+
+/*
+ * find_key
+ *		The pending count of a key; a new one is zero.
+ */
+static PendingKey *
+find_key(PendingLevel *level, PendingCounter *counter, MinimalTuple key)
+{
+	uint32		hash = hash_bytes((unsigned char *) key_image(key),
+								  key_image_size(key));
+	PendingKey *entry = lookup_key(counter, key, hash);
+	MinimalTuple copy;
+
+	if (entry != NULL)
+		return entry;
+
+	copy = MemoryContextAlloc(level->context, key->t_len);
+	memcpy(copy, key, key->t_len);
+	if (counter->members > 0)
+	{
+		bool		found;
+
+		if (counter->keys == NULL)
+		{
+			counter->keys = pending_create(level->context, 64, NULL);
+			entry = pending_insert_hash(counter->keys, counter->only.key,
+										counter->only.hash, &found);
+			entry->count = counter->only.count;
+		}
+		entry = pending_insert_hash(counter->keys, copy, hash, &found);
+	}
+	else
+	{
+		entry = &counter->only;
+		entry->key = copy;
+		entry->hash = hash;
+	}
+	entry->count = 0;
+	counter->members++;
+	return entry;
+}
+
+/*
+ * list_keys
+ *		All pending keys of a counter, in the current memory context.
+ */
+static PendingKey **
+list_keys(PendingCounter *counter)
+{
+	PendingKey **list = palloc(Max(counter->members, 1) * sizeof(PendingKey *));
+	PendingKey *entry;
+	pending_iterator iterator;
+	int			n = 0;
+
+	if (counter->keys == NULL)
+	{
+		list[0] = &counter->only;
+		return list;
+	}
+	pending_start_iterate(counter->keys, &iterator);
+	while ((entry = pending_iterate(counter->keys, &iterator)) != NULL)
+		list[n++] = entry;
+	Assert(n == counter->members);
+	return list;
 }
 
 /*
@@ -175,7 +257,7 @@ find_counter(PendingLevel *level, CounterBinding *binding)
 static void
 check_unaltered(PendingCounter *counter, SlotBinding *slot)
 {
-	if (counter->keys->members == 0)
+	if (counter->members == 0)
 		return;
 	if (counter->slot != slot || counter->nkeys != slot->nkeys ||
 		memcmp(counter->key_types, slot->key_types,
@@ -202,61 +284,46 @@ static void
 write_counter(PendingCounter *counter)
 {
 	SlotWriter *writer;
-	PendingKey **sorted;
-	PendingKey *entry;
-	pending_iterator iterator;
-	pending_hash *keys = counter->keys;
-	int			nkeys = 0;
+	PendingKey **keys;
+	MemoryContext key_context;
+	MemoryContext oldcontext;
 
-	if (keys == NULL)
+	if (counter->members == 0)
 		return;
 	check_unaltered(counter, counter->slot);
 
 	/* In a fixed order: neighbours in the index share pages. */
-	sorted = palloc(keys->members * sizeof(PendingKey *));
-	pending_start_iterate(keys, &iterator);
-	while ((entry = pending_iterate(keys, &iterator)) != NULL)
-		sorted[nkeys++] = entry;
-	if (nkeys > 1)
-		qsort(sorted, nkeys, sizeof(PendingKey *), compare_keys);
+	keys = list_keys(counter);
+	if (counter->members > 1)
+		qsort(keys, counter->members, sizeof(PendingKey *), compare_keys);
 
 	writer = slot_writer_begin(counter->slot);
-	for (int i = 0; i < nkeys; i++)
+	key_context = AllocSetContextCreate(CurrentMemoryContext,
+										"playevent slot",
+										ALLOCSET_SMALL_SIZES);
+	oldcontext = MemoryContextSwitchTo(key_context);
+	for (int i = 0; i < counter->members; i++)
 	{
-		if (sorted[i]->count != 0)
-			slot_writer_add(writer, sorted[i]->hash, sorted[i]->key,
-							sorted[i]->count);
+		if (keys[i]->count != 0)
+		{
+			slot_writer_add(writer, keys[i]->hash, keys[i]->key,
+							keys[i]->count);
+			MemoryContextReset(key_context);
+		}
 	}
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(key_context);
 	slot_writer_end(writer);
 
-	for (int i = 0; i < nkeys; i++)
-		pfree(sorted[i]->key);
-	pfree(sorted);
-	pending_destroy(keys);
-	counter->keys = NULL;
-}
-
-/*
- * find_key
- *		The pending count of a key; a new one is zero.
- */
-static PendingKey *
-find_key(PendingLevel *level, PendingCounter *counter, MinimalTuple key)
-{
-	uint32		hash = hash_bytes((unsigned char *) key_image(key),
-								  key_image_size(key));
-	PendingKey *entry = pending_lookup_hash(counter->keys, key, hash);
-
-	if (entry == NULL)
+	for (int i = 0; i < counter->members; i++)
+		pfree(keys[i]->key);
+	pfree(keys);
+	if (counter->keys != NULL)
 	{
-		bool		found;
-		MinimalTuple copy = MemoryContextAlloc(level->context, key->t_len);
-
-		memcpy(copy, key, key->t_len);
-		entry = pending_insert_hash(counter->keys, copy, hash, &found);
-		entry->count = 0;
+		pending_destroy(counter->keys);
+		counter->keys = NULL;
 	}
-	return entry;
+	counter->members = 0;
 }
 
 /*
@@ -286,17 +353,19 @@ counter_add(CounterBinding *binding, Datum *values, bool *isnull, int64 n)
 	entry->count += n;
 	heap_free_minimal_tuple(key);
 
-	if (counter->keys->members >= MAX_PENDING)
+	if (counter->members >= MAX_PENDING)
 		write_counter(counter);
 }
 
 /*
  * counter_flush
- *		Write what the current (sub)transaction has pending for a slot table,
- *		which is bound and locked.
+ *		Write what the current (sub)transaction has pending for a log.
+ *
+ * The trigger that counted has bound and locked the slot table, in this very
+ * (sub)transaction or one that merged into it, so the lock is held still.
  */
 void
-counter_flush(SlotBinding *slot)
+counter_flush(Oid log_relid)
 {
 	if (pending == NULL ||
 		pending->nest_level != GetCurrentTransactionNestLevel())
@@ -305,7 +374,7 @@ counter_flush(SlotBinding *slot)
 	for (PendingCounter *counter = pending->counters; counter != NULL;
 		 counter = counter->next)
 	{
-		if (counter->slot == slot)
+		if (counter->binding->log_relid == log_relid)
 			write_counter(counter);
 	}
 }
@@ -324,9 +393,25 @@ counter_pending_outside(SlotBinding *slot)
 		for (PendingCounter *counter = level->counters; counter != NULL;
 			 counter = counter->next)
 		{
-			if (counter->slot == slot && counter->keys != NULL)
+			if (counter->slot == slot && counter->members > 0)
 				return true;
 		}
+	}
+	return false;
+}
+
+/*
+ * anything_pending
+ *		Is there a count that no statement has written?
+ */
+static bool
+anything_pending(void)
+{
+	for (PendingCounter *counter = pending->counters; counter != NULL;
+		 counter = counter->next)
+	{
+		if (counter->members > 0)
+			return true;
 	}
 	return false;
 }
@@ -359,7 +444,7 @@ flush_before_commit(void)
 		Relation	event;
 		TriggerDesc *triggers;
 
-		if (counter->keys == NULL)
+		if (counter->members == 0)
 			continue;
 		event = try_relation_open(counter->binding->event_relid,
 								  AccessShareLock);
@@ -385,9 +470,6 @@ flush_before_commit(void)
 	PopActiveSnapshot();
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
-
-	MemoryContextDelete(pending->context);
-	pending = NULL;
 }
 
 static void
@@ -397,20 +479,18 @@ at_transaction_event(XactEvent event, void *arg pg_attribute_unused())
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
-			if (pending != NULL)
+			if (pending != NULL && anything_pending())
 				flush_before_commit();
+			pending = NULL;
 			break;
 		case XACT_EVENT_ABORT:
-			/* the memory goes with TopTransactionContext */
 			pending = NULL;
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:
-			if (pending != NULL)
-			{
-				pending = NULL;
+			if (pending != NULL && anything_pending())
 				elog(WARNING, "plays recorded by a pre-commit callback were not counted");
-			}
+			pending = NULL;
 			break;
 		default:
 			break;
@@ -432,17 +512,17 @@ prepare_merge(PendingLevel *level)
 		 counter = counter->next)
 	{
 		PendingCounter *into;
-		pending_iterator iterator;
-		PendingKey *entry;
+		PendingKey **keys;
 
-		if (counter->keys == NULL)
+		if (counter->members == 0)
 			continue;
 		into = find_counter(level->parent, counter->binding);
 		check_unaltered(counter, into->slot);
 		check_unaltered(into, counter->slot);
-		pending_start_iterate(counter->keys, &iterator);
-		while ((entry = pending_iterate(counter->keys, &iterator)) != NULL)
-			(void) find_key(level->parent, into, entry->key);
+		keys = list_keys(counter);
+		for (int i = 0; i < counter->members; i++)
+			(void) find_key(level->parent, into, keys[i]->key);
+		pfree(keys);
 	}
 }
 
@@ -460,13 +540,18 @@ merge_into_parent(PendingLevel *level)
 		pending_iterator iterator;
 		PendingKey *entry;
 
-		if (counter->keys == NULL)
+		if (counter->members == 0)
 			continue;
 		while (into->binding != counter->binding)
 			into = into->next;
+		if (counter->keys == NULL)
+		{
+			lookup_key(into, counter->only.key, counter->only.hash)->count += counter->only.count;
+			continue;
+		}
 		pending_start_iterate(counter->keys, &iterator);
 		while ((entry = pending_iterate(counter->keys, &iterator)) != NULL)
-			pending_lookup(into->keys, entry->key)->count += entry->count;
+			lookup_key(into, entry->key, entry->hash)->count += entry->count;
 	}
 	pending = level->parent;
 	MemoryContextDelete(level->context);
@@ -564,11 +649,12 @@ playevent_count(PG_FUNCTION_ARGS)
 }
 
 /*
- * playevent.flush(slot table, count column, key column, ...) returns trigger
+ * playevent.flush() returns trigger
  *
- * AFTER INSERT FOR EACH STATEMENT: writes the pending counts.
+ * AFTER INSERT FOR EACH STATEMENT: writes the pending counts.  Where to, the
+ * row trigger has found out.
  *
- * Errors: what counter_binding and slot_writer_add report.
+ * Errors: what slot_writer_add reports.
  */
 Datum
 playevent_flush(PG_FUNCTION_ARGS)
@@ -579,11 +665,7 @@ playevent_flush(PG_FUNCTION_ARGS)
 								  "AFTER INSERT FOR EACH STATEMENT",
 								  TRIGGER_EVENT_WHOLE,
 								  TRIGGER_EVENT_INSERT | TRIGGER_EVENT_AFTER);
-
-	/* ON CONFLICT DO NOTHING may have inserted no row at all. */
-	if (pending != NULL)
-		counter_flush(counter_binding(trigdata->tg_relation,
-									  trigdata->tg_trigger)->slot);
+	counter_flush(RelationGetRelid(trigdata->tg_relation));
 
 	return PointerGetDatum(NULL);
 }

@@ -13,7 +13,7 @@
 extern void counter_init(void);
 extern void counter_add(CounterBinding *binding, Datum *values, bool *isnull,
 						int64 n);
-extern void counter_flush(SlotBinding *slot);
+extern void counter_flush(Oid log_relid);
 extern bool counter_pending_outside(SlotBinding *slot);
 
 #endif							/* PLAYEVENT_COUNTER_H */

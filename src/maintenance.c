@@ -263,7 +263,7 @@ rebuild_counter(Relation event, CounterBinding *binding)
 	int64		changed = 0;
 
 	/* One's own pending counts would be taken for missing ones. */
-	counter_flush(slot);
+	counter_flush(RelationGetRelid(event));
 	if (counter_pending_outside(slot))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -310,7 +310,7 @@ rebuild_counter(Relation event, CounterBinding *binding)
 	}
 	SPI_cursor_close(portal);
 	PopActiveSnapshot();
-	counter_flush(slot);
+	counter_flush(RelationGetRelid(event));
 	MemoryContextDelete(context);
 	return changed;
 }

@@ -26,6 +26,7 @@
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "common/hashfn.h"
+#include "storage/bufmgr.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -81,42 +82,34 @@ typedef struct ReleaseMemo
 #include "lib/simplehash.h"
 
 /*
- * is_deleted
- *		Does the track's deletion column say that it is gone?
- */
-static bool
-is_deleted(TrackBinding *binding, TupleTableSlot *slot)
-{
-	Datum		deleted;
-	bool		isnull;
-
-	if (binding->track_deleted == InvalidAttrNumber)
-		return false;
-	deleted = slot_getattr(slot, binding->track_deleted, &isnull);
-	if (isnull)
-		return false;
-	return binding->deleted_is_flag ? DatumGetBool(deleted) : true;
-}
-
-/*
  * fetch_sticky
  *		Fetch the track from where this backend found it last, if it is still
  *		there: the snapshot sees this row, and its key is unique.
+ *
+ * Returns the buffer that the tuple points into, pinned, or InvalidBuffer.
  */
-static bool
+static Buffer
 fetch_sticky(TrackBinding *binding, Relation track, Snapshot snapshot,
-			 Datum key, StickyTid *sticky, uint32 hash, TupleTableSlot *slot)
+			 Datum key, StickyTid *sticky, uint32 hash, HeapTuple tuple)
 {
+	Buffer		buffer;
 	Datum		found;
 	bool		isnull;
 
-	if (!binding->track_is_heap ||
-		!sticky_tid_fetch(sticky, track, hash, snapshot, 0, slot))
-		return false;
-	found = slot_getattr(slot, binding->track_key, &isnull);
-	return !isnull &&
+	if (!binding->track_is_heap)
+		return InvalidBuffer;
+	buffer = sticky_tid_fetch(sticky, track, hash, snapshot, 0, tuple);
+	if (!BufferIsValid(buffer))
+		return InvalidBuffer;
+
+	found = heap_getattr(tuple, binding->track_key, RelationGetDescr(track),
+						 &isnull);
+	if (!isnull &&
 		DatumGetBool(FunctionCall2Coll(&binding->key_equal,
-									   binding->key_collation, found, key));
+									   binding->key_collation, found, key)))
+		return buffer;
+	ReleaseBuffer(buffer);
+	return InvalidBuffer;
 }
 
 /*
@@ -156,7 +149,8 @@ search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
 
 			found = index_fetch_heap(scan, slot);
 			if (found && binding->track_is_heap)
-				sticky_tid_set(sticky, track, hash, &root, &slot->tts_tid);
+				sticky_tid_set(sticky, track, hash, &root, &slot->tts_tid,
+							   ((BufferHeapTupleTableSlot *) slot)->buffer);
 		}
 		index_endscan(scan);
 		index_close(index, AccessShareLock);
@@ -172,6 +166,44 @@ search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
 }
 
 /*
+ * is_deleted
+ *		Does the track's deletion column say that it is gone?
+ */
+static bool
+is_deleted(TrackBinding *binding, HeapTuple tuple, TupleDesc desc)
+{
+	Datum		deleted;
+	bool		isnull;
+
+	if (binding->track_deleted == InvalidAttrNumber)
+		return false;
+	deleted = heap_getattr(tuple, binding->track_deleted, desc, &isnull);
+	if (isnull)
+		return false;
+	return binding->deleted_is_flag ? DatumGetBool(deleted) : true;
+}
+
+/*
+ * read_track
+ *		The answer that a track's row gives.
+ */
+static void
+read_track(TrackBinding *binding, HeapTuple tuple, TupleDesc desc,
+		   MemoEntry *answer)
+{
+	Datum		release;
+
+	answer->known = true;
+	if (is_deleted(binding, tuple, desc))
+		return;
+	release = heap_getattr(tuple, binding->track_release, desc,
+						   &answer->isnull);
+	if (!answer->isnull)
+		answer->release = datumCopy(release, binding->release_byval,
+									binding->release_len);
+}
+
+/*
  * probe_track
  *		Look up a track by its key, as of the snapshot.
  *
@@ -183,28 +215,39 @@ probe_track(TrackBinding *binding, Snapshot snapshot, Datum key,
 			MemoEntry *answer)
 {
 	Relation	track = table_open(binding->track_relid, NoLock);
-	TupleTableSlot *slot = table_slot_create(track, NULL);
+	TupleDesc	desc = RelationGetDescr(track);
 	uint32		hash = datum_image_hash(key, binding->key_byval,
 										binding->key_len);
 	StickyTid  *sticky = sticky_tid(track, hash);
+	HeapTupleData tuple;
+	Buffer		buffer;
 
-	answer->known =
-		fetch_sticky(binding, track, snapshot, key, sticky, hash, slot) ||
-		search_track(binding, track, snapshot, key, sticky, hash, slot);
-
-	/* The slot holds its own pin on the tuple, scan or no scan. */
+	answer->known = false;
 	answer->isnull = true;
-	if (answer->known && !is_deleted(binding, slot))
+
+	buffer = fetch_sticky(binding, track, snapshot, key, sticky, hash, &tuple);
+	if (BufferIsValid(buffer))
 	{
-		Datum		release = slot_getattr(slot, binding->track_release,
-										   &answer->isnull);
-
-		if (!answer->isnull)
-			answer->release = datumCopy(release, binding->release_byval,
-										binding->release_len);
+		read_track(binding, &tuple, desc, answer);
+		ReleaseBuffer(buffer);
 	}
+	else
+	{
+		TupleTableSlot *slot = table_slot_create(track, NULL);
 
-	ExecDropSingleTupleTableSlot(slot);
+		/* The slot holds its own pin on the tuple, scan or no scan. */
+		if (search_track(binding, track, snapshot, key, sticky, hash, slot))
+		{
+			bool		should_free;
+			HeapTuple	found = ExecFetchSlotHeapTuple(slot, false,
+													   &should_free);
+
+			read_track(binding, found, desc, answer);
+			if (should_free)
+				heap_freetuple(found);
+		}
+		ExecDropSingleTupleTableSlot(slot);
+	}
 	table_close(track, NoLock);
 }
 

@@ -70,27 +70,40 @@
  */
 #define PRUNE_BELOW (BLCKSZ / 8)
 
+/* A version of a slot, and the pinned buffer that its tuple points into. */
+typedef struct SlotVersion
+{
+	HeapTupleData tuple;
+	Buffer		buffer;
+} SlotVersion;
+
 struct SlotWriter
 {
 	SlotBinding *binding;
 	Relation	rel;
 	CommandId	cid;
 	Snapshot	snapshot;		/* what slots must be visible to, or NULL */
-	TupleTableSlot *candidate;	/* a slot row found, then locked */
-	ItemPointerData root;		/* what an index says is where it is */
-	TupleTableSlot *written;	/* its new version */
 	MemoryContext context;		/* holds the writer and what it opens */
-	MemoryContext key_context;	/* reset after each key */
 
 	/* the key being added to */
 	Datum		values[COUNTER_MAX_KEYS];
 	bool		isnull[COUNTER_MAX_KEYS];
+
+	/* where its slot is: what an index says, and the version written */
+	ItemPointerData root;
+	ItemPointerData written;
+	Buffer		root_buffer;	/* if known */
 
 	/* opened when first needed */
 	Relation	index;
 	IndexScanDesc scan;
 	EState	   *estate;
 	ResultRelInfo *rri;
+	TupleTableSlot *entry_slot; /* of the row to make index entries for */
+
+	/* scratch, for a row of the slot table */
+	bool	   *row_isnull;
+	Datum		row_values[FLEXIBLE_ARRAY_MEMBER];
 };
 
 /*
@@ -101,20 +114,18 @@ struct SlotWriter
 SlotWriter *
 slot_writer_begin(SlotBinding *binding)
 {
-	SlotWriter *writer = palloc0(sizeof(SlotWriter));
+	Relation	rel = table_open(binding->relid, NoLock);
+	int			natts = RelationGetNumberOfAttributes(rel);
+	SlotWriter *writer = palloc0(offsetof(SlotWriter, row_values) +
+								 natts * (sizeof(Datum) + sizeof(bool)));
 
 	writer->binding = binding;
-	writer->rel = table_open(binding->relid, NoLock);
+	writer->rel = rel;
 	writer->cid = GetCurrentCommandId(true);
 	if (IsolationUsesXactSnapshot())
 		writer->snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	writer->candidate = table_slot_create(writer->rel, NULL);
-	writer->written = MakeSingleTupleTableSlot(RelationGetDescr(writer->rel),
-											   &TTSOpsHeapTuple);
 	writer->context = CurrentMemoryContext;
-	writer->key_context = AllocSetContextCreate(CurrentMemoryContext,
-												"playevent slot",
-												ALLOCSET_SMALL_SIZES);
+	writer->row_isnull = (bool *) &writer->row_values[natts];
 	return writer;
 }
 
@@ -133,14 +144,12 @@ slot_writer_end(SlotWriter *writer)
 	}
 	if (writer->estate != NULL)
 	{
+		ExecDropSingleTupleTableSlot(writer->entry_slot);
 		ExecCloseIndices(writer->rri);
 		FreeExecutorState(writer->estate);
 	}
-	ExecDropSingleTupleTableSlot(writer->candidate);
-	ExecDropSingleTupleTableSlot(writer->written);
 	if (writer->snapshot != NULL)
 		UnregisterSnapshot(writer->snapshot);
-	MemoryContextDelete(writer->key_context);
 	table_close(writer->rel, NoLock);
 	pfree(writer);
 
@@ -154,148 +163,202 @@ slot_writer_end(SlotWriter *writer)
 
 /*
  * make_index_entries
- *		Insert index entries for the row in writer->written.
+ *		Insert index entries for a row just written.
  */
 static void
-make_index_entries(SlotWriter *writer, bool update, bool only_summarizing)
+make_index_entries(SlotWriter *writer, HeapTuple tuple, bool update,
+				   bool only_summarizing)
 {
-	MemoryContext oldcontext;
-
 	if (writer->estate == NULL)
 	{
-		oldcontext = MemoryContextSwitchTo(writer->context);
+		MemoryContext oldcontext = MemoryContextSwitchTo(writer->context);
+
 		writer->estate = CreateExecutorState();
 		writer->rri = makeNode(ResultRelInfo);
 
 		/* Range table index 0: no columns are known to be updated. */
 		InitResultRelInfo(writer->rri, writer->rel, 0, NULL, 0);
 		ExecOpenIndices(writer->rri, false);
+		writer->entry_slot = MakeSingleTupleTableSlot(RelationGetDescr(writer->rel),
+													  &TTSOpsHeapTuple);
 		MemoryContextSwitchTo(oldcontext);
 	}
-	insert_index_entries(writer->rri, writer->written, writer->estate,
+	ExecStoreHeapTuple(tuple, writer->entry_slot, false);
+	insert_index_entries(writer->rri, writer->entry_slot, writer->estate,
 						 update, only_summarizing);
+	ExecClearTuple(writer->entry_slot);
 	ResetPerTupleExprContext(writer->estate);
 }
 
 /*
+ * form_slot
+ *		A row for the key being added to.
+ */
+static HeapTuple
+form_slot(SlotWriter *writer, int64 count)
+{
+	SlotBinding *binding = writer->binding;
+	TupleDesc	desc = RelationGetDescr(writer->rel);
+
+	/* Columns that were dropped are null. */
+	memset(writer->row_isnull, true, desc->natts * sizeof(bool));
+	for (int i = 0; i < binding->nkeys; i++)
+	{
+		writer->row_values[binding->key_attnos[i] - 1] = writer->values[i];
+		writer->row_isnull[binding->key_attnos[i] - 1] = writer->isnull[i];
+	}
+	writer->row_values[binding->count_attno - 1] = Int64GetDatum(count);
+	writer->row_isnull[binding->count_attno - 1] = false;
+
+	return heap_form_tuple(desc, writer->row_values, writer->row_isnull);
+}
+
+/*
  * holds_key
- *		Is the candidate a slot of the key being added to?
+ *		Is the slot one of the key being added to?
  */
 static bool
-holds_key(SlotWriter *writer)
+holds_key(SlotWriter *writer, HeapTuple slot)
 {
 	SlotBinding *binding = writer->binding;
 
+	heap_deform_tuple(slot, RelationGetDescr(writer->rel), writer->row_values,
+					  writer->row_isnull);
 	for (int i = 0; i < binding->nkeys; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(binding->key_desc, i);
-		Datum		value;
-		bool		isnull;
+		int			column = binding->key_attnos[i] - 1;
 
-		value = slot_getattr(writer->candidate, binding->key_attnos[i],
-							 &isnull);
-		if (isnull != writer->isnull[i])
+		if (writer->row_isnull[column] != writer->isnull[i])
 			return false;
-		if (!isnull && !datum_image_eq(value, writer->values[i],
-									   att->attbyval, att->attlen))
+		if (!writer->isnull[i] &&
+			!datum_image_eq(writer->row_values[column], writer->values[i],
+							att->attbyval, att->attlen))
 			return false;
 	}
 	return true;
 }
 
 /*
- * lock_candidate
- *		Lock the slot in writer->candidate and read its count, unless it is out
- *		of reach.
- *
- * The mode is that of what is to follow, or that would wait after all:
- * LockTupleNoKeyExclusive for an update, LockTupleExclusive for a deletion.
- * The candidate's buffer stays pinned in its table slot all the while, so its
- * line pointer can't be reused between the look and the lock.  Locking stores
- * the tuple in the same table slot again, whether or not it succeeds.
+ * read_count
+ *		What the slot counts.
  */
-static bool
-lock_candidate(SlotWriter *writer, LockTupleMode mode, int64 *count)
+static int64
+read_count(SlotWriter *writer, HeapTuple slot)
 {
-	ItemPointerData tid = writer->candidate->tts_tid;
-	TM_FailureData tmfd;
-	Datum		value;
 	bool		isnull;
+	Datum		count = heap_getattr(slot, writer->binding->count_attno,
+									 RelationGetDescr(writer->rel), &isnull);
 
-	if (writer->snapshot != NULL &&
-		!table_tuple_satisfies_snapshot(writer->rel, writer->candidate,
-										writer->snapshot))
-		return false;
-
-	if (table_tuple_lock(writer->rel, &tid, SnapshotSelf, writer->candidate,
-						 writer->cid, mode, LockWaitSkip, 0, &tmfd) != TM_Ok)
-		return false;
-
-	value = slot_getattr(writer->candidate, writer->binding->count_attno,
-						 &isnull);
 	Assert(!isnull);
-	*count = DatumGetInt64(value);
-	return true;
+	return DatumGetInt64(count);
 }
 
 /*
- * write_count
- *		Write a new version of the locked candidate with its count raised by n.
+ * add_counts
+ *		a + b, or an error (22003).
  */
-static void
-write_count(SlotWriter *writer, int64 count, int64 n)
+static int64
+add_counts(SlotWriter *writer, int64 a, int64 b)
 {
-	SlotBinding *binding = writer->binding;
-	ItemPointerData tid = writer->candidate->tts_tid;
-	TM_Result	result;
-	IndexDemand demand;
 	int64		sum;
-	Datum		value;
-	bool		isnull = false;
-	bool		should_free;
-	HeapTuple	tuple;
-	int			attno = binding->count_attno;
 
-	if (pg_add_s64_overflow(count, n, &sum))
+	if (pg_add_s64_overflow(a, b, &sum))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("count in table \"%s\" out of range",
 						RelationGetRelationName(writer->rel)),
-				 errtablecol(writer->rel, binding->count_attno)));
-
-	value = Int64GetDatum(sum);
-	tuple = heap_modify_tuple_by_cols(ExecFetchSlotHeapTuple(writer->candidate, false,
-															 &should_free),
-									  RelationGetDescr(writer->rel),
-									  1, &attno, &value, &isnull);
-	Assert(!should_free);
-	ExecStoreHeapTuple(tuple, writer->written, false);
-
-	result = update_tuple(writer->rel, &tid, writer->written, writer->cid,
-						  &demand);
-	if (result != TM_Ok)
-		elog(ERROR, "unexpected table_tuple_update status: %d", result);
-	if (demand.any)
-	{
-		make_index_entries(writer, true, demand.only_summarizing);
-		if (!demand.only_summarizing)
-			writer->root = writer->written->tts_tid;
-	}
+				 errtablecol(writer->rel, writer->binding->count_attno)));
+	return sum;
 }
 
 /*
- * add_to_candidate
- *		Add n to the slot in writer->candidate, unless that is out of reach.
+ * lock_version
+ *		Lock a slot, unless it is out of reach.
+ *
+ * The mode is that of what is to follow, or that would wait after all:
+ * LockTupleNoKeyExclusive for an update, LockTupleExclusive for a deletion.
+ * The version's buffer stays pinned all the while, so its line pointer can't
+ * be reused between the look and the lock; and a version never changes, so
+ * what was read before the lock is true after it.
  */
 static bool
-add_to_candidate(SlotWriter *writer, int64 n)
+lock_version(SlotWriter *writer, SlotVersion *version, LockTupleMode mode)
 {
-	int64		count;
+	HeapTupleData locked;
+	Buffer		buffer;
+	TM_FailureData tmfd;
+	TM_Result	result;
 
-	if (!lock_candidate(writer, LockTupleNoKeyExclusive, &count))
-		return false;
-	write_count(writer, count, n);
-	return true;
+	if (writer->snapshot != NULL)
+	{
+		bool		visible;
+
+		LockBuffer(version->buffer, BUFFER_LOCK_SHARE);
+		visible = HeapTupleSatisfiesVisibility(&version->tuple,
+											   writer->snapshot,
+											   version->buffer);
+		LockBuffer(version->buffer, BUFFER_LOCK_UNLOCK);
+		if (!visible)
+			return false;
+	}
+
+	locked.t_self = version->tuple.t_self;
+	result = heap_lock_tuple(writer->rel, &locked, writer->cid, mode,
+							 LockWaitSkip, false, &buffer, &tmfd);
+	ReleaseBuffer(buffer);
+	return result == TM_Ok;
+}
+
+/*
+ * write_count
+ *		Write a new version of a locked slot of the key.
+ */
+static void
+write_count(SlotWriter *writer, SlotVersion *version, int64 count)
+{
+	HeapTuple	tuple = form_slot(writer, count);
+	IndexDemand demand;
+	TM_Result	result;
+
+	result = update_heap_tuple(writer->rel, &version->tuple.t_self, tuple,
+							   writer->cid, &demand);
+	if (result != TM_Ok)
+		elog(ERROR, "unexpected heap_update status: %d", result);
+
+	writer->root_buffer = version->buffer;
+	writer->written = tuple->t_self;
+	if (demand.any)
+	{
+		make_index_entries(writer, tuple, true, demand.only_summarizing);
+		if (!demand.only_summarizing)
+		{
+			writer->root = tuple->t_self;
+			writer->root_buffer = InvalidBuffer;
+		}
+	}
+	heap_freetuple(tuple);
+}
+
+/*
+ * add_to_version
+ *		Add n to a slot, unless that is out of reach or another key's.  Unpins
+ *		its buffer.
+ */
+static bool
+add_to_version(SlotWriter *writer, SlotVersion *version, int64 n)
+{
+	bool		added = false;
+
+	if (holds_key(writer, &version->tuple) &&
+		lock_version(writer, version, LockTupleNoKeyExclusive))
+	{
+		write_count(writer, version,
+					add_counts(writer, read_count(writer, &version->tuple), n));
+		added = true;
+	}
+	ReleaseBuffer(version->buffer);
+	return added;
 }
 
 /*
@@ -307,10 +370,14 @@ add_to_candidate(SlotWriter *writer, int64 n)
 static bool
 add_to_sticky(SlotWriter *writer, StickyTid *sticky, uint32 hash, int64 n)
 {
+	SlotVersion version;
+
+	version.buffer = sticky_tid_fetch(sticky, writer->rel, hash, SnapshotSelf,
+									  PRUNE_BELOW, &version.tuple);
+	if (!BufferIsValid(version.buffer))
+		return false;
 	writer->root = sticky->root;
-	return sticky_tid_fetch(sticky, writer->rel, hash, SnapshotSelf,
-							PRUNE_BELOW, writer->candidate) &&
-		holds_key(writer) && add_to_candidate(writer, n);
+	return add_to_version(writer, &version, n);
 }
 
 static void
@@ -322,6 +389,38 @@ begin_scan(SlotWriter *writer, int nkeys)
 }
 
 /*
+ * next_version
+ *		Fetch the next slot that the index tells of; false if there is none or,
+ *		for a *limit, after as many entries.
+ */
+static bool
+next_version(SlotWriter *writer, ScanDirection direction, int *limit,
+			 SlotVersion *version)
+{
+	ItemPointer tid;
+
+	while ((limit == NULL || (*limit)-- > 0) &&
+		   (tid = index_getnext_tid(writer->scan, direction)) != NULL)
+	{
+		bool		all_dead;
+
+		CHECK_FOR_INTERRUPTS();
+
+		/* As index_fetch_heap does, but for pruning: tell of dead entries. */
+		writer->root = *tid;
+		version->buffer = ReadBuffer(writer->rel,
+									 ItemPointerGetBlockNumber(&writer->root));
+		if (fetch_by_root(writer->rel, version->buffer, &writer->root,
+						  InvalidOffsetNumber, SnapshotSelf, PRUNE_BELOW,
+						  &version->tuple, &all_dead))
+			return true;
+		writer->scan->kill_prior_tuple = all_dead;
+		ReleaseBuffer(version->buffer);
+	}
+	return false;
+}
+
+/*
  * add_to_any
  *		Add n to a free slot of the key, the newest first.
  */
@@ -330,9 +429,10 @@ add_to_any(SlotWriter *writer, int64 n)
 {
 	SlotBinding *binding = writer->binding;
 	ScanKeyData scankeys[COUNTER_MAX_KEYS];
-	int			candidates = 0;
+	SlotVersion version;
+	int			limit = MAX_CANDIDATES;
+	MemoryContext oldcontext;
 	bool		added = false;
-	bool		all_dead;
 
 	for (int i = 0; i < binding->index_nkeys; i++)
 	{
@@ -351,36 +451,24 @@ add_to_any(SlotWriter *writer, int64 n)
 	}
 
 	/* The access method allocates as it goes, and frees at the scan's end. */
-	MemoryContextSwitchTo(writer->context);
+	oldcontext = MemoryContextSwitchTo(writer->context);
 	if (writer->scan == NULL)
 		begin_scan(writer, binding->index_nkeys);
 	index_rescan(writer->scan, scankeys, binding->index_nkeys, NULL, 0);
 
-	while (!added && candidates++ < MAX_CANDIDATES &&
-		   index_getnext_tid(writer->scan, BackwardScanDirection) != NULL)
+	/*
+	 * The index may cover part of the key only, or call more than one image
+	 * equal (1.0 and 1.00).  The latter get slots apart; the views add them
+	 * up.
+	 */
+	while (!added &&
+		   next_version(writer, BackwardScanDirection, &limit, &version))
 	{
-		CHECK_FOR_INTERRUPTS();
-
-		/* As index_fetch_heap does, but for pruning: tell of dead entries. */
-		writer->root = writer->scan->xs_heaptid;
-		if (!fetch_by_root(writer->rel, &writer->root, InvalidOffsetNumber,
-						   SnapshotSelf, PRUNE_BELOW, writer->candidate,
-						   &all_dead))
-		{
-			writer->scan->kill_prior_tuple = all_dead;
-			continue;
-		}
-
-		/*
-		 * The index may cover part of the key only, or call more than one
-		 * image equal (1.0 and 1.00).  The latter get slots apart; the views
-		 * add them up.
-		 */
-		MemoryContextSwitchTo(writer->key_context);
-		added = holds_key(writer) && add_to_candidate(writer, n);
+		MemoryContextSwitchTo(oldcontext);
+		added = add_to_version(writer, &version, n);
 		MemoryContextSwitchTo(writer->context);
 	}
-	MemoryContextSwitchTo(writer->key_context);
+	MemoryContextSwitchTo(oldcontext);
 	return added;
 }
 
@@ -391,25 +479,13 @@ add_to_any(SlotWriter *writer, int64 n)
 static void
 add_slot(SlotWriter *writer, int64 n)
 {
-	SlotBinding *binding = writer->binding;
-	TupleDesc	desc = RelationGetDescr(writer->rel);
-	Datum	   *values = palloc0(desc->natts * sizeof(Datum));
-	bool	   *isnull = palloc(desc->natts * sizeof(bool));
+	HeapTuple	tuple = form_slot(writer, n);
 
-	memset(isnull, true, desc->natts * sizeof(bool));
-	for (int i = 0; i < binding->nkeys; i++)
-	{
-		values[binding->key_attnos[i] - 1] = writer->values[i];
-		isnull[binding->key_attnos[i] - 1] = writer->isnull[i];
-	}
-	values[binding->count_attno - 1] = Int64GetDatum(n);
-	isnull[binding->count_attno - 1] = false;
-
-	ExecStoreHeapTuple(heap_form_tuple(desc, values, isnull),
-					   writer->written, false);
-	table_tuple_insert(writer->rel, writer->written, writer->cid, 0, NULL);
-	make_index_entries(writer, false, false);
-	writer->root = writer->written->tts_tid;
+	heap_insert(writer->rel, tuple, writer->cid, 0, NULL);
+	make_index_entries(writer, tuple, false, false);
+	writer->root = writer->written = tuple->t_self;
+	writer->root_buffer = InvalidBuffer;
+	heap_freetuple(tuple);
 }
 
 /*
@@ -417,7 +493,8 @@ add_slot(SlotWriter *writer, int64 n)
  *		Add n, which may be negative, to a key's count.
  *
  * The key is a tuple of the binding's key_desc, and hash its hash value.
- * Within one writer, add to each key only once.
+ * Within one writer, add to each key only once.  Leaves garbage in the current
+ * memory context, for the caller to reset.
  *
  * Errors: the count exceeds bigint (22003), the key is too long for the
  * index (54000).
@@ -426,7 +503,6 @@ void
 slot_writer_add(SlotWriter *writer, uint32 hash, MinimalTuple key, int64 n)
 {
 	StickyTid  *sticky = sticky_tid(writer->rel, hash);
-	MemoryContext oldcontext = MemoryContextSwitchTo(writer->key_context);
 	HeapTupleData tuple;
 
 	tuple.t_len = key->t_len + MINIMAL_TUPLE_OFFSET;
@@ -437,21 +513,16 @@ slot_writer_add(SlotWriter *writer, uint32 hash, MinimalTuple key, int64 n)
 	if (!add_to_sticky(writer, sticky, hash, n) && !add_to_any(writer, n))
 		add_slot(writer, n);
 
-	sticky_tid_set(sticky, writer->rel, hash, &writer->root,
-				   &writer->written->tts_tid);
-
-	ExecClearTuple(writer->candidate);
-	ExecClearTuple(writer->written);
-	MemoryContextSwitchTo(oldcontext);
-	MemoryContextReset(writer->key_context);
+	sticky_tid_set(sticky, writer->rel, hash, &writer->root, &writer->written,
+				   writer->root_buffer);
 }
 
 /*
- * take_candidates_key
- *		Make the candidate's key the writer's, in the current memory context.
+ * take_key
+ *		Make a slot's key the writer's, in the current memory context.
  */
 static void
-take_candidates_key(SlotWriter *writer)
+take_key(SlotWriter *writer, HeapTuple slot)
 {
 	SlotBinding *binding = writer->binding;
 
@@ -460,7 +531,8 @@ take_candidates_key(SlotWriter *writer)
 		Form_pg_attribute att = TupleDescAttr(binding->key_desc, i);
 		Datum		value;
 
-		value = slot_getattr(writer->candidate, binding->key_attnos[i],
+		value = heap_getattr(slot, binding->key_attnos[i],
+							 RelationGetDescr(writer->rel),
 							 &writer->isnull[i]);
 		if (!writer->isnull[i])
 			writer->values[i] = datumCopy(value, att->attbyval, att->attlen);
@@ -468,20 +540,19 @@ take_candidates_key(SlotWriter *writer)
 }
 
 /*
- * remove_candidate
- *		Delete the locked candidate.
+ * remove_version
+ *		Delete a locked slot.
  */
 static void
-remove_candidate(SlotWriter *writer)
+remove_version(SlotWriter *writer, SlotVersion *version)
 {
 	TM_FailureData tmfd;
 	TM_Result	result;
 
-	result = table_tuple_delete(writer->rel, &writer->candidate->tts_tid,
-								writer->cid, SnapshotSelf, InvalidSnapshot,
-								true, &tmfd, false);
+	result = heap_delete(writer->rel, &version->tuple.t_self, writer->cid,
+						 InvalidSnapshot, true, &tmfd, false);
 	if (result != TM_Ok)
-		elog(ERROR, "unexpected table_tuple_delete status: %d", result);
+		elog(ERROR, "unexpected heap_delete status: %d", result);
 }
 
 /*
@@ -498,12 +569,12 @@ remove_candidate(SlotWriter *writer)
 int64
 slot_writer_compact(SlotWriter *writer, int64 limit)
 {
-	TupleTableSlot *kept = table_slot_create(writer->rel, NULL);
-	TupleTableSlot *candidate = writer->candidate;
-	bool		have_key = false;
-	bool		have_kept = false;
+	MemoryContext key_context = AllocSetContextCreate(writer->context,
+													  "playevent compact",
+													  ALLOCSET_SMALL_SIZES);
+	SlotVersion kept = {.buffer = InvalidBuffer};
+	bool		kept_is_locked = false;
 	int64		kept_count = 0;
-	int64		gathered = 0;
 	int64		removed = 0;
 	int64		removed_of_key = 0;
 	bool		more = true;
@@ -513,72 +584,62 @@ slot_writer_compact(SlotWriter *writer, int64 limit)
 
 	while (more)
 	{
-		int64		count;
+		SlotVersion version;
 
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextSwitchTo(writer->context);
 		more = removed < limit &&
-			index_getnext_slot(writer->scan, ForwardScanDirection, candidate);
-		MemoryContextSwitchTo(writer->key_context);
+			next_version(writer, ForwardScanDirection, NULL, &version);
 
 		/* The next key, or the end: what was gathered goes to the kept slot. */
-		if (!more || !have_key || !holds_key(writer))
+		if (BufferIsValid(kept.buffer) &&
+			(!more || !holds_key(writer, &version.tuple)))
 		{
+			MemoryContextSwitchTo(key_context);
 			if (removed_of_key > 0)
-			{
-				writer->candidate = kept;
-				write_count(writer, kept_count, gathered);
-				writer->candidate = candidate;
-				ExecClearTuple(writer->written);
-			}
-			ExecClearTuple(kept);
-			MemoryContextReset(writer->key_context);
-			if (!more)
-				break;
-			take_candidates_key(writer);
-			have_key = true;
-			have_kept = false;
-			gathered = 0;
-			removed_of_key = 0;
+				write_count(writer, &kept, kept_count);
+			MemoryContextSwitchTo(writer->context);
+			MemoryContextReset(key_context);
+			ReleaseBuffer(kept.buffer);
+			kept.buffer = InvalidBuffer;
 		}
+		if (!more)
+			break;
 
 		/*
 		 * A key's only slot is left alone: its first is locked once there is
 		 * a second, so until then just remembered.
 		 */
-		if (TupIsNull(kept))
+		if (!BufferIsValid(kept.buffer))
 		{
-			ExecCopySlot(kept, candidate);
+			kept = version;
+			kept_is_locked = false;
+			removed_of_key = 0;
+			MemoryContextSwitchTo(key_context);
+			take_key(writer, &kept.tuple);
+			MemoryContextSwitchTo(writer->context);
 			continue;
 		}
-		if (!have_kept)
+		if (!kept_is_locked)
 		{
-			ItemPointerData tid = kept->tts_tid;
-
-			writer->candidate = kept;
-			have_kept = table_tuple_fetch_row_version(writer->rel, &tid,
-													  SnapshotSelf, kept) &&
-				lock_candidate(writer, LockTupleNoKeyExclusive, &kept_count);
-			writer->candidate = candidate;
-			if (!have_kept)
+			if (!lock_version(writer, &kept, LockTupleNoKeyExclusive))
 			{
-				ExecCopySlot(kept, candidate);
+				ReleaseBuffer(kept.buffer);
+				kept = version;
 				continue;
 			}
+			kept_is_locked = true;
+			kept_count = read_count(writer, &kept.tuple);
 		}
-		if (!lock_candidate(writer, LockTupleExclusive, &count))
-			continue;
-		if (pg_add_s64_overflow(gathered, count, &gathered))
-			ereport(ERROR,
-					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-					 errmsg("count in table \"%s\" out of range",
-							RelationGetRelationName(writer->rel))));
-		remove_candidate(writer);
-		removed++;
-		removed_of_key++;
+		if (lock_version(writer, &version, LockTupleExclusive))
+		{
+			kept_count = add_counts(writer, kept_count,
+									read_count(writer, &version.tuple));
+			remove_version(writer, &version);
+			removed++;
+			removed_of_key++;
+		}
+		ReleaseBuffer(version.buffer);
 	}
 
-	MemoryContextSwitchTo(writer->context);
-	ExecDropSingleTupleTableSlot(kept);
+	MemoryContextDelete(key_context);
 	return removed;
 }

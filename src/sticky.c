@@ -4,20 +4,21 @@
  *	  Where a row was last found, as a hint that saves an index scan.
  *
  * What is remembered is what an index would say, the root of the row's HOT
- * chain, so that the hint survives HOT updates, by others too, and pruning; and
- * the version that was found or written, which saves a walk along the chain if
- * nobody else has been there.  Root and version may come to belong to different
- * rows of the same key, when a line pointer is used again.  Still it is only a
- * hint: the row may have moved to another page, or be gone,
- * the table may be rewritten, and a cell overwritten by another key of the same
- * hash.  Whoever follows it checks the key of what is found.  A table that was
- * dropped leaves cells that no table claims, or one with the same OID, which
- * checks as well.
+ * chain, so that the hint survives HOT updates, by others too, and pruning; the
+ * version that was found or written, which saves a walk along the chain if
+ * nobody else has been there; and the buffer, which saves a look at the table's
+ * size and at the buffer mapping.  Root and version may come to belong to
+ * different rows of the same key, when a line pointer is used again.  Still it
+ * is only a hint: the row may have moved to another page, or be gone, the table
+ * may be rewritten, the buffer hold another page, and a cell be overwritten by
+ * another key of the same hash.  Whoever follows it checks the key of what is
+ * found.  A table that was dropped leaves cells that no table claims, or one
+ * with the same OID, which checks as well.
  *
  * Memory: one array per backend, made when first needed and never freed, of
- * STICKY_TIDS cells, half a megabyte.
+ * STICKY_TIDS cells, 640 kB.
  *
- * Only for heap tables.
+ * Only for heap tables that are not temporary.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,9 +30,16 @@
 #include "storage/predicate.h"
 #include "utils/memutils.h"
 
+#include "compat.h"
 #include "sticky.h"
 
 #define STICKY_TIDS 32768
+
+/*
+ * One in so many pins is taken by way of the buffer mapping.  The short way
+ * does not raise the buffer's usage count, by which busy pages stay in memory.
+ */
+#define MAPPED_PIN_INTERVAL 16
 
 static StickyTid *sticky_tids;
 
@@ -85,8 +93,9 @@ fetch_version(Relation rel, Buffer buffer, ItemPointer tid, Snapshot snapshot,
 
 /*
  * fetch_by_root
- *		Fetch into slot the version that the snapshot sees of the row whose HOT
- *		chain starts at root; first looking at the version of that offset.
+ *		Fetch the version that the snapshot sees of the row whose HOT chain
+ *		starts at root, first looking at the version of that offset.  The
+ *		buffer is that of root's block, and pinned; the tuple points into it.
  *
  * The same as heapam_index_fetch_tuple, but that the page is pruned only when
  * less than room is free.  An index scan prunes from the fillfactor on, an
@@ -97,25 +106,20 @@ fetch_version(Relation rel, Buffer buffer, ItemPointer tid, Snapshot snapshot,
  * *all_dead is set if no transaction needs any version in the chain.
  */
 bool
-fetch_by_root(Relation rel, ItemPointer root, OffsetNumber version,
-			  Snapshot snapshot, Size room, TupleTableSlot *slot,
-			  bool *all_dead)
+fetch_by_root(Relation rel, Buffer buffer, ItemPointer root,
+			  OffsetNumber version, Snapshot snapshot, Size room,
+			  HeapTuple tuple, bool *all_dead)
 {
-	HeapTuple	tuple = &((BufferHeapTupleTableSlot *) slot)->base.tupdata;
-	BlockNumber block = ItemPointerGetBlockNumber(root);
 	ItemPointerData tid;
-	Buffer		buffer;
 	bool		found;
 
-	Assert(TTS_IS_BUFFERTUPLE(slot));
 	*all_dead = false;
 
-	buffer = ReadBuffer(rel, block);
 	if (room > 0 && PageGetHeapFreeSpace(BufferGetPage(buffer)) < room)
 		heap_page_prune_opt(rel, buffer);
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	ItemPointerSet(&tid, block, version);
+	ItemPointerSet(&tid, ItemPointerGetBlockNumber(root), version);
 	found = fetch_version(rel, buffer, &tid, snapshot, tuple);
 	if (!found)
 	{
@@ -125,47 +129,69 @@ fetch_by_root(Relation rel, ItemPointer root, OffsetNumber version,
 		tuple->t_self = tid;
 	}
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-
-	if (found)
-	{
-		slot->tts_tableOid = RelationGetRelid(rel);
-		ExecStorePinnedBufferHeapTuple(tuple, slot, buffer);
-	}
-	else
-		ReleaseBuffer(buffer);
 	return found;
+}
+
+/*
+ * pin_sticky
+ *		Pin the block that the cell tells of; InvalidBuffer if it is gone with a
+ *		truncation.
+ */
+static Buffer
+pin_sticky(StickyTid *sticky, Relation rel)
+{
+	static uint32 pins;
+	BlockNumber block = ItemPointerGetBlockNumber(&sticky->root);
+
+	if (BufferIsValid(sticky->buffer) && ++pins % MAPPED_PIN_INTERVAL != 0 &&
+		pin_recent_buffer(rel, block, sticky->buffer))
+		return sticky->buffer;
+	if (block >= RelationGetNumberOfBlocks(rel))
+		return InvalidBuffer;
+	sticky->buffer = ReadBuffer(rel, block);
+	return sticky->buffer;
 }
 
 /*
  * sticky_tid_fetch
  *		Fetch the row that the cell tells of, if that is about this key, and a
- *		version that the snapshot sees is there.  The block may be gone with a
- *		truncation.
+ *		version that the snapshot sees is there.
+ *
+ * Returns the buffer that the tuple points into, pinned, or InvalidBuffer.
  */
-bool
+Buffer
 sticky_tid_fetch(StickyTid *sticky, Relation rel, uint32 hash,
-				 Snapshot snapshot, Size room, TupleTableSlot *slot)
+				 Snapshot snapshot, Size room, HeapTuple tuple)
 {
+	Buffer		buffer;
 	bool		all_dead;
 
-	return sticky->relid == RelationGetRelid(rel) && sticky->hash == hash &&
-		ItemPointerGetBlockNumber(&sticky->root) < RelationGetNumberOfBlocks(rel) &&
-		fetch_by_root(rel, &sticky->root, sticky->version, snapshot, room,
-					  slot, &all_dead);
+	if (sticky->relid != RelationGetRelid(rel) || sticky->hash != hash)
+		return InvalidBuffer;
+	buffer = pin_sticky(sticky, rel);
+	if (BufferIsValid(buffer) &&
+		!fetch_by_root(rel, buffer, &sticky->root, sticky->version, snapshot,
+					   room, tuple, &all_dead))
+	{
+		ReleaseBuffer(buffer);
+		return InvalidBuffer;
+	}
+	return buffer;
 }
 
 /*
  * sticky_tid_set
- *		Remember the row with this key: the root of its HOT chain, and the
- *		version just found or written.
+ *		Remember the row with this key: the root of its HOT chain, the version
+ *		just found or written, and the root's buffer if it is known.
  */
 void
 sticky_tid_set(StickyTid *sticky, Relation rel, uint32 hash, ItemPointer root,
-			   ItemPointer version)
+			   ItemPointer version, Buffer buffer)
 {
 	sticky->relid = RelationGetRelid(rel);
 	sticky->hash = hash;
 	sticky->root = *root;
 	sticky->version = ItemPointerGetBlockNumber(root) == ItemPointerGetBlockNumber(version) ?
 		ItemPointerGetOffsetNumber(version) : InvalidOffsetNumber;
+	sticky->buffer = buffer;
 }

@@ -278,9 +278,11 @@ BEGIN
             release_column, playevent.column_type(event, release_column, 'release_column'::text),
             kind_column, playevent.column_type(event, kind_column, 'kind_column'::text),
             count_column);
+        -- One index for writes and for reads by release, one for reads by
+        -- track.  The release in front is cheap to compare.
         EXECUTE format('CREATE INDEX ON %s (%I, %I, %I)',
-            slot, key_column, release_column, kind_column);
-        EXECUTE format('CREATE INDEX ON %s (%I)', slot, release_column);
+            slot, release_column, key_column, kind_column);
+        EXECUTE format('CREATE INDEX ON %s (%I)', slot, key_column);
         EXECUTE format('ALTER TABLE %s OWNER TO %s', slot, owner);
     ELSIF owner <> (SELECT relowner FROM pg_class WHERE oid = to_regclass(slot)) THEN
         RAISE EXCEPTION USING

@@ -700,7 +700,8 @@ track_binding(Relation event, Trigger *trigger)
 /*
  * find_slot_index
  *		Find the index by which a key's slots are found: a btree that starts
- *		with the first key column; best the one that covers most of the key.
+ *		with key columns, the first one among them; best the one that covers
+ *		most of the key.
  *
  * No index of a slot table may be unique, or inserting a slot could have to
  * wait; nor have expressions or a predicate, which would run code of the
@@ -719,6 +720,7 @@ find_slot_index(SlotBinding *slot, Relation rel, Relation event,
 		Form_pg_index form = index->rd_index;
 		int			nkeys = 0;
 		int			which[COUNTER_MAX_KEYS];
+		bool		has_first = false;
 
 		if (form->indisunique || form->indisexclusion ||
 			RelationGetIndexExpressions(index) != NIL ||
@@ -744,13 +746,14 @@ find_slot_index(SlotBinding *slot, Relation rel, Relation event,
 				while (k < slot->nkeys &&
 					   slot->key_attnos[k] != form->indkey.values[i])
 					k++;
-				if (k == slot->nkeys || (i == 0 && k != 0))
+				if (k == slot->nkeys)
 					break;
+				has_first |= k == 0;
 				which[nkeys++] = k;
 			}
 		}
 
-		if (nkeys > slot->index_nkeys)
+		if (has_first && nkeys > slot->index_nkeys)
 		{
 			slot->index_oid = RelationGetRelid(index);
 			slot->index_nkeys = nkeys;

@@ -5,9 +5,8 @@
  *
  * One probe of the track table's unique index in the statement's snapshot,
  * without SPI and without a plan; or a look at where the track was last found.
- * Answers are remembered for the rest of the
- * statement, since bulk loads repeat keys: the snapshot is the same, so the
- * answer would be.
+ * Answers are remembered for the rest of the statement, since bulk loads
+ * repeat keys: the snapshot is the same, so the answer would be.
  *
  * Lifetime: the memo hangs on the trigger's FmgrInfo, which the executor
  * makes anew for each execution of a statement, and lives in its memory.  It
@@ -65,14 +64,39 @@ typedef struct ReleaseMemo
 	CommandId	curcid;
 } ReleaseMemo;
 
+/*
+ * datum_image_hash and datum_image_eq of a key, which has been detoasted if it
+ * is a string; those would have to find that out first.
+ */
+static inline uint32
+hash_key(TrackBinding *binding, Datum key)
+{
+	if (binding->key_is_string)
+		return hash_bytes((unsigned char *) VARDATA_ANY(DatumGetPointer(key)),
+						  VARSIZE_ANY_EXHDR(DatumGetPointer(key)));
+	return datum_image_hash(key, binding->key_byval, binding->key_len);
+}
+
+static inline bool
+same_key(TrackBinding *binding, Datum a, Datum b)
+{
+	if (binding->key_is_string)
+	{
+		Size		size = VARSIZE_ANY_EXHDR(DatumGetPointer(a));
+
+		return size == VARSIZE_ANY_EXHDR(DatumGetPointer(b)) &&
+			memcmp(VARDATA_ANY(DatumGetPointer(a)),
+				   VARDATA_ANY(DatumGetPointer(b)), size) == 0;
+	}
+	return datum_image_eq(a, b, binding->key_byval, binding->key_len);
+}
+
 #define SH_PREFIX		memo
 #define SH_ELEMENT_TYPE	MemoEntry
 #define SH_KEY_TYPE		Datum
 #define SH_KEY			key
-#define SH_HASH_KEY(tb, key) \
-	datum_image_hash(key, memo_binding(tb)->key_byval, memo_binding(tb)->key_len)
-#define SH_EQUAL(tb, a, b) \
-	datum_image_eq(a, b, memo_binding(tb)->key_byval, memo_binding(tb)->key_len)
+#define SH_HASH_KEY(tb, key) hash_key(memo_binding(tb), key)
+#define SH_EQUAL(tb, a, b) same_key(memo_binding(tb), a, b)
 #define memo_binding(tb) ((TrackBinding *) (tb)->private_data)
 #define SH_STORE_HASH
 #define SH_GET_HASH(tb, a) (a)->hash
@@ -90,15 +114,16 @@ typedef struct ReleaseMemo
  */
 static Buffer
 fetch_sticky(TrackBinding *binding, Relation track, Snapshot snapshot,
-			 Datum key, StickyTid *sticky, uint32 hash, HeapTuple tuple)
+			 Datum key, uint32 hash, HeapTuple tuple)
 {
+	ItemPointerData root;
 	Buffer		buffer;
 	Datum		found;
 	bool		isnull;
 
 	if (!binding->track_is_heap)
 		return InvalidBuffer;
-	buffer = sticky_tid_fetch(sticky, track, hash, snapshot, 0, tuple);
+	buffer = sticky_fetch(track, hash, snapshot, 0, tuple, &root);
 	if (!BufferIsValid(buffer))
 		return InvalidBuffer;
 
@@ -122,7 +147,7 @@ fetch_sticky(TrackBinding *binding, Relation track, Snapshot snapshot,
  */
 static bool
 search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
-			 Datum key, StickyTid *sticky, uint32 hash, TupleTableSlot *slot)
+			 Datum key, uint32 hash, TupleTableSlot *slot)
 {
 	bool		index_serves = !TransactionIdIsValid(binding->index_xmin) ||
 	TransactionIdPrecedes(binding->index_xmin, TransactionXmin);
@@ -149,8 +174,8 @@ search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
 
 			found = index_fetch_heap(scan, slot);
 			if (found && binding->track_is_heap)
-				sticky_tid_set(sticky, track, hash, &root, &slot->tts_tid,
-							   ((BufferHeapTupleTableSlot *) slot)->buffer);
+				sticky_remember(track, hash, &root, &slot->tts_tid,
+								((BufferHeapTupleTableSlot *) slot)->buffer);
 		}
 		index_endscan(scan);
 		index_close(index, AccessShareLock);
@@ -216,16 +241,14 @@ probe_track(TrackBinding *binding, Snapshot snapshot, Datum key,
 {
 	Relation	track = table_open(binding->track_relid, NoLock);
 	TupleDesc	desc = RelationGetDescr(track);
-	uint32		hash = datum_image_hash(key, binding->key_byval,
-										binding->key_len);
-	StickyTid  *sticky = sticky_tid(track, hash);
+	uint32		hash = hash_key(binding, key);
 	HeapTupleData tuple;
 	Buffer		buffer;
 
 	answer->known = false;
 	answer->isnull = true;
 
-	buffer = fetch_sticky(binding, track, snapshot, key, sticky, hash, &tuple);
+	buffer = fetch_sticky(binding, track, snapshot, key, hash, &tuple);
 	if (BufferIsValid(buffer))
 	{
 		read_track(binding, &tuple, desc, answer);
@@ -236,7 +259,7 @@ probe_track(TrackBinding *binding, Snapshot snapshot, Datum key,
 		TupleTableSlot *slot = table_slot_create(track, NULL);
 
 		/* The slot holds its own pin on the tuple, scan or no scan. */
-		if (search_track(binding, track, snapshot, key, sticky, hash, slot))
+		if (search_track(binding, track, snapshot, key, hash, slot))
 		{
 			bool		should_free;
 			HeapTuple	found = ExecFetchSlotHeapTuple(slot, false,
@@ -368,6 +391,40 @@ reject_unknown_track(TriggerData *trigdata, TrackBinding *binding, Datum key)
 }
 
 /*
+ * with_release
+ *		The row with the release that was found, or as it is if it has that.
+ *
+ * Like heap_modify_tuple, but that the row's values are in the trigger's table
+ * slot, or will be as soon as somebody asks.
+ */
+static HeapTuple
+with_release(TriggerData *trigdata, TrackBinding *binding, MemoEntry *answer)
+{
+	TupleTableSlot *slot = trigdata->tg_trigslot;
+	int			column = binding->event_release - 1;
+	HeapTuple	tuple;
+	Datum		sent;
+	bool		sent_isnull;
+
+	slot_getallattrs(slot);
+	sent = slot->tts_values[column];
+	sent_isnull = slot->tts_isnull[column];
+	if (sent_isnull ? answer->isnull :
+		!answer->isnull && datum_image_eq(sent, answer->release,
+										  binding->release_byval,
+										  binding->release_len))
+		return trigdata->tg_trigtuple;
+
+	slot->tts_values[column] = answer->release;
+	slot->tts_isnull[column] = answer->isnull;
+	tuple = heap_form_tuple(RelationGetDescr(trigdata->tg_relation),
+							slot->tts_values, slot->tts_isnull);
+	slot->tts_values[column] = sent;
+	slot->tts_isnull[column] = sent_isnull;
+	return tuple;
+}
+
+/*
  * playevent.resolve(track, track key, track release, track deleted or '',
  *					 record | reject, key column, release column)
  *		returns trigger
@@ -386,21 +443,16 @@ playevent_resolve(PG_FUNCTION_ARGS)
 	TrackBinding *binding;
 	ReleaseMemo *memo;
 	Snapshot	snapshot;
-	HeapTuple	tuple;
 	TupleDesc	desc;
 	Datum		key;
-	Datum		sent;
 	bool		key_isnull;
-	bool		sent_isnull;
 	MemoEntry	answer = {0};
-	int			attno;
 
 	trigdata = check_trigger_call(fcinfo, "resolve",
 								  "BEFORE INSERT FOR EACH ROW",
 								  TRIGGER_EVENT_WHOLE,
 								  TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW |
 								  TRIGGER_EVENT_BEFORE);
-	tuple = trigdata->tg_trigtuple;
 	desc = RelationGetDescr(trigdata->tg_relation);
 
 	/* The executor and COPY both run with the statement's snapshot active. */
@@ -408,7 +460,7 @@ playevent_resolve(PG_FUNCTION_ARGS)
 	memo = statement_memo(fcinfo->flinfo, trigdata, snapshot);
 	binding = memo->binding;
 
-	key = heap_getattr(tuple, binding->event_key, desc, &key_isnull);
+	key = slot_getattr(trigdata->tg_trigslot, binding->event_key, &key_isnull);
 	answer.isnull = true;
 	if (!key_isnull)
 	{
@@ -433,16 +485,5 @@ playevent_resolve(PG_FUNCTION_ARGS)
 	}
 	/* else: the column's NOT NULL constraint has the word, later */
 
-	sent = heap_getattr(tuple, binding->event_release, desc, &sent_isnull);
-	if (sent_isnull && answer.isnull)
-		return PointerGetDatum(tuple);
-	if (!sent_isnull && !answer.isnull &&
-		datum_image_eq(sent, answer.release, binding->release_byval,
-					   binding->release_len))
-		return PointerGetDatum(tuple);
-
-	attno = binding->event_release;
-	return PointerGetDatum(heap_modify_tuple_by_cols(tuple, desc, 1, &attno,
-													 &answer.release,
-													 &answer.isnull));
+	return PointerGetDatum(with_release(trigdata, binding, &answer));
 }

@@ -368,16 +368,14 @@ add_to_version(SlotWriter *writer, SlotVersion *version, int64 n)
  *		nobody: the others stick to theirs.
  */
 static bool
-add_to_sticky(SlotWriter *writer, StickyTid *sticky, uint32 hash, int64 n)
+add_to_sticky(SlotWriter *writer, uint32 hash, int64 n)
 {
 	SlotVersion version;
 
-	version.buffer = sticky_tid_fetch(sticky, writer->rel, hash, SnapshotSelf,
-									  PRUNE_BELOW, &version.tuple);
-	if (!BufferIsValid(version.buffer))
-		return false;
-	writer->root = sticky->root;
-	return add_to_version(writer, &version, n);
+	version.buffer = sticky_fetch(writer->rel, hash, SnapshotSelf, PRUNE_BELOW,
+								  &version.tuple, &writer->root);
+	return BufferIsValid(version.buffer) &&
+		add_to_version(writer, &version, n);
 }
 
 static void
@@ -502,7 +500,6 @@ add_slot(SlotWriter *writer, int64 n)
 void
 slot_writer_add(SlotWriter *writer, uint32 hash, MinimalTuple key, int64 n)
 {
-	StickyTid  *sticky = sticky_tid(writer->rel, hash);
 	HeapTupleData tuple;
 
 	tuple.t_len = key->t_len + MINIMAL_TUPLE_OFFSET;
@@ -510,11 +507,11 @@ slot_writer_add(SlotWriter *writer, uint32 hash, MinimalTuple key, int64 n)
 	heap_deform_tuple(&tuple, writer->binding->key_desc, writer->values,
 					  writer->isnull);
 
-	if (!add_to_sticky(writer, sticky, hash, n) && !add_to_any(writer, n))
+	if (!add_to_sticky(writer, hash, n) && !add_to_any(writer, n))
 		add_slot(writer, n);
 
-	sticky_tid_set(sticky, writer->rel, hash, &writer->root, &writer->written,
-				   writer->root_buffer);
+	sticky_remember(writer->rel, hash, &writer->root, &writer->written,
+					writer->root_buffer);
 }
 
 /*

@@ -15,8 +15,9 @@
  * found.  A table that was dropped leaves cells that no table claims, or one
  * with the same OID, which checks as well.
  *
- * Memory: one array per backend, made when first needed and never freed, of
- * STICKY_TIDS cells, 640 kB.
+ * Memory: one array of cells per backend, never freed.  It doubles when half
+ * of it is in use, up to MAX_CELLS or 1.3 MB: two tables' worth of some
+ * 20,000 tracks.
  *
  * Only for heap tables that are not temporary.
  *
@@ -33,7 +34,21 @@
 #include "compat.h"
 #include "sticky.h"
 
-#define STICKY_TIDS 32768
+#define MIN_CELLS 1024
+#define MAX_CELLS 65536
+
+typedef struct StickyTid
+{
+	Oid			relid;
+	uint32		hash;			/* of the row's key */
+	ItemPointerData root;		/* of its HOT chain: what an index says */
+	OffsetNumber version;		/* of its last version, on the same page */
+	Buffer		buffer;			/* that held the page, if known */
+} StickyTid;
+
+static StickyTid *cells;
+static uint32 ncells;
+static uint32 used_cells;
 
 /*
  * One in so many pins is taken by way of the buffer mapping.  The short way
@@ -41,19 +56,35 @@
  */
 #define MAPPED_PIN_INTERVAL 16
 
-static StickyTid *sticky_tids;
+static inline StickyTid *
+cell_of(Oid relid, uint32 hash)
+{
+	return &cells[(hash ^ relid) & (ncells - 1)];
+}
 
 /*
- * sticky_tid
- *		The cell for the row of rel whose key has this hash.
+ * make_room
+ *		Double the number of cells.
  */
-StickyTid *
-sticky_tid(Relation rel, uint32 hash)
+static void
+make_room(void)
 {
-	if (sticky_tids == NULL)
-		sticky_tids = MemoryContextAllocZero(TopMemoryContext,
-											 STICKY_TIDS * sizeof(StickyTid));
-	return &sticky_tids[(hash ^ RelationGetRelid(rel)) % STICKY_TIDS];
+	StickyTid  *old = cells;
+	uint32		nold = ncells;
+	uint32		nnew = nold == 0 ? MIN_CELLS : nold * 2;
+
+	cells = MemoryContextAllocZero(TopMemoryContext,
+								   nnew * sizeof(StickyTid));
+	ncells = nnew;
+
+	/* None fall together that were apart. */
+	for (uint32 i = 0; i < nold; i++)
+	{
+		if (OidIsValid(old[i].relid))
+			*cell_of(old[i].relid, old[i].hash) = old[i];
+	}
+	if (old != NULL)
+		pfree(old);
 }
 
 /*
@@ -153,25 +184,32 @@ pin_sticky(StickyTid *sticky, Relation rel)
 }
 
 /*
- * sticky_tid_fetch
- *		Fetch the row that the cell tells of, if that is about this key, and a
+ * sticky_fetch
+ *		Fetch the row with a key of this hash, if it is remembered, and a
  *		version that the snapshot sees is there.
  *
  * Returns the buffer that the tuple points into, pinned, or InvalidBuffer.
+ * *root is set to the root of its HOT chain.
  */
 Buffer
-sticky_tid_fetch(StickyTid *sticky, Relation rel, uint32 hash,
-				 Snapshot snapshot, Size room, HeapTuple tuple)
+sticky_fetch(Relation rel, uint32 hash, Snapshot snapshot, Size room,
+			 HeapTuple tuple, ItemPointer root)
 {
+	StickyTid  *sticky;
 	Buffer		buffer;
 	bool		all_dead;
 
+	if (ncells == 0)
+		return InvalidBuffer;
+	sticky = cell_of(RelationGetRelid(rel), hash);
 	if (sticky->relid != RelationGetRelid(rel) || sticky->hash != hash)
 		return InvalidBuffer;
 	buffer = pin_sticky(sticky, rel);
-	if (BufferIsValid(buffer) &&
-		!fetch_by_root(rel, buffer, &sticky->root, sticky->version, snapshot,
-					   room, tuple, &all_dead))
+	if (!BufferIsValid(buffer))
+		return InvalidBuffer;
+	*root = sticky->root;
+	if (!fetch_by_root(rel, buffer, root, sticky->version, snapshot, room,
+					   tuple, &all_dead))
 	{
 		ReleaseBuffer(buffer);
 		return InvalidBuffer;
@@ -180,14 +218,21 @@ sticky_tid_fetch(StickyTid *sticky, Relation rel, uint32 hash,
 }
 
 /*
- * sticky_tid_set
- *		Remember the row with this key: the root of its HOT chain, the version
- *		just found or written, and the root's buffer if it is known.
+ * sticky_remember
+ *		Remember the row with a key of this hash: the root of its HOT chain,
+ *		the version just found or written, and the root's buffer if known.
  */
 void
-sticky_tid_set(StickyTid *sticky, Relation rel, uint32 hash, ItemPointer root,
-			   ItemPointer version, Buffer buffer)
+sticky_remember(Relation rel, uint32 hash, ItemPointer root,
+				ItemPointer version, Buffer buffer)
 {
+	StickyTid  *sticky;
+
+	if (used_cells >= ncells / 2 && ncells < MAX_CELLS)
+		make_room();
+	sticky = cell_of(RelationGetRelid(rel), hash);
+	if (!OidIsValid(sticky->relid))
+		used_cells++;
 	sticky->relid = RelationGetRelid(rel);
 	sticky->hash = hash;
 	sticky->root = *root;

@@ -25,7 +25,7 @@ SELECT is(playevent.rebuild('play_event'), 0::bigint, 'P3: rebuild agrees');
 RESET debug_discard_caches;
 
 -- Indexes that look as if they covered the key.
-DROP INDEX play_counter_slot_track_entry_key_release_id_bucket_idx;
+DROP INDEX play_counter_slot_release_id_track_entry_key_bucket_idx;
 CREATE INDEX ON play_counter_slot (track_entry_key, track_entry_key, release_id);
 INSERT INTO play_event (track_entry_key, bucket) VALUES ('a', 'partial'), ('a', 'complete'), ('a', 'partial');
 SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: an index on part of the key, twice, counts right');

@@ -263,14 +263,22 @@ BEGIN
             HINT = 'Give the log or the column another name.';
     END IF;
 
-    -- The slot table.  fillfactor leaves room for HOT updates.  Truncation by
-    -- VACUUM takes a lock that inserts would wait for.  Small and often is
-    -- how a table of counters wants to be vacuumed.
+    -- The slot table.  Truncation by VACUUM would make writers wait, so it is
+    -- off.  The rest was chosen by measurement, on PostgreSQL 15 with 2 cores
+    -- and 16 clients:
+    -- fillfactor: 100,000 tracks, uniform and Zipf.  Updates that were HOT:
+    --     100 97.3 %, 85 99.98 %, 70 to 20 the same; throughput did not
+    --     differ; at 85 the table is 0.6 times as large as at 50.
+    -- autovacuum: 1,000,000 tracks, 27 s of Zipf load, for 12 s of it beside an
+    --     old snapshot.  Reading the hottest track took 0.1 ms before, and a
+    --     quarter of a minute later 1.5 ms with the usual scale factor of 0.2,
+    --     for no VACUUM had come yet, 0.4 ms with 0.05.  Without the snapshot
+    --     it does not matter: pruning leaves VACUUM little to do.
     IF to_regclass(slot) IS NULL THEN
         EXECUTE format(
             'CREATE TABLE %s (%I %s, %I %s, %I %s, %I bigint NOT NULL)
              USING heap
-             WITH (fillfactor = 50, vacuum_truncate = false,
+             WITH (fillfactor = 85, vacuum_truncate = false,
                    autovacuum_vacuum_scale_factor = 0.05,
                    autovacuum_vacuum_threshold = 1000)',
             slot,

@@ -37,7 +37,8 @@ done
 awk -f test/bench/summary.awk results/results.tsv > results/summary.tsv
 for plot in single pinned; do
     if [[ " ${workloads[*]} " = *" $plot "* ]]; then
-        gnuplot "test/bench/$plot.gp" > "results/$plot.svg"
+        # Without gnuplot's many empty groups
+        gnuplot "test/bench/$plot.gp" | sed -z 's/<g [^>]*>\n<\/g>\n//g' > "results/$plot.svg"
     fi
 done
 

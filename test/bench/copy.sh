@@ -16,6 +16,9 @@ load() {
     for ((round = 1; round <= rounds; round++)); do
         for workload in copy insert_select; do
             for variant in "${variants[@]}"; do
+                # Once is enough: all versions of a hot counter are of one
+                # transaction, and each update goes through them all.
+                if [ "$variant" = row_triggers ] && [ "$round" -gt 1 ]; then continue; fi
                 note "$workload: round $round of $rounds, $1, $variant"
                 output=$(PGOPTIONS="-c search_path=$(schema "$variant"),public" \
                     sql "$1" -c '\timing on' -c "${statement[$workload]}")

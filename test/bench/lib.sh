@@ -15,8 +15,10 @@ esac
 # full and QUICK value of a setting
 pick() { if [ -n "$quick" ]; then echo "$2"; else echo "$1"; fi; }
 
+# shellcheck disable=SC2034
 rounds=${ROUNDS:-$(pick 5 1)}
 seconds=${SECONDS_EACH:-$(pick 3 1)}
+# shellcheck disable=SC2034
 read -ra variants <<< "${VARIANTS:-bare row_triggers transition_table playevent}"
 workload=$(basename "$0" .sh)
 

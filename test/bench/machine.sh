@@ -11,8 +11,9 @@ echo "rounds of ${seconds} s: $rounds"
 
 # It measures every method, a second each; ours is among the first.
 method=$(sql postgres -c 'SHOW wal_sync_method')
-{ pg_test_fsync -s 1 -f s/fsync 2> /dev/null || true; } |
-    awk -v method="$method" '$1 == method && /ops/ { print "one 8 kB write and " $1 ": " $2 " a second"; exit }'
+{ stdbuf -oL pg_test_fsync -s 1 -f s/fsync 2> /dev/null || true; } |
+    { grep -m 1 -E "^ +$method .*ops" || true; } |
+    awk '{ print "one 8 kB write and " $1 ": " $2 " a second" }'
 
 # Where the server differs from its defaults, and what durability and speed
 # hang on in any case.

@@ -1,32 +1,36 @@
 # pinned.gp: one hot track while an old snapshot pins the horizon: throughput by
-# slice, size of the counter's table, rows that hold the count.  Reads
+# slice of time, size of the counter's table, rows that hold the count.  Reads
 # results/results.tsv.
-set terminal svg size 900,340 font "sans-serif,12" background "white"
 load "test/bench/style.gp"
 
 file = "results/results.tsv"
-is(metric, v) = sprintf('$1 == "pinned" && $4 == "%s" && $6 == "%s" && $2 != "hot, vacuumed" { print $5, $7 }', v, metric)
-rows(metric, v) = sprintf("< awk -F'\t' '%s' %s", is(metric, v), file)
-edge(what) = real(system(sprintf("awk -F'\t' '$1 == \"pinned\" && $2 == \"hot, pinned\" { if (!n++ || $5 < lo) lo = $5; if ($5 > hi) hi = $5; if (n == 1) first = $5; else if (!step && $5 > first) step = $5 - first } END { print %s }' %s", what, file)))
-title(metric) = metric eq "tps" ? "plays a second" : metric eq "bytes" ? "counter table with indexes, MB" : "rows of the hot track's counter"
-factor(metric) = metric eq "bytes" ? 1 / 1048576.0 : 1
+of(metric, v) = sprintf('$1 == "pinned" && $4 == "%s" && $6 == "%s" && $2 != "hot, vacuumed" { print $5, $7 }', v, metric)
+title(metric) = metric eq "tps" ? "plays a second" : \
+    metric eq "bytes" ? "counter table with indexes, MB" : "rows of the hot track's counter"
+unit(metric) = metric eq "tps" ? 1000.0 : metric eq "bytes" ? 1048576.0 : 1
 
-from = edge("lo - step")
-to = edge("hi")
+shown = ""
+do for [v in variants] { if (strlen(awk(of("tps", v), file))) { shown = shown." ".v } }
+from = real(awk('$1 == "pinned" && $2 == "hot, before" && $5 > m { m = $5 } END { print m }', file))
+to = real(awk('$1 == "pinned" && $2 == "hot, pinned" && $5 > m { m = $5 } END { print m }', file))
+
 set object 1 rectangle from from, graph 0 to to, graph 1 behind fillcolor rgb "#eeeeee" fillstyle solid noborder
-set label 1 "snapshot held" at (from + to) / 2, graph 0.96 center textcolor rgb "#666666" font ",11"
-set xlabel "seconds"
+set xlabel "seconds; grey: while the snapshot was held"
+set xrange [0:*]
+set offsets 0, 0, graph 0.05, 0
+load "test/bench/legend.gp"
 
-set multiplot layout 1,3 margins 0.055,0.985,0.16,0.78 spacing 0.055,0
-set key at screen 0.5,0.985 center top horizontal samplen 2.5 maxrows 1 width 1
+set multiplot layout 1,3 margins 0.05,0.985,0.16,0.82 spacing 0.05,0
 do for [metric in "tps bytes slots"] {
-    shown = ""
-    do for [v in variants] { if (measured(file, is(metric, v))) { shown = shown." ".v } }
     set title title(metric) offset 0,-0.5
-    if (words(shown)) {
-        plot for [v in shown] rows(metric, v) using 1:($2 * factor(metric)) with linespoints \
-            linecolor rgb colour(v) linewidth width(v) pointtype point(v) pointsize 0.5 title name(v) noenhanced
+    if (metric eq "tps") { set format y "%gk" } else { set format y "%g" }
+    counted = ""
+    do for [v in shown] { if (strlen(awk(of(metric, v), file))) { counted = counted." ".v } }
+    if (words(counted)) {
+        plot for [v in counted] data(of(metric, v), file) using 1:($2 / unit(metric)) with linespoints \
+            linecolor rgb colour(v) linewidth width(v) pointtype point(v) pointsize 0.5
     }
-    unset key
+    unset label
+    unset arrow
 }
 unset multiplot

@@ -3,7 +3,7 @@
 SELECT setseed(0.5);
 CREATE TABLE public.drawn AS
 WITH weight AS (
-    SELECT n, sum(1 / power(n, 1.07)) OVER (ORDER BY n) AS up_to FROM generate_series(1, :tracks) n
+    SELECT n, sum(1 / power(n, float8 '1.07')) OVER (ORDER BY n) AS up_to FROM generate_series(1, :tracks) n
 ), threshold AS (
     SELECT array_agg(up_to / total ORDER BY n) AS up_to FROM weight, (SELECT max(up_to) AS total FROM weight) t
 )

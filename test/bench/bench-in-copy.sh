@@ -16,8 +16,11 @@ for name in "${workloads[@]}"; do
     [[ " $all " = *" $name "* ]] || die "ONLY is of: $all"
 done
 
+# Checkpoints come between workloads: page images after one would fall on
+# whichever variant is next.
 note 'building'
 start_server "$root" <<CONF
+checkpoint_timeout = 30min
 shared_buffers = 1GB
 max_wal_size = 16GB
 max_connections = 200
@@ -31,10 +34,12 @@ trap finish EXIT
 printf 'workload\tkeys\tclients\tvariant\tround\tmetric\tvalue\n' > results/results.tsv
 bash test/bench/machine.sh > results/machine.txt
 for name in "${workloads[@]}"; do
+    sql postgres -c CHECKPOINT
     bash "test/bench/$name.sh"
 done
 
 awk -f test/bench/summary.awk results/results.tsv > results/summary.tsv
+awk -f test/bench/markdown.awk results/summary.tsv > results/ratios.md
 for plot in single pinned; do
     if [[ " ${workloads[*]} " = *" $plot "* ]]; then
         # Without gnuplot's many empty groups

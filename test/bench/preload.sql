@@ -1,7 +1,6 @@
 -- A log that has been in use: `rows` plays spread evenly over the tracks, of
 -- `kinds` kinds, in the bare table and in playevent's.  Its triggers are off
 -- meanwhile; attach_log puts them on again and counts.
-CHECKPOINT;
 ALTER TABLE measured.play_event DISABLE TRIGGER USER;
 INSERT INTO measured.play_event (track_entry_key, release_id, bucket)
 SELECT 'track-' || track, CASE WHEN track % 50 <> 0 THEN track / 10 END,

@@ -1,52 +1,56 @@
 -- Counter reads, timed round a query whose plan is cached.  `tracks` have ten
 -- to a release.
 SET search_path = measured, public;
+SELECT set_config('bench.tracks', :'tracks', false) \g /dev/null
 
-CREATE FUNCTION pg_temp.read_track(n bigint) RETURNS float8 LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.read_track() RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
-    wanted play_event.track_entry_key%TYPE := 'track-' || n;
+    wanted play_event.track_entry_key%TYPE :=
+        'track-' || 1 + floor(random() * current_setting('bench.tracks')::int)::int;
     started timestamptz := clock_timestamp();
-    found_row record;
+    counters record;
 BEGIN
-    SELECT * INTO found_row FROM play_by_track WHERE track_entry_key = wanted;
-    IF found_row.plays IS NULL THEN RAISE 'track % has no counter', wanted; END IF;
+    SELECT * INTO STRICT counters FROM play_by_track WHERE track_entry_key = wanted;
     RETURN extract(epoch FROM clock_timestamp() - started) * 1000;
 END
 $$;
-CREATE FUNCTION pg_temp.read_release(n bigint) RETURNS float8 LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.read_release() RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
+    wanted bigint := 1 + floor(random() * (current_setting('bench.tracks')::int / 10 - 1))::bigint;
     started timestamptz := clock_timestamp();
-    found_row record;
+    counters record;
 BEGIN
-    SELECT * INTO found_row FROM play_by_release WHERE release_id = n;
-    IF found_row.plays IS NULL THEN RAISE 'release % has no counter', n; END IF;
+    SELECT * INTO STRICT counters FROM play_by_release WHERE release_id = wanted;
     RETURN extract(epoch FROM clock_timestamp() - started) * 1000;
 END
 $$;
 CREATE FUNCTION pg_temp.read_top100() RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
     started timestamptz := clock_timestamp();
-    found_row record;
+    counters record;
 BEGIN
-    FOR found_row IN SELECT * FROM play_by_track ORDER BY plays DESC LIMIT 100 LOOP END LOOP;
+    FOR counters IN SELECT * FROM play_by_track ORDER BY plays DESC LIMIT 100 LOOP END LOOP;
     RETURN extract(epoch FROM clock_timestamp() - started) * 1000;
 END
 $$;
-CREATE FUNCTION pg_temp.percentiles(what text, times float8[]) RETURNS text LANGUAGE sql AS $$
-    SELECT format('%s %s %s', what,
-                  percentile_cont(0.5) WITHIN GROUP (ORDER BY t), percentile_cont(0.99) WITHIN GROUP (ORDER BY t))
-      FROM unnest(times) t
-$$;
 
--- The first thousand warm up.
-SELECT pg_temp.percentiles('track', (array_agg(t))[1001:])
-  FROM (SELECT pg_temp.read_track(1 + floor(random() * :tracks)::bigint) AS t
-          FROM generate_series(1, 11000) OFFSET 0) r;
-SELECT pg_temp.percentiles('release', (array_agg(t))[1001:])
-  FROM (SELECT pg_temp.read_release(1 + floor(random() * (:tracks / 10 - 1))::bigint) AS t
-          FROM generate_series(1, 11000) OFFSET 0) r;
-SELECT pg_temp.percentiles('top100', (array_agg(t))[2:])
-  FROM (SELECT pg_temp.read_top100() AS t FROM generate_series(1, 11) OFFSET 0) r;
+-- Rounds of so many reads each, numbered from 1.  Number 0, a tenth as long,
+-- warms up.
+CREATE FUNCTION pg_temp.percentiles(what text, reads int, rounds int)
+    RETURNS TABLE (was_read text, round int, p50 numeric, p99 numeric) LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT %1$L::text, n / %2$s,
+                round(percentile_cont(0.5) WITHIN GROUP (ORDER BY t)::numeric, 3),
+                round(percentile_cont(0.99) WITHIN GROUP (ORDER BY t)::numeric, 3)
+           FROM (SELECT n, pg_temp.read_%1$s() AS t FROM generate_series(%3$s, %4$s) n OFFSET 0) timed
+          WHERE n >= %2$s GROUP BY 2 ORDER BY 2',
+        what, reads, reads - ceil(reads / 10.0), reads * (rounds + 1) - 1);
+END
+$$;
+SELECT * FROM pg_temp.percentiles('top100', 3, :rounds);
+SELECT * FROM pg_temp.percentiles('track', 10000, :rounds);
+SELECT * FROM pg_temp.percentiles('release', 10000, :rounds);
 
 EXPLAIN (ANALYZE, BUFFERS) SELECT * FROM play_by_track WHERE track_entry_key = 'track-1234';
 EXPLAIN (ANALYZE, BUFFERS) SELECT * FROM play_by_release WHERE release_id = 123;

@@ -12,7 +12,7 @@ TAP_TESTS    = 1
 PROVE_TESTS  = test/t/*.pl
 
 # These bring along what they need, so they must run where pg_config is missing.
-standalone   = demo test bench
+standalone   = demo test bench bench-instructions
 ifneq ($(filter $(standalone),$(MAKECMDGOALS)),)
 
 .PHONY: $(standalone)
@@ -20,6 +20,8 @@ demo:
 	@KEEP=$(KEEP) bash test/demo/demo.sh
 bench:
 	@bash test/bench/bench.sh
+bench-instructions:
+	@bash test/bench/instructions.sh
 test:
 	@ONLY=$(ONLY) bash test/run.sh
 

@@ -1,5 +1,5 @@
 -- The same event table four times over: bare, with what people write in
--- PL/pgSQL, and as a log.
+-- PL/pgSQL, and as a log.  `tracks` says how many tracks there are.
 CREATE EXTENSION playevent;
 
 CREATE TABLE public.track (
@@ -7,7 +7,7 @@ CREATE TABLE public.track (
     release_id bigint,
     is_deleted boolean NOT NULL DEFAULT false
 );
-INSERT INTO public.track SELECT 'track-' || n, n / 10, n % 50 = 0 FROM generate_series(1, 10000) n;
+INSERT INTO public.track SELECT 'track-' || n, n / 10, n % 50 = 0 FROM generate_series(1, :tracks) n;
 VACUUM ANALYZE public.track;
 
 CREATE SCHEMA measured;

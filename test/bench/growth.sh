@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# growth.sh: what a single-row insert costs with a long log, and with many
+# tracks.  All sizes are there at once and take turns.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+read -ra row_counts <<< "$(pick '10000 1000000 10000000' '10000 100000')"
+read -ra track_counts <<< "$(pick '1000 100000 1000000' '1000 10000')"
+
+# Rows, twice, at some 150 bytes with their index; WAL for them until the next
+# checkpoint.
+free=$(df --output=avail -k . | tail -n 1)
+[ "$free" -ge "$(pick 15000000 1000000)" ] ||
+    die "growth needs 15 GB in $PWD: leave it out with ONLY"
+
+# "database tracks keys" of each size
+sizes=()
+for n in "${row_counts[@]}"; do
+    new_database "growth_rows_$n" 10000
+    preload "growth_rows_$n" 10000 "$n" 1
+    sizes+=("growth_rows_$n 10000 rows=$n")
+done
+for n in "${track_counts[@]}"; do
+    new_database "growth_tracks_$n" "$n"
+    preload "growth_tracks_$n" "$n" "$n" 1
+    sizes+=("growth_tracks_$n $n tracks=$n")
+done
+
+for ((round = 1; round <= rounds; round++)); do
+    for size in "${sizes[@]}"; do
+        read -r database tracks keys <<< "$size"
+        for variant in "${variants[@]}"; do
+            case $variant in bare | playevent) ;; *) continue ;; esac
+            note "growth: round $round of $rounds, $keys, $variant"
+            result=$(insert_rate "$database" "$variant" 16 -D tracks="$tracks" -f test/bench/uniform.pgbench)
+            record "uniform, $keys" 16 "$variant" "$round" tps "${result% *}"
+        done
+    done
+done
+for size in "${sizes[@]}"; do drop_database "${size%% *}"; done

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# instructions-in-copy.sh: instructions per single-row insert, in the copy that
+# setup.sh made.
+#
+# callgrind counts those of a single-user server (no other process, no waiting)
+# which executes a prepared INSERT, each its own transaction.  Two runs differ
+# by a thousand inserts only: their difference leaves out the start of the
+# server, the filling of its caches, and planning.  Page images are left out
+# since they depend on how long ago the last checkpoint was.
+root=$PWD
+export PGDATABASE=postgres PGUSER=postgres BENCH_STARTED=$EPOCHSECONDS
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+target=35000
+few=200
+many=1200
+
+note 'building'
+start_server "$root" <<CONF
+autovacuum = off
+fsync = off
+full_page_writes = off
+shared_buffers = 128MB
+CONF
+
+# Logs in use: every track has its counter.
+sql postgres -v tracks=10000 -f test/bench/variants.sql > /dev/null
+for variant in bare row_triggers playevent; do
+    sql postgres -c "INSERT INTO $(schema $variant).play_event (track_entry_key, bucket)
+        SELECT 'track-' || n, 'complete' FROM generate_series(1, 10000) n"
+done
+sql postgres -c 'VACUUM ANALYZE' -c CHECKPOINT
+pg_ctl -D s/data -w stop > /dev/null
+
+# count VARIANT KEYS INSERTS: prints the instructions of a whole run
+count() {
+    local name=$1.$2.$3
+    cp -a s/data "$name.data"
+    awk -v schema="$(schema "$1")" -v keys="$2" -v inserts="$3" 'BEGIN {
+        print "PREPARE play(text) AS INSERT INTO " schema ".play_event (track_entry_key, bucket) VALUES ($1, \047complete\047);"
+        # 7919 is prime: no track comes twice.
+        for (i = 1; i <= inserts; i++)
+            print "EXECUTE play(\047track-" (keys == "hot" ? 1 : i * 7919 % 10000 + 1) "\047);"
+    }' > "$name.sql"
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null \
+        "$("$PG_CONFIG" --bindir)/postgres" --single -D "$name.data" postgres \
+        < "$name.sql" > "$name.out" 2> "$name.err" || { cat "$name.err" >&2; return 1; }
+    if grep -E 'ERROR|FATAL|PANIC' "$name.err" >&2; then return 1; fi
+    rm -rf "$name.data"
+    sed -n 's/.*Collected : //p' "$name.err"
+}
+
+for keys in hot uniform; do
+    for variant in bare row_triggers playevent; do
+        note "$keys keys, $variant"
+        count "$variant" "$keys" "$few" > fewer.out &
+        other=$!
+        count "$variant" "$keys" "$many" > more.out
+        wait $other
+        echo "$keys $variant $((($(cat more.out) - $(cat fewer.out)) / (many - few)))" >> instructions
+    done
+done
+
+[ ! -t 2 ] || say
+"$PG_CONFIG" --version
+echo 'instructions per single-row insert'
+awk -v target=$target '
+    BEGIN { form = "%-8s %-18s %8s %18s  %s\n"; printf form, "keys", "variant", "all", "beyond the bare", "target" }
+    $2 == "bare" { bare = $3 }
+    { printf form, $1, $2, $3, $2 == "bare" ? "" : $3 - bare,
+        $2 == "playevent" ? "<= " target ($3 - bare <= target ? " met" : " MISSED") : "" }
+' instructions | sed 's/ *$//'

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# lib.sh: what the workloads share: the settings, databases to measure in, and
+# a place for each measurement.
+#
+# A workload is a script of its own, NAME.sh, which bench-in-copy.sh runs with
+# the server up.  It makes its own databases, so that none inherits another's
+# bloat, and has them verified when it drops them.
+. "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
+
+case ${QUICK:-0} in
+    0) quick='' ;;
+    *) quick=1 ;;
+esac
+
+# full and QUICK value of a setting
+pick() { if [ -n "$quick" ]; then echo "$2"; else echo "$1"; fi; }
+
+# shellcheck disable=SC2034
+rounds=${ROUNDS:-$(pick 5 1)}
+seconds=${SECONDS_EACH:-$(pick 3 1)}
+# shellcheck disable=SC2034
+read -ra variants <<< "${VARIANTS:-bare row_triggers transition_table playevent}"
+workload=$(basename "$0" .sh)
+
+# The schema "playevent" is the extension's.
+schema() { echo "${1/#playevent/measured}"; }
+
+# One line of progress on standard error; a log gets one every 20 seconds.
+noted=-20
+note() {
+    local elapsed=$((EPOCHSECONDS - BENCH_STARTED))
+    if [ -t 2 ]; then
+        printf '\r\033[K%2d:%02d  %s' $((elapsed / 60)) $((elapsed % 60)) "$*" >&2
+    elif [ $((elapsed - noted)) -ge 20 ]; then
+        noted=$elapsed
+        printf '%2d:%02d  %s\n' $((elapsed / 60)) $((elapsed % 60)) "$*" >&2
+    fi
+}
+
+# record KEYS CLIENTS VARIANT ROUND METRIC VALUE
+record() {
+    (IFS=$'\t'; echo "$workload"$'\t'"$*") >> "$BENCH_RESULTS/results.tsv"
+}
+
+# sql DATABASE PSQL-ARGUMENT...
+sql() {
+    psql -qXAt -v ON_ERROR_STOP=1 -F ' ' -d "$@"
+}
+
+new_database() {
+    local database=$1 tracks=$2
+    note "$workload: database $database, $tracks tracks"
+    createdb "$database"
+    sql "$database" -v tracks="$tracks" -f test/bench/variants.sql > /dev/null
+}
+
+# preload DATABASE TRACKS ROWS KINDS: a log that has been in use for long
+preload() {
+    note "$workload: $3 rows over $2 tracks"
+    sql "$1" -v tracks="$2" -v rows="$3" -v kinds="$4" -f test/bench/preload.sql > /dev/null
+}
+
+# Whatever the speed, the counters must be exact.
+drop_database() {
+    local wrong
+    note "$workload: verifying $1"
+    wrong=$(sql "$1" -c "SELECT v.* FROM playevent.verify('measured.play_event') v")
+    [ -z "$wrong" ] || die "
+playevent.verify after $workload, database $1: counters differ from the log:
+$wrong"
+    dropdb "$1"
+}
+
+# insert_rate DATABASE VARIANT CLIENTS PGBENCH-ARGUMENT...: runs pgbench and
+# prints "transactions-per-second failed-transactions"
+insert_rate() {
+    local database=$1 variant=$2 clients=$3 output
+    shift 3
+    output=$(PGOPTIONS="${PGOPTIONS:-} -c search_path=$(schema "$variant"),public" \
+        pgbench -n -M prepared -c "$clients" -j 2 -T "$seconds" "$@" "$database" 2>&1) ||
+        { say; say "$output"; return 1; }
+    awk '/^tps = / { tps = $3 }
+         /^number of failed transactions: / { failed = $5 }
+         END { print tps, failed + 0; exit tps == "" }' <<< "$output"
+}

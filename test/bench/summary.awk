@@ -1,0 +1,76 @@
+# summary.awk: results.tsv to summary.tsv: the median and the spread of each
+# metric over the rounds, and of what is computed within a round:
+#
+#   tps_to_bare, seconds_to_bare   ratio to the bare table
+#   tps_to_smallest                ratio to the smallest log or track table
+#   last_to_first                  throughput of the last half of the time that
+#                                  the horizon was pinned, to that of the first
+
+BEGIN { FS = OFS = "\t" }
+
+function add(group, metric, value,    g) {
+    g = group FS metric
+    if (!(g in n)) order[++groups] = g
+    values[g, ++n[g]] = value
+}
+
+function median(g,    i, j, v, sorted) {
+    for (i = 1; i <= n[g]; i++) {
+        v = values[g, i]
+        for (j = i - 1; j > 0 && sorted[j] > v; j--) sorted[j + 1] = sorted[j]
+        sorted[j + 1] = v
+    }
+    lowest = sorted[1]
+    highest = sorted[n[g]]
+    return n[g] % 2 ? sorted[(n[g] + 1) / 2] : (sorted[n[g] / 2] + sorted[n[g] / 2 + 1]) / 2
+}
+
+FNR == 1 { next }
+
+{
+    rows++
+    for (i = 1; i <= 7; i++) row[rows, i] = $i
+    value[$1, $2, $3, $4, $5, $6] = $7 + 0
+    # The sizes of a kind are measured in order.
+    if ($1 == "growth") {
+        kind = $2; sub(/=.*/, "", kind)
+        if (!(kind in smallest)) smallest[kind] = $2
+    }
+    if ($1 == "pinned" && $2 == "hot, pinned" && $6 == "tps") {
+        if (!($4 in slices)) pinned[++pinned_variants] = $4
+        slice[$4, ++slices[$4]] = $7
+    }
+}
+
+END {
+    for (r = 1; r <= rows; r++) {
+        group = row[r, 1] FS row[r, 2] FS row[r, 3] FS row[r, 4]
+        round = row[r, 5]
+        metric = row[r, 6]
+        v = row[r, 7] + 0
+        add(group, metric, v)
+        # The variants' pinned runs come one after the other.
+        if ((metric == "tps" || metric == "seconds") && row[r, 1] != "pinned") {
+            bare = row[r, 1] SUBSEP row[r, 2] SUBSEP row[r, 3] SUBSEP "bare" SUBSEP round SUBSEP metric
+            if (bare in value && value[bare] > 0) add(group, metric "_to_bare", v / value[bare])
+        }
+        if (row[r, 1] == "growth") {
+            kind = row[r, 2]; sub(/=.*/, "", kind)
+            add(group, "tps_to_smallest", v / value["growth", smallest[kind], row[r, 3], row[r, 4], round, metric])
+        }
+    }
+    for (p = 1; p <= pinned_variants; p++) {
+        half = int(slices[pinned[p]] / 2)
+        first = last = 0
+        for (i = 1; i <= half; i++) {
+            first += slice[pinned[p], i]
+            last += slice[pinned[p], slices[pinned[p]] + 1 - i]
+        }
+        if (first > 0) add("pinned" FS "hot, pinned" FS 16 FS pinned[p], "last_to_first", last / first)
+    }
+    print "workload", "keys", "clients", "variant", "metric", "n", "median", "min", "max"
+    for (g = 1; g <= groups; g++) {
+        m = median(order[g])
+        print order[g], n[order[g]], m, lowest, highest
+    }
+}

@@ -1,0 +1,74 @@
+# table.awk: targets.tsv and summary.tsv to what people read.
+
+BEGIN {
+    FS = "\t"
+    title["single"] = "One row a transaction, prepared"
+    title["bulk100"] = "100 rows a statement"
+    title["copy"] = "COPY"
+    title["insert_select"] = "INSERT ... SELECT"
+    title["pinned"] = "One hot track while an old snapshot pins the horizon; counts by slice of time"
+    title["isolation"] = "One hot track: READ COMMITTED, with REPEATABLE READ and SERIALIZABLE beside"
+    title["growth"] = "One row a transaction, by rows in the log and by tracks"
+    title["reads"] = "Reading counters, in the server"
+    digits["seconds"] = digits["p50_ms"] = digits["p99_ms"] = 3
+    digits["last_to_first"] = digits["tps_to_smallest"] = 2
+}
+
+FNR == 1 { file++; next }
+
+# Several targets for one thing are told in one line.
+file == 1 {
+    key = $1 FS $2 FS $3 FS $4 FS $5
+    comparison[key, ++targets[key]] = $6
+    target[key, targets[key]] = $7
+    next
+}
+
+{
+    group = $1 FS $2 FS $3 FS $4
+    key = group FS $5
+    mid[key] = $7
+    low[key] = $8
+    high[key] = $9
+    if ($5 ~ /_to_bare$/) next
+    if (!($1 in lines)) workload[++workloads] = $1
+    line[$1, ++lines[$1]] = key
+}
+
+# A failure is one too many in any round; all else is judged by the median.
+function verdict(key,    t, v, met, text) {
+    for (t = 1; t <= targets[key]; t++) {
+        v = key ~ /failed$/ ? high[key] : mid[key]
+        met = comparison[key, t] == ">=" ? v >= target[key, t] : v <= target[key, t]
+        if (met) all_met++; else all_missed++
+        text = text (t > 1 ? ", " : "") comparison[key, t] " " target[key, t] (met ? " met" : " MISSED")
+    }
+    return text
+}
+
+function number(v, metric) {
+    return sprintf("%." digits[metric] + 0 "f", v)
+}
+
+END {
+    form = "%-28s %7s  %-17s %-16s %10s  %-22s %-20s %s\n"
+    for (w = 1; w <= workloads; w++) {
+        name = workload[w]
+        printf "\n%s (%s)\n", title[name], name
+        printf form, "keys", "clients", "variant", "metric", "median", "  (min .. max)", "to bare (min .. max)", "target"
+        for (l = 1; l <= lines[name]; l++) {
+            key = line[name, l]
+            split(key, part, FS)
+            metric = part[5]
+            bare = key "_to_bare"
+            ratio = bare in mid && part[4] != "bare" ? sprintf("%.2f (%.2f .. %.2f)", mid[bare], low[bare], high[bare]) : ""
+            result = verdict(key)
+            if (targets[bare]) result = result (result ? ", " : "") verdict(bare)
+            out = sprintf(form, part[2], part[3], part[4], metric, number(mid[key], metric),
+                "(" number(low[key], metric) " .. " number(high[key], metric) ")", ratio, result)
+            sub(/ +\n/, "\n", out)
+            printf "%s", out
+        }
+    }
+    printf "\nTargets: %d met, %d missed.\n", all_met, all_missed
+}

@@ -19,8 +19,10 @@ archive=$(mktemp /tmp/playevent-bench.XXXXXX)
 
 # After an interruption too: what was measured until then stays.
 unpack() {
+    local status=$?
     if [ -s "$archive" ]; then
         tar -x --no-same-owner --no-same-permissions -C "$RESULTS" -f "$archive"
+        [ $status = 0 ] || say 'the benchmark did not finish'
         say "results are in $RESULTS"
     else
         rmdir --ignore-fail-on-non-empty "$RESULTS"

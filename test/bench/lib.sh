@@ -71,6 +71,12 @@ $wrong"
     dropdb "$1"
 }
 
+# What pgbench says has an error of each client, and a summary.
+complain() {
+    say
+    grep -vE '^(transaction type|scaling factor|query mode|number of|maximum number|duration):?' <<< "$1" | head -n 20 >&2
+}
+
 # insert_rate DATABASE VARIANT CLIENTS PGBENCH-ARGUMENT...: runs pgbench and
 # prints "transactions-per-second failed-transactions"
 insert_rate() {
@@ -78,7 +84,7 @@ insert_rate() {
     shift 3
     output=$(PGOPTIONS="${PGOPTIONS:-} -c search_path=$(schema "$variant"),public" \
         pgbench -n -M prepared -c "$clients" -j 2 -T "$seconds" "$@" "$database" 2>&1) ||
-        { say; say "$output"; return 1; }
+        { complain "$output"; return 1; }
     awk '/^tps = / { tps = $3 }
          /^number of failed transactions: / { failed = $5 }
          END { print tps, failed + 0; exit tps == "" }' <<< "$output"

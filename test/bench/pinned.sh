@@ -30,7 +30,7 @@ look() {
 
 # Reads pgbench's output; what isn't progress is for whoever looks for an error.
 follow() {
-    local variant=$1 n=0 word second tps rest phase=before
+    local variant=$1 n=0 word second tps rest phase=before holder
     while read -r word second rest; do
         if [ "$word" != progress: ]; then
             echo "$word $second $rest"
@@ -46,11 +46,13 @@ follow() {
             phase=pinned
             sql pinned -c "BEGIN ISOLATION LEVEL REPEATABLE READ;
                 SELECT FROM public.track LIMIT 1; SELECT pg_sleep($((pinned * slice)))" > /dev/null &
+            holder=$!
         elif [ $n = $((before + pinned)) ]; then
             phase=after
         fi
     done
-    wait
+    [ -z "${holder:-}" ] || wait "$holder"
+    [ $n -ge $((before + pinned + after)) ] || { echo "$n reports of progress"; return 1; }
 }
 
 new_database pinned 10000
@@ -62,7 +64,7 @@ for variant in "${variants[@]}"; do
     PGOPTIONS="-c search_path=$(schema "$variant"),public" \
         pgbench -n -M prepared -c 16 -j 2 -T $(((before + pinned + after) * slice + 1)) -P "$slice" \
         -f test/bench/hot.pgbench pinned 2>&1 | follow "$variant" > pgbench.log ||
-        { say; say "$(cat pgbench.log)"; exit 1; }
+        { complain "$(cat pgbench.log)"; exit 1; }
     sql pinned -c VACUUM
     look "$variant" vacuumed $(((before + pinned + after) * slice))
 done

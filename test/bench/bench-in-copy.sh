@@ -23,7 +23,7 @@ start_server "$root" <<CONF
 checkpoint_timeout = 30min
 shared_buffers = 1GB
 max_wal_size = 16GB
-max_connections = 200
+max_connections = 400
 CONF
 finish() {
     stop_server

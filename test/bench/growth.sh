@@ -25,15 +25,33 @@ for n in "${track_counts[@]}"; do
     sizes+=("growth_tracks_$n $n tracks=$n")
 done
 
-for ((round = 1; round <= rounds; round++)); do
+each_variant() {
+    local size variant database tracks keys
     for size in "${sizes[@]}"; do
         read -r database tracks keys <<< "$size"
         for variant in "${variants[@]}"; do
-            case $variant in bare | playevent) ;; *) continue ;; esac
-            note "growth: round $round of $rounds, $keys, $variant"
-            result=$(insert_rate "$database" "$variant" 16 -D tracks="$tracks" -f test/bench/uniform.pgbench)
-            record "uniform, $keys" 16 "$variant" "$round" tps "${result% *}"
+            case $variant in bare | playevent) "$@" ;; esac
         done
     done
+}
+
+# shellcheck disable=SC2317
+start() {
+    note "growth: $keys, $variant"
+    start_clients "$database" "$variant" 16 -D tracks="$tracks" -f test/bench/uniform.pgbench
+}
+
+# shellcheck disable=SC2317
+measure() {
+    note "growth: round $round of $rounds, $keys, $variant"
+    record "uniform, $keys" 16 "$variant" "$round" tps "$(clients_rate "$database" "$variant" 1)"
+}
+
+each_variant start
+for ((round = 1; round <= rounds; round++)); do
+    each_variant measure
 done
-for size in "${sizes[@]}"; do drop_database "${size%% *}"; done
+for size in "${sizes[@]}"; do
+    stop_clients "${size%% *}"
+    drop_database "${size%% *}"
+done

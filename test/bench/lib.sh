@@ -89,3 +89,68 @@ insert_rate() {
          /^number of failed transactions: / { failed = $5 }
          END { print tps, failed + 0; exit tps == "" }' <<< "$output"
 }
+
+# Clients that stay connected, as a site's do: a backend's caches fill while it
+# works.  Those of all variants are there at once, and stopped but for the one
+# whose turn it is.
+declare -A clients_of
+
+# start_clients DATABASE VARIANT CLIENTS PGBENCH-ARGUMENT...: and lets them warm
+# up for as long as a round
+start_clients() {
+    local database=$1 variant=$2 clients=$3 tries=0
+    shift 3
+    PGAPPNAME=bench_$variant PGOPTIONS="-c search_path=$(schema "$variant"),public" \
+        pgbench -n -M prepared -c "$clients" -j 2 -T 86400 "$@" "$database" > "clients_$database.$variant" 2>&1 &
+    clients_of[$database.$variant]=$!
+    until [ "$(sql postgres -c "SELECT count(*) FROM pg_stat_activity WHERE state IS NOT NULL
+            AND datname = '$database' AND application_name = 'bench_$variant'")" = "$clients" ]; do
+        tries=$((tries + 1))
+        if [ $tries -gt 600 ]; then check_clients "$database" "$variant"; die "$clients clients do not connect"; fi
+        sleep 0.1
+    done
+    sleep "$seconds"
+    kill -STOP "${clients_of[$database.$variant]}"
+}
+
+check_clients() {
+    local output
+    kill -0 "${clients_of[$1.$2]}" 2> /dev/null && ! grep -q '^pgbench: error' "clients_$1.$2" && return
+    output=$(cat "clients_$1.$2")
+    complain "$output"
+    exit 1
+}
+
+# The log's identity column tells how many rows there have been.
+last_id() {
+    sql "$1" -c "SELECT last_value FROM $(schema "$2").play_event_id_seq"
+}
+
+# clients_rate DATABASE VARIANT ROWS-A-TRANSACTION: lets the clients work for a
+# round; prints transactions per second
+clients_rate() {
+    local pid=${clients_of[$1.$2]} first last started ended
+    first=$(last_id "$1" "$2")
+    started=$EPOCHREALTIME
+    kill -CONT "$pid"
+    sleep "$seconds"
+    ended=$EPOCHREALTIME
+    kill -STOP "$pid"
+    last=$(last_id "$1" "$2")
+    check_clients "$1" "$2"
+    awk -v rows="$((last - first))" -v each="$3" -v started="$started" -v ended="$ended" \
+        'BEGIN { print rows / each / (ended - started); exit rows == 0 }'
+}
+
+# stop_clients DATABASE
+stop_clients() {
+    local name
+    for name in "${!clients_of[@]}"; do
+        [ "${name%.*}" = "$1" ] || continue
+        kill -TERM "${clients_of[$name]}"
+        kill -CONT "${clients_of[$name]}"
+        wait "${clients_of[$name]}" 2> /dev/null || true
+        unset "clients_of[$name]"
+    done
+    until [ "$(sql postgres -c "SELECT count(*) FROM pg_stat_activity WHERE datname = '$1'")" = 0 ]; do sleep 0.1; done
+}

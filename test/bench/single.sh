@@ -7,15 +7,19 @@ read -ra client_counts <<< "${CLIENTS:-1 4 16 64}"
 read -ra key_sets <<< "${KEYS:-uniform zipf hot}"
 
 new_database single 10000
-for ((round = 1; round <= rounds; round++)); do
-    for keys in "${key_sets[@]}"; do
-        for clients in "${client_counts[@]}"; do
+for keys in "${key_sets[@]}"; do
+    for clients in "${client_counts[@]}"; do
+        note "single: $keys keys, $clients clients"
+        for variant in "${variants[@]}"; do
+            start_clients single "$variant" "$clients" -D tracks=10000 -f "test/bench/$keys.pgbench"
+        done
+        for ((round = 1; round <= rounds; round++)); do
             for variant in "${variants[@]}"; do
-                note "single: round $round of $rounds, $keys keys, $clients clients, $variant"
-                result=$(insert_rate single "$variant" "$clients" -D tracks=10000 -f "test/bench/$keys.pgbench")
-                record "$keys" "$clients" "$variant" "$round" tps "${result% *}"
+                note "single: $keys keys, $clients clients, round $round of $rounds, $variant"
+                record "$keys" "$clients" "$variant" "$round" tps "$(clients_rate single "$variant" 1)"
             done
         done
+        stop_clients single
     done
 done
 drop_database single

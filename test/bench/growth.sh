@@ -28,7 +28,7 @@ done
 for ((round = 1; round <= rounds; round++)); do
     for size in "${sizes[@]}"; do
         read -r database tracks keys <<< "$size"
-        for variant in "${variants[@]}"; do
+        for variant in $(in_turn "$round"); do
             case $variant in bare | playevent) ;; *) continue ;; esac
             note "growth: round $round of $rounds, $keys, $variant"
             result=$(insert_rate "$database" "$variant" 16 -D tracks="$tracks" -f test/bench/uniform.pgbench)

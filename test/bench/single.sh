@@ -10,7 +10,7 @@ new_database single 10000
 for ((round = 1; round <= rounds; round++)); do
     for keys in "${key_sets[@]}"; do
         for clients in "${client_counts[@]}"; do
-            for variant in "${variants[@]}"; do
+            for variant in $(in_turn "$round"); do
                 note "single: round $round of $rounds, $keys keys, $clients clients, $variant"
                 result=$(insert_rate single "$variant" "$clients" -D tracks=10000 -f "test/bench/$keys.pgbench")
                 record "$keys" "$clients" "$variant" "$round" tps "${result% *}"

@@ -12,7 +12,7 @@
 
 new_database bulk100 10000
 for ((round = 1; round <= rounds; round++)); do
-    for variant in "${variants[@]}"; do
+    for variant in $(in_turn "$round"); do
         note "bulk100: round $round of $rounds, $variant"
         result=$(insert_rate bulk100 "$variant" 8 -D tracks=10000 -f bulk100.pgbench)
         record zipf 8 "$variant" "$round" tps "${result% *}"

@@ -15,7 +15,7 @@ load() {
     sql "$1" -c "COPY (SELECT track_entry_key, bucket FROM drawn) TO STDOUT (FORMAT csv)" > plays.csv
     for ((round = 1; round <= rounds; round++)); do
         for workload in copy insert_select; do
-            for variant in "${variants[@]}"; do
+            for variant in $(in_turn "$round"); do
                 # Once is enough: all versions of a hot counter are of one
                 # transaction, and each update goes through them all.
                 if [ "$variant" = row_triggers ] && [ "$round" -gt 1 ]; then continue; fi

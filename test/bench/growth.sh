@@ -25,12 +25,13 @@ for n in "${track_counts[@]}"; do
     sizes+=("growth_tracks_$n $n tracks=$n")
 done
 
+# each_variant COMMAND: for every size and variant, in the round's order
 each_variant() {
     local size variant database tracks keys
     for size in "${sizes[@]}"; do
         read -r database tracks keys <<< "$size"
-        for variant in "${variants[@]}"; do
-            case $variant in bare | playevent) "$@" ;; esac
+        for variant in $(in_turn "$round"); do
+            case $variant in bare | playevent) "$1" ;; esac
         done
     done
 }
@@ -47,6 +48,7 @@ measure() {
     record "uniform, $keys" 16 "$variant" "$round" tps "$(clients_rate "$database" "$variant" 1)"
 }
 
+round=1
 each_variant start
 for ((round = 1; round <= rounds; round++)); do
     each_variant measure

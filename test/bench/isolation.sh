@@ -11,7 +11,7 @@ run() {
 
 new_database isolation 10000
 for ((round = 1; round <= rounds; round++)); do
-    for variant in "${variants[@]}"; do
+    for variant in $(in_turn "$round"); do
         note "isolation: round $round of $rounds, $variant"
         run "$variant" 1 'repeatable read' > rr.out &
         repeatable_read=$!

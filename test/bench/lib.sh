@@ -18,7 +18,6 @@ pick() { if [ -n "$quick" ]; then echo "$2"; else echo "$1"; fi; }
 # shellcheck disable=SC2034
 rounds=${ROUNDS:-$(pick 5 1)}
 seconds=${SECONDS_EACH:-$(pick 3 1)}
-# shellcheck disable=SC2034
 read -ra variants <<< "${VARIANTS:-bare row_triggers transition_table playevent}"
 workload=$(basename "$0" .sh)
 
@@ -35,6 +34,13 @@ note() {
         noted=$elapsed
         printf '%2d:%02d  %s\n' $((elapsed / 60)) $((elapsed % 60)) "$*" >&2
     fi
+}
+
+# in_turn ROUND: the variants, each round beginning with the next one, so that
+# none always follows the same other.
+in_turn() {
+    local i n=${#variants[@]}
+    for ((i = $1 - 1; i < $1 - 1 + n; i++)); do echo "${variants[i % n]}"; done
 }
 
 # record KEYS CLIENTS VARIANT ROUND METRIC VALUE

@@ -14,7 +14,7 @@ for keys in "${key_sets[@]}"; do
             start_clients single "$variant" "$clients" -D tracks=10000 -f "test/bench/$keys.pgbench"
         done
         for ((round = 1; round <= rounds; round++)); do
-            for variant in "${variants[@]}"; do
+            for variant in $(in_turn "$round"); do
                 note "single: $keys keys, $clients clients, round $round of $rounds, $variant"
                 record "$keys" "$clients" "$variant" "$round" tps "$(clients_rate single "$variant" 1)"
             done

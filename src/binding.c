@@ -927,8 +927,8 @@ build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
 
 /*
  * build_counter_binding
- *		Look up all that a playevent_count trigger's
- *		arguments stand for.  Returns with the slot table locked.
+ *		Look up all that a playevent_count trigger's arguments stand for.
+ *		Returns with the slot table locked.
  */
 static void
 build_counter_binding(CounterBinding *binding, Relation event,
@@ -991,8 +991,8 @@ build_counter_binding(CounterBinding *binding, Relation event,
 
 /*
  * counter_binding
- *		What a playevent_count trigger stands for, with the
- *		slot table locked in RowExclusiveLock.
+ *		What a playevent_count trigger stands for, with the slot table locked in
+ *		RowExclusiveLock.
  *
  * Errors: the slot table or a column is missing (42P01, 42703), has the
  * wrong kind, type or index (42809, 42804, 42704, 55000), or belongs to

@@ -15,8 +15,8 @@
  * write its parent's, its rollback would lose them.
  *
  * Memory: that of the transaction itself in TopTransactionContext, that of a
- * subtransaction in a child of it.  At most MAX_PENDING keys of a counter are
- * kept before they are written ahead of time.
+ * subtransaction in a child of it.  At most MAX_PENDING keys of a counter, of
+ * which each partition has one, are kept before they are written ahead of time.
  *
  *-------------------------------------------------------------------------
  */
@@ -252,7 +252,8 @@ list_keys(PendingCounter *counter)
  *		Check that keys gathered for a slot table still fit it.
  *
  * A table that a transaction has pending counts for can be altered by that
- * transaction alone.
+ * transaction alone.  What else there is to a slot table than its key, its
+ * count column and index, is as the binding says.
  */
 static void
 check_unaltered(PendingCounter *counter, SlotBinding *slot)
@@ -276,9 +277,46 @@ compare_keys(const void *a, const void *b)
 }
 
 /*
+ * rebind
+ *		Look again where one trigger's pending counts go, for the slot table or
+ *		the trigger may have been altered, by this very transaction, since it
+ *		counted.
+ *
+ * Returns false if the counts go nowhere any more: the rows are gone with the
+ * table, or have left the log with the partition, or the log is none any more,
+ * or counts in another slot table, which attach_log has filled.
+ *
+ * The trigger may have been made anew, so the slot table decides which it is.
+ */
+static bool
+rebind(PendingCounter *counter)
+{
+	Relation	event = try_relation_open(counter->binding->event_relid,
+										  AccessShareLock);
+	TriggerDesc *triggers;
+	bool		found = false;
+
+	if (event == NULL)
+		return false;
+	triggers = CopyTriggerDesc(event->trigdesc);
+	for (int i = 0; !found && triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		found = trigger_calls(trigger, playevent_count) &&
+			counter_binding(event, trigger)->slot == counter->slot;
+	}
+	relation_close(event, NoLock);
+	return found;
+}
+
+/*
  * write_counter
  *		Write one trigger's pending counts of the current level, and forget
- *		them.  The slot table is bound and locked.
+ *		them.
+ *
+ * The trigger that counted has locked the slot table, in this (sub)transaction
+ * or one that merged into it, so nobody else has altered it since.
  */
 static void
 write_counter(PendingCounter *counter)
@@ -289,6 +327,9 @@ write_counter(PendingCounter *counter)
 	MemoryContext oldcontext;
 
 	if (counter->members == 0)
+		return;
+	if ((!counter->binding->valid || !counter->slot->valid) &&
+		!rebind(counter))
 		return;
 	check_unaltered(counter, counter->slot);
 
@@ -360,9 +401,6 @@ counter_add(CounterBinding *binding, Datum *values, bool *isnull, int64 n)
 /*
  * counter_flush
  *		Write what the current (sub)transaction has pending for a log.
- *
- * The trigger that counted has bound and locked the slot table, in this very
- * (sub)transaction or one that merged into it, so the lock is held still.
  */
 void
 counter_flush(Oid log_relid)
@@ -419,10 +457,6 @@ anything_pending(void)
 /*
  * flush_before_commit
  *		Write all that is still pending, at the end of the transaction.
- *
- * Where the transaction has dropped the trigger since it counted, the rows are
- * gone with the table, or have left the log with the partition, or the log is
- * none any more: their counts are passed over.
  */
 static void
 flush_before_commit(void)
@@ -441,30 +475,9 @@ flush_before_commit(void)
 	for (PendingCounter *counter = pending->counters; counter != NULL;
 		 counter = counter->next)
 	{
-		Relation	event;
-		TriggerDesc *triggers;
-
-		if (counter->members == 0)
-			continue;
-		event = try_relation_open(counter->binding->event_relid,
-								  AccessShareLock);
-		if (event == NULL)
-			continue;
-
-		/* The trigger may have been made anew, so the slot table decides. */
-		triggers = CopyTriggerDesc(event->trigdesc);
-		for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
-		{
-			Trigger    *trigger = &triggers->triggers[i];
-
-			if (trigger_calls(trigger, playevent_count) &&
-				counter_binding(event, trigger)->slot == counter->slot)
-			{
-				write_counter(counter);
-				break;
-			}
-		}
-		relation_close(event, NoLock);
+		/* Dropping the table drops its trigger without a word. */
+		if (counter->members > 0 && rebind(counter))
+			write_counter(counter);
 	}
 
 	PopActiveSnapshot();
@@ -528,7 +541,8 @@ prepare_merge(PendingLevel *level)
 
 /*
  * merge_into_parent
- *		Hand a committed subtransaction's counts to its parent's.  Cannot fail.
+ *		Hand a committed subtransaction's counts to its parent's.  Cannot fail,
+ *		since prepare_merge has made room.
  */
 static void
 merge_into_parent(PendingLevel *level)
@@ -536,22 +550,21 @@ merge_into_parent(PendingLevel *level)
 	for (PendingCounter *counter = level->counters; counter != NULL;
 		 counter = counter->next)
 	{
-		PendingCounter *into = level->parent->counters;
+		PendingCounter *into;
 		pending_iterator iterator;
 		PendingKey *entry;
 
 		if (counter->members == 0)
 			continue;
-		while (into->binding != counter->binding)
-			into = into->next;
+		into = find_counter(level->parent, counter->binding);
 		if (counter->keys == NULL)
 		{
-			lookup_key(into, counter->only.key, counter->only.hash)->count += counter->only.count;
+			find_key(level->parent, into, counter->only.key)->count += counter->only.count;
 			continue;
 		}
 		pending_start_iterate(counter->keys, &iterator);
 		while ((entry = pending_iterate(counter->keys, &iterator)) != NULL)
-			lookup_key(into, entry->key, entry->hash)->count += entry->count;
+			find_key(level->parent, into, entry->key)->count += entry->count;
 	}
 	pending = level->parent;
 	MemoryContextDelete(level->context);
@@ -654,7 +667,8 @@ playevent_count(PG_FUNCTION_ARGS)
  * AFTER INSERT FOR EACH STATEMENT: writes the pending counts.  Where to, the
  * row trigger has found out.
  *
- * Errors: what slot_writer_add reports.
+ * Errors: what slot_writer_add reports; and what counter_binding does, if the
+ * slot table was altered in this transaction.
  */
 Datum
 playevent_flush(PG_FUNCTION_ARGS)

@@ -250,7 +250,9 @@ read_count(SlotWriter *writer, HeapTuple slot)
 	Datum		count = heap_getattr(slot, writer->binding->count_attno,
 									 RelationGetDescr(writer->rel), &isnull);
 
-	Assert(!isnull);
+	if (isnull)
+		elog(ERROR, "slot without a count in table \"%s\"",
+			 RelationGetRelationName(writer->rel));
 	return DatumGetInt64(count);
 }
 
@@ -491,7 +493,8 @@ add_slot(SlotWriter *writer, int64 n)
  *		Add n, which may be negative, to a key's count.
  *
  * The key is a tuple of the binding's key_desc, and hash its hash value.
- * Within one writer, add to each key only once.  Leaves garbage in the current
+ * Within one writer, add to each key only once: the second time would not see
+ * the first, and make another slot.  Leaves garbage in the current
  * memory context, for the caller to reset.
  *
  * Errors: the count exceeds bigint (22003), the key is too long for the
@@ -557,7 +560,8 @@ remove_version(SlotWriter *writer, SlotVersion *version)
  *		Merge the slots of each key into one, as far as they are free, until
  *		about limit slots are removed.  Returns how many were.
  *
- * Walks the index, where a key's slots are neighbours.  The first free slot of
+ * Walks the index, where a key's slots are neighbours if the index covers the
+ * whole key; if it does not, some are passed over.  The first free slot of
  * a key is kept locked while others are removed, and takes their counts when
  * the key is done with.  Nobody waits for these locks: writers go to another
  * slot or make one until this transaction ends, which is why limit should be

@@ -1,0 +1,69 @@
+-- P10 and P3: a slot table that is altered between the count and its writing,
+-- in the transaction that counts, gives an error or the right counts.
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS playevent;
+SELECT plan(15);
+
+CREATE SCHEMA altered;
+SET search_path = altered, public;
+SET client_min_messages = warning;
+CREATE TABLE track (entry_key text PRIMARY KEY, release_id bigint);
+INSERT INTO track VALUES ('a', 1), ('b', 2);
+
+-- A statement that alters the table itself: by a trigger that fires between
+-- the two of ours.
+SELECT playevent.create_log('play', track => 'track') AS log \gset
+DROP VIEW play_counter, play_by_track, play_by_release;
+CREATE TABLE migration (step text);
+CREATE FUNCTION migrate() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    step text;
+BEGIN
+    FOR step IN DELETE FROM altered.migration RETURNING migration.step LOOP
+        EXECUTE step;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER migrate AFTER INSERT ON play_event FOR EACH STATEMENT EXECUTE FUNCTION migrate();
+CREATE FUNCTION play(step text) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO altered.migration SELECT step WHERE step <> '';
+    INSERT INTO altered.play_event (track_entry_key, bucket) VALUES ('a', 'most');
+$$;
+SELECT lives_ok($$SELECT play('')$$, 'P10: nothing altered');
+SELECT throws_ok($$SELECT play('ALTER TABLE altered.play_counter_slot ALTER plays TYPE numeric')$$, '42804',
+    'column "plays" of slot table "play_counter_slot" is not bigint and not null', 'P10: the count''s type');
+SELECT throws_ok($$SELECT play('ALTER TABLE altered.play_counter_slot ALTER track_entry_key TYPE text')$$, '42804', NULL,
+    'P10: a key''s type');
+SELECT throws_ok($$SELECT play('DROP TABLE altered.play_counter_slot')$$, '42P01',
+    'slot table "play_counter_slot" does not exist', 'P10: the table dropped');
+SELECT throws_ok($$SELECT play('ALTER TABLE altered.play_counter_slot RENAME plays TO n')$$, '42703', NULL,
+    'P10: the count renamed');
+SELECT throws_ok($$SELECT play('CREATE UNIQUE INDEX ON altered.play_counter_slot (track_entry_key)')$$, '55000', NULL,
+    'P4: a unique index');
+SELECT lives_ok($$SELECT play('DROP INDEX altered.play_counter_slot_release_id_track_entry_key_bucket_idx')$$,
+    'P10: the index dropped that would have been searched');
+SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: counts on');
+SELECT lives_ok($$SELECT play('ALTER TABLE altered.play_counter_slot DROP plays,
+    ADD plays bigint NOT NULL DEFAULT 0')$$, 'P10: another column of the same name');
+SELECT results_eq('SELECT sum(plays)::bigint FROM play_counter_slot', ARRAY[1::bigint], 'P3: which counts from then on');
+SELECT lives_ok($$SELECT play('DROP TRIGGER playevent_count ON altered.play_event')$$, 'P10: the log is none any more');
+SELECT results_eq('SELECT sum(plays)::bigint FROM play_counter_slot', ARRAY[1::bigint], 'P3: and counts no more');
+DROP TABLE play_event, play_counter_slot;
+DROP TYPE play_bucket;
+
+-- Counts that wait for the commit, of a row straight into a partition.
+CREATE TABLE play_event (track_entry_key varchar(100) NOT NULL, release_id bigint, bucket text NOT NULL, part int)
+    PARTITION BY LIST (part);
+CREATE TABLE play_1 PARTITION OF play_event FOR VALUES IN (1);
+SELECT playevent.attach_log('play_event', track => 'track', kinds => '{partial,most,complete}') AS log \gset
+INSERT INTO play_1 VALUES ('a', NULL, 'most', 1);
+DROP TABLE play_counter_slot CASCADE;
+SELECT lives_ok($$SELECT playevent.attach_log('play_event', track => 'track', kinds => '{partial,most,complete}')$$,
+    'P10: a log can be attached again meanwhile');
+SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: which counts the row');
+INSERT INTO play_event SELECT 'b', NULL, 'most', 1 WHERE false;
+SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: once');
+
+SELECT * FROM finish();
+ROLLBACK;

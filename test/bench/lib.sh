@@ -102,7 +102,7 @@ insert_rate() {
 declare -A clients_of
 
 # start_clients DATABASE VARIANT CLIENTS PGBENCH-ARGUMENT...: and lets them warm
-# up for as long as a round
+# up a little
 start_clients() {
     local database=$1 variant=$2 clients=$3 tries=0
     shift 3
@@ -115,7 +115,7 @@ start_clients() {
         if [ $tries -gt 600 ]; then check_clients "$database" "$variant"; die "$clients clients do not connect"; fi
         sleep 0.1
     done
-    sleep "$seconds"
+    sleep "$(pick 2 1)"
     kill -STOP "${clients_of[$database.$variant]}"
 }
 

@@ -8,9 +8,9 @@
 
 # In slices; the two minutes are 12.
 slice=$(pick 10 1)
-before=$(pick 2 1)
+before=1
 pinned=$(pick 12 6)
-after=$(pick 3 2)
+after=2
 
 declare -A counter_table=(
     [row_triggers]=row_triggers.play_counter

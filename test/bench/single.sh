@@ -3,7 +3,7 @@
 # are spread over the tracks.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-read -ra client_counts <<< "${CLIENTS:-1 4 16 64}"
+read -ra client_counts <<< "${CLIENTS:-$(pick '1 4 16 64' '1 16')}"
 read -ra key_sets <<< "${KEYS:-uniform zipf hot}"
 
 new_database single 10000

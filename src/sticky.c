@@ -56,10 +56,46 @@ static uint32 used_cells;
  */
 #define MAPPED_PIN_INTERVAL 16
 
+/*
+ * find_cell
+ *		The cell that tells of this row, or NULL.  It may be one of two
+ *		neighbours: at half load a single place would be lost to another row one
+ *		time in five.
+ */
 static inline StickyTid *
-cell_of(Oid relid, uint32 hash)
+find_cell(Oid relid, uint32 hash)
 {
-	return &cells[(hash ^ relid) & (ncells - 1)];
+	uint32		home = (hash ^ relid) & (ncells - 1);
+
+	for (uint32 i = 0; ncells > 0 && i < 2; i++)
+	{
+		StickyTid  *cell = &cells[home ^ i];
+
+		if (cell->relid == relid && cell->hash == hash)
+			return cell;
+	}
+	return NULL;
+}
+
+/*
+ * take_cell
+ *		A cell for a row that has none: its home.  Who lives there moves to the
+ *		neighbour, and the neighbour is forgotten.
+ */
+static StickyTid *
+take_cell(Oid relid, uint32 hash)
+{
+	uint32		home = (hash ^ relid) & (ncells - 1);
+
+	if (OidIsValid(cells[home].relid))
+	{
+		if (!OidIsValid(cells[home ^ 1].relid))
+			used_cells++;
+		cells[home ^ 1] = cells[home];
+	}
+	else
+		used_cells++;
+	return &cells[home];
 }
 
 /*
@@ -76,12 +112,11 @@ make_room(void)
 	cells = MemoryContextAllocZero(TopMemoryContext,
 								   nnew * sizeof(StickyTid));
 	ncells = nnew;
-
-	/* None fall together that were apart. */
+	used_cells = 0;
 	for (uint32 i = 0; i < nold; i++)
 	{
 		if (OidIsValid(old[i].relid))
-			*cell_of(old[i].relid, old[i].hash) = old[i];
+			*take_cell(old[i].relid, old[i].hash) = old[i];
 	}
 	if (old != NULL)
 		pfree(old);
@@ -199,10 +234,8 @@ sticky_fetch(Relation rel, uint32 hash, Snapshot snapshot, Size room,
 	Buffer		buffer;
 	bool		all_dead;
 
-	if (ncells == 0)
-		return InvalidBuffer;
-	sticky = cell_of(RelationGetRelid(rel), hash);
-	if (sticky->relid != RelationGetRelid(rel) || sticky->hash != hash)
+	sticky = find_cell(RelationGetRelid(rel), hash);
+	if (sticky == NULL)
 		return InvalidBuffer;
 	buffer = pin_sticky(sticky, rel);
 	if (!BufferIsValid(buffer))
@@ -226,13 +259,14 @@ void
 sticky_remember(Relation rel, uint32 hash, ItemPointer root,
 				ItemPointer version, Buffer buffer)
 {
-	StickyTid  *sticky;
+	StickyTid  *sticky = find_cell(RelationGetRelid(rel), hash);
 
-	if (used_cells >= ncells / 2 && ncells < MAX_CELLS)
-		make_room();
-	sticky = cell_of(RelationGetRelid(rel), hash);
-	if (!OidIsValid(sticky->relid))
-		used_cells++;
+	if (sticky == NULL)
+	{
+		if (used_cells >= ncells / 2 && ncells < MAX_CELLS)
+			make_room();
+		sticky = take_cell(RelationGetRelid(rel), hash);
+	}
 	sticky->relid = RelationGetRelid(rel);
 	sticky->hash = hash;
 	sticky->root = *root;

@@ -245,7 +245,6 @@ DECLARE
     slot text;
     kind_columns text := '';
     track_reference text;
-    counter_arguments text;
     granted text;
     part regclass;
 BEGIN

@@ -19,7 +19,8 @@ for ((round = 1; round <= rounds; round++)); do
         note "bulk100: round $round of $rounds, $variant"
         # Row triggers spend most of it in deadlocks: their upserts come in
         # the order of the rows.
-        record zipf 8 "$variant" "$round" tps "$(clients_rate bulk100 "$variant" 100)"
+        rate=$(clients_rate bulk100 "$variant" 100)
+        record zipf 8 "$variant" "$round" tps "$rate"
     done
 done
 stop_clients bulk100

@@ -45,7 +45,8 @@ start() {
 # shellcheck disable=SC2317
 measure() {
     note "growth: round $round of $rounds, $keys, $variant"
-    record "uniform, $keys" 16 "$variant" "$round" tps "$(clients_rate "$database" "$variant" 1)"
+    rate=$(clients_rate "$database" "$variant" 1)
+    record "uniform, $keys" 16 "$variant" "$round" tps "$rate"
 }
 
 round=1

@@ -99,7 +99,14 @@ insert_rate() {
 # Clients that stay connected, as a site's do: a backend's caches fill while it
 # works.  Those of all variants are there at once, and stopped but for the one
 # whose turn it is.
-declare -A clients_of
+declare -A clients_of=()
+
+# A stopped process would stay for ever.
+kill_clients() {
+    [ ${#clients_of[@]} = 0 ] || kill -KILL "${clients_of[@]}" 2> /dev/null || true
+}
+trap kill_clients EXIT
+trap 'exit 130' INT TERM
 
 # start_clients DATABASE VARIANT CLIENTS PGBENCH-ARGUMENT...: and lets them warm
 # up a little

@@ -16,7 +16,8 @@ for keys in "${key_sets[@]}"; do
         for ((round = 1; round <= rounds; round++)); do
             for variant in $(in_turn "$round"); do
                 note "single: $keys keys, $clients clients, round $round of $rounds, $variant"
-                record "$keys" "$clients" "$variant" "$round" tps "$(clients_rate single "$variant" 1)"
+                rate=$(clients_rate single "$variant" 1)
+                record "$keys" "$clients" "$variant" "$round" tps "$rate"
             done
         done
         stop_clients single

@@ -105,6 +105,29 @@ same_key(TrackBinding *binding, Datum a, Datum b)
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
+/* A track that is looked for. */
+typedef struct TrackKey
+{
+	TrackBinding *binding;
+	Relation	track;
+	Datum		key;
+} TrackKey;
+
+static bool
+is_track(void *arg, HeapTuple tuple)
+{
+	TrackKey   *wanted = arg;
+	TrackBinding *binding = wanted->binding;
+	bool		isnull;
+	Datum		found = heap_getattr(tuple, binding->track_key,
+									 RelationGetDescr(wanted->track), &isnull);
+
+	return !isnull &&
+		DatumGetBool(FunctionCall2Coll(&binding->key_equal,
+									   binding->key_collation, found,
+									   wanted->key));
+}
+
 /*
  * fetch_sticky
  *		Fetch the track from where this backend found it last, if it is still
@@ -116,25 +139,12 @@ static Buffer
 fetch_sticky(TrackBinding *binding, Relation track, Snapshot snapshot,
 			 Datum key, uint32 hash, HeapTuple tuple)
 {
+	TrackKey	wanted = {binding, track, key};
 	ItemPointerData root;
-	Buffer		buffer;
-	Datum		found;
-	bool		isnull;
 
-	if (!binding->track_is_heap)
-		return InvalidBuffer;
-	buffer = sticky_fetch(track, hash, snapshot, 0, tuple, &root);
-	if (!BufferIsValid(buffer))
-		return InvalidBuffer;
-
-	found = heap_getattr(tuple, binding->track_key, RelationGetDescr(track),
-						 &isnull);
-	if (!isnull &&
-		DatumGetBool(FunctionCall2Coll(&binding->key_equal,
-									   binding->key_collation, found, key)))
-		return buffer;
-	ReleaseBuffer(buffer);
-	return InvalidBuffer;
+	return binding->track_is_heap ?
+		sticky_fetch(track, hash, snapshot, 0, is_track, &wanted, tuple, &root) :
+		InvalidBuffer;
 }
 
 /*

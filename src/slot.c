@@ -218,8 +218,9 @@ form_slot(SlotWriter *writer, int64 count)
  *		Is the slot one of the key being added to?
  */
 static bool
-holds_key(SlotWriter *writer, HeapTuple slot)
+holds_key(void *arg, HeapTuple slot)
 {
+	SlotWriter *writer = arg;
 	SlotBinding *binding = writer->binding;
 
 	heap_deform_tuple(slot, RelationGetDescr(writer->rel), writer->row_values,
@@ -344,16 +345,15 @@ write_count(SlotWriter *writer, SlotVersion *version, int64 count)
 
 /*
  * add_to_version
- *		Add n to a slot, unless that is out of reach or another key's.  Unpins
- *		its buffer.
+ *		Add n to a slot of the key, unless that is out of reach.  Unpins its
+ *		buffer.
  */
 static bool
 add_to_version(SlotWriter *writer, SlotVersion *version, int64 n)
 {
 	bool		added = false;
 
-	if (holds_key(writer, &version->tuple) &&
-		lock_version(writer, version, LockTupleNoKeyExclusive))
+	if (lock_version(writer, version, LockTupleNoKeyExclusive))
 	{
 		write_count(writer, version,
 					add_counts(writer, read_count(writer, &version->tuple), n));
@@ -375,7 +375,8 @@ add_to_sticky(SlotWriter *writer, uint32 hash, int64 n)
 	SlotVersion version;
 
 	version.buffer = sticky_fetch(writer->rel, hash, SnapshotSelf, PRUNE_BELOW,
-								  &version.tuple, &writer->root);
+								  holds_key, writer, &version.tuple,
+								  &writer->root);
 	return BufferIsValid(version.buffer) &&
 		add_to_version(writer, &version, n);
 }
@@ -411,8 +412,8 @@ next_version(SlotWriter *writer, ScanDirection direction, int *limit,
 		version->buffer = ReadBuffer(writer->rel,
 									 ItemPointerGetBlockNumber(&writer->root));
 		if (fetch_by_root(writer->rel, version->buffer, &writer->root,
-						  InvalidOffsetNumber, SnapshotSelf, PRUNE_BELOW,
-						  &version->tuple, &all_dead))
+						  SnapshotSelf, PRUNE_BELOW, &version->tuple,
+						  &all_dead))
 			return true;
 		writer->scan->kill_prior_tuple = all_dead;
 		ReleaseBuffer(version->buffer);
@@ -465,7 +466,10 @@ add_to_any(SlotWriter *writer, int64 n)
 		   next_version(writer, BackwardScanDirection, &limit, &version))
 	{
 		MemoryContextSwitchTo(oldcontext);
-		added = add_to_version(writer, &version, n);
+		if (holds_key(writer, &version.tuple))
+			added = add_to_version(writer, &version, n);
+		else
+			ReleaseBuffer(version.buffer);
 		MemoryContextSwitchTo(writer->context);
 	}
 	MemoryContextSwitchTo(oldcontext);

@@ -8,11 +8,11 @@
  * version that was found or written, which saves a walk along the chain if
  * nobody else has been there; and the buffer, which saves a look at the table's
  * size and at the buffer mapping.  Root and version may come to belong to
- * different rows of the same key, when a line pointer is used again.  Still it
- * is only a hint: the row may have moved to another page, or be gone, the table
- * may be rewritten, the buffer hold another page, and a cell be overwritten by
- * another key of the same hash.  Whoever follows it checks the key of what is
- * found.  A table that was dropped leaves cells that no table claims, or one
+ * different rows, even of the same key, when a line pointer is used again.
+ * Still it is only a hint: the row may have moved to another page, or be gone,
+ * the table may be rewritten, the buffer hold another page, and a cell be
+ * overwritten by another key of the same hash.  So the key of what is found is
+ * checked.  A table that was dropped leaves cells that no table claims, or one
  * with the same OID, which checks as well.
  *
  * Memory: one array of cells per backend, never freed.  It doubles when half
@@ -124,17 +124,16 @@ make_room(void)
 
 /*
  * fetch_version
- *		Fetch the version at tid, if there is one that the snapshot sees.  The
- *		buffer is locked.
+ *		Fetch the version at an offset of root's page, if there is one that the
+ *		snapshot sees.  The buffer is locked.
  *
  * heap_fetch, but for a page that is at hand.
  */
 static bool
-fetch_version(Relation rel, Buffer buffer, ItemPointer tid, Snapshot snapshot,
-			  HeapTuple tuple)
+fetch_version(Relation rel, Buffer buffer, ItemPointer root,
+			  OffsetNumber offset, Snapshot snapshot, HeapTuple tuple)
 {
 	Page		page = BufferGetPage(buffer);
-	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(tid);
 	ItemId		lp;
 	bool		visible;
 
@@ -147,54 +146,56 @@ fetch_version(Relation rel, Buffer buffer, ItemPointer tid, Snapshot snapshot,
 	tuple->t_data = (HeapTupleHeader) PageGetItem(page, lp);
 	tuple->t_len = ItemIdGetLength(lp);
 	tuple->t_tableOid = RelationGetRelid(rel);
-	tuple->t_self = *tid;
+	ItemPointerSet(&tuple->t_self, ItemPointerGetBlockNumber(root), offset);
 
 	visible = HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
 	if (visible)
-		PredicateLockTID(rel, tid, snapshot,
+		PredicateLockTID(rel, &tuple->t_self, snapshot,
 						 HeapTupleHeaderGetXmin(tuple->t_data));
 	HeapCheckForSerializableConflictOut(visible, rel, tuple, buffer, snapshot);
 	return visible;
 }
 
 /*
+ * prune_below
+ *		Prune the page if less than room is free on it.
+ *
+ * An index scan prunes from the fillfactor on, an effort of 15,000
+ * instructions that frees a single version, every time; without pruning the
+ * page would fill up and updates stop being HOT.  A look without a lock is good
+ * enough to decide, as in heap_page_prune_opt.
+ */
+static inline void
+prune_below(Relation rel, Buffer buffer, Size room)
+{
+	if (room > 0 && PageGetHeapFreeSpace(BufferGetPage(buffer)) < room)
+		heap_page_prune_opt(rel, buffer);
+}
+
+/*
  * fetch_by_root
  *		Fetch the version that the snapshot sees of the row whose HOT chain
- *		starts at root, first looking at the version of that offset.  The
- *		buffer is that of root's block, and pinned; the tuple points into it.
+ *		starts at root.  The buffer is that of root's block, and pinned; the
+ *		tuple points into it.
  *
  * The same as heapam_index_fetch_tuple, but that the page is pruned only when
- * less than room is free.  An index scan prunes from the fillfactor on, an
- * effort of 15,000 instructions that frees a single version, every time;
- * without pruning the page would fill up and updates stop being HOT.  A look
- * without a lock is good enough to decide, as in heap_page_prune_opt.
+ * less than room is free.
  *
  * *all_dead is set if no transaction needs any version in the chain.
  */
 bool
 fetch_by_root(Relation rel, Buffer buffer, ItemPointer root,
-			  OffsetNumber version, Snapshot snapshot, Size room,
-			  HeapTuple tuple, bool *all_dead)
+			  Snapshot snapshot, Size room, HeapTuple tuple, bool *all_dead)
 {
-	ItemPointerData tid;
+	ItemPointerData tid = *root;
 	bool		found;
 
-	*all_dead = false;
-
-	if (room > 0 && PageGetHeapFreeSpace(BufferGetPage(buffer)) < room)
-		heap_page_prune_opt(rel, buffer);
-
+	prune_below(rel, buffer, room);
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	ItemPointerSet(&tid, ItemPointerGetBlockNumber(root), version);
-	found = fetch_version(rel, buffer, &tid, snapshot, tuple);
-	if (!found)
-	{
-		tid = *root;
-		found = heap_hot_search_buffer(&tid, rel, buffer, snapshot, tuple,
-									   all_dead, true);
-		tuple->t_self = tid;
-	}
+	found = heap_hot_search_buffer(&tid, rel, buffer, snapshot, tuple,
+								   all_dead, true);
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	tuple->t_self = tid;
 	return found;
 }
 
@@ -223,15 +224,20 @@ pin_sticky(StickyTid *sticky, Relation rel)
  *		Fetch the row with a key of this hash, if it is remembered, and a
  *		version that the snapshot sees is there.
  *
+ * Whether it is the row, holds_key tells, and is asked for the version first
+ * and then for what the root leads to: on a page of many rows that are updated
+ * often, the version's line pointer soon belongs to another.
+ *
  * Returns the buffer that the tuple points into, pinned, or InvalidBuffer.
  * *root is set to the root of its HOT chain.
  */
 Buffer
 sticky_fetch(Relation rel, uint32 hash, Snapshot snapshot, Size room,
-			 HeapTuple tuple, ItemPointer root)
+			 KeyCheck holds_key, void *arg, HeapTuple tuple, ItemPointer root)
 {
 	StickyTid  *sticky;
 	Buffer		buffer;
+	bool		found;
 	bool		all_dead;
 
 	sticky = find_cell(RelationGetRelid(rel), hash);
@@ -241,13 +247,22 @@ sticky_fetch(Relation rel, uint32 hash, Snapshot snapshot, Size room,
 	if (!BufferIsValid(buffer))
 		return InvalidBuffer;
 	*root = sticky->root;
-	if (!fetch_by_root(rel, buffer, root, sticky->version, snapshot, room,
-					   tuple, &all_dead))
+
+	prune_below(rel, buffer, room);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	found = fetch_version(rel, buffer, root, sticky->version, snapshot, tuple);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (found && holds_key(arg, tuple))
+		return buffer;
+
+	if (fetch_by_root(rel, buffer, root, snapshot, 0, tuple, &all_dead) &&
+		holds_key(arg, tuple))
 	{
-		ReleaseBuffer(buffer);
-		return InvalidBuffer;
+		sticky->version = ItemPointerGetOffsetNumber(&tuple->t_self);
+		return buffer;
 	}
-	return buffer;
+	ReleaseBuffer(buffer);
+	return InvalidBuffer;
 }
 
 /*

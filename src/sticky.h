@@ -14,11 +14,15 @@
 #include "utils/rel.h"
 #include "utils/snapshot.h"
 
+/* Does the tuple hold the key that is looked for? */
+typedef bool (*KeyCheck) (void *arg, HeapTuple tuple);
+
 extern bool fetch_by_root(Relation rel, Buffer buffer, ItemPointer root,
-						  OffsetNumber version, Snapshot snapshot, Size room,
-						  HeapTuple tuple, bool *all_dead);
+						  Snapshot snapshot, Size room, HeapTuple tuple,
+						  bool *all_dead);
 extern Buffer sticky_fetch(Relation rel, uint32 hash, Snapshot snapshot,
-						   Size room, HeapTuple tuple, ItemPointer root);
+						   Size room, KeyCheck holds_key, void *arg,
+						   HeapTuple tuple, ItemPointer root);
 extern void sticky_remember(Relation rel, uint32 hash, ItemPointer root,
 							ItemPointer version, Buffer buffer);
 

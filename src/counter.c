@@ -42,13 +42,21 @@ PG_FUNCTION_INFO_V1(playevent_flush);
 /* At some 150 bytes a key, ten megabytes. */
 #define MAX_PENDING 65536
 
+/* One allocation, for a look at it to cost one cache miss. */
 typedef struct PendingKey
 {
-	MinimalTuple key;			/* of the slot binding's key_desc */
+	int64		count;
+	struct PendingKey *next;
+	uint32		hash;
+	MinimalTupleData tuple;		/* of the slot binding's key_desc */
+} PendingKey;
+
+typedef struct PendingCell
+{
+	MinimalTuple tuple;			/* that of a PendingKey */
 	uint32		hash;
 	char		status;			/* for simplehash */
-	int64		count;
-} PendingKey;
+} PendingCell;
 
 /*
  * Equal keys have equal images: values are detoasted before the tuple is
@@ -78,12 +86,17 @@ compare_images(MinimalTuple a, MinimalTuple b)
 	return result != 0 ? result : size_a - size_b;
 }
 
+static inline uint32
+hash_image(MinimalTuple key)
+{
+	return hash_bytes((unsigned char *) key_image(key), key_image_size(key));
+}
+
 #define SH_PREFIX		pending
-#define SH_ELEMENT_TYPE	PendingKey
+#define SH_ELEMENT_TYPE	PendingCell
 #define SH_KEY_TYPE		MinimalTuple
-#define SH_KEY			key
-#define SH_HASH_KEY(tb, key) \
-	hash_bytes((unsigned char *) key_image(key), key_image_size(key))
+#define SH_KEY			tuple
+#define SH_HASH_KEY(tb, key) hash_image(key)
 #define SH_EQUAL(tb, a, b) (compare_images(a, b) == 0)
 #define SH_STORE_HASH
 #define SH_GET_HASH(tb, a) (a)->hash
@@ -103,8 +116,8 @@ typedef struct PendingCounter
 	int			nkeys;
 	Oid			key_types[COUNTER_MAX_KEYS];	/* what the keys are made of */
 	int			members;		/* how many keys are pending */
-	PendingKey	only;			/* the key, if it is one */
-	pending_hash *keys;			/* the keys, if they are more, or were */
+	PendingKey *keys;			/* a list of them */
+	pending_hash *index;		/* by which they are found, if several */
 	struct PendingCounter *next;
 } PendingCounter;
 
@@ -171,80 +184,67 @@ find_counter(PendingLevel *level, CounterBinding *binding)
 	return counter;
 }
 
+/*
+ * lookup_key
+ *		The pending count of a key, or NULL.
+ */
 static PendingKey *
 lookup_key(PendingCounter *counter, MinimalTuple key, uint32 hash)
 {
-	if (counter->keys != NULL)
-		return pending_lookup_hash(counter->keys, key, hash);
-	if (counter->members == 1 && counter->only.hash == hash &&
-		compare_images(counter->only.key, key) == 0)
-		return &counter->only;
+	PendingKey *entry = counter->keys;
+
+	if (counter->index != NULL)
+	{
+		PendingCell *cell = pending_lookup_hash(counter->index, key, hash);
+
+		return cell == NULL ? NULL :
+			(PendingKey *) ((char *) cell->tuple - offsetof(PendingKey, tuple));
+	}
+	if (entry != NULL && entry->hash == hash &&
+		compare_images(&entry->tuple, key) == 0)
+		return entry;
 	return NULL;
 }
 
 /*
  * find_key
  *		The pending count of a key; a new one is zero.
+ *
+ * An error leaves all as it was, for the level may be an outer one.
  */
 static PendingKey *
 find_key(PendingLevel *level, PendingCounter *counter, MinimalTuple key)
 {
-	uint32		hash = hash_bytes((unsigned char *) key_image(key),
-								  key_image_size(key));
+	uint32		hash = hash_image(key);
 	PendingKey *entry = lookup_key(counter, key, hash);
-	MinimalTuple copy;
 
 	if (entry != NULL)
 		return entry;
 
-	copy = MemoryContextAlloc(level->context, key->t_len);
-	memcpy(copy, key, key->t_len);
+	entry = MemoryContextAlloc(level->context,
+							   offsetof(PendingKey, tuple) + key->t_len);
+	entry->count = 0;
+	entry->hash = hash;
+	memcpy(&entry->tuple, key, key->t_len);
+
 	if (counter->members > 0)
 	{
+		pending_hash *index = counter->index;
 		bool		found;
 
-		if (counter->keys == NULL)
+		if (index == NULL)
 		{
-			counter->keys = pending_create(level->context, 64, NULL);
-			entry = pending_insert_hash(counter->keys, counter->only.key,
-										counter->only.hash, &found);
-			entry->count = counter->only.count;
+			index = pending_create(level->context, 64, NULL);
+			pending_insert_hash(index, &counter->keys->tuple,
+								counter->keys->hash, &found);
 		}
-		entry = pending_insert_hash(counter->keys, copy, hash, &found);
+		pending_insert_hash(index, &entry->tuple, hash, &found);
+		counter->index = index;
 	}
-	else
-	{
-		entry = &counter->only;
-		entry->key = copy;
-		entry->hash = hash;
-	}
-	entry->count = 0;
+	entry->next = counter->keys;
+	counter->keys = entry;
 	counter->members++;
 	return entry;
-}
-
-/*
- * list_keys
- *		All pending keys of a counter, in the current memory context.
- */
-static PendingKey **
-list_keys(PendingCounter *counter)
-{
-	PendingKey **list = palloc(Max(counter->members, 1) * sizeof(PendingKey *));
-	PendingKey *entry;
-	pending_iterator iterator;
-	int			n = 0;
-
-	if (counter->keys == NULL)
-	{
-		list[0] = &counter->only;
-		return list;
-	}
-	pending_start_iterate(counter->keys, &iterator);
-	while ((entry = pending_iterate(counter->keys, &iterator)) != NULL)
-		list[n++] = entry;
-	Assert(n == counter->members);
-	return list;
 }
 
 /*
@@ -272,8 +272,8 @@ check_unaltered(PendingCounter *counter, SlotBinding *slot)
 static int
 compare_keys(const void *a, const void *b)
 {
-	return compare_images((*(PendingKey *const *) a)->key,
-						  (*(PendingKey *const *) b)->key);
+	return compare_images(&(*(PendingKey *const *) a)->tuple,
+						  &(*(PendingKey *const *) b)->tuple);
 }
 
 /*
@@ -323,8 +323,10 @@ write_counter(PendingCounter *counter)
 {
 	SlotWriter *writer;
 	PendingKey **keys;
+	PendingKey *entry;
 	MemoryContext key_context;
 	MemoryContext oldcontext;
+	int			n = 0;
 
 	if (counter->members == 0)
 		return;
@@ -334,20 +336,23 @@ write_counter(PendingCounter *counter)
 	check_unaltered(counter, counter->slot);
 
 	/* In a fixed order: neighbours in the index share pages. */
-	keys = list_keys(counter);
-	if (counter->members > 1)
-		qsort(keys, counter->members, sizeof(PendingKey *), compare_keys);
+	keys = palloc(counter->members * sizeof(PendingKey *));
+	for (entry = counter->keys; entry != NULL; entry = entry->next)
+		keys[n++] = entry;
+	Assert(n == counter->members);
+	if (n > 1)
+		qsort(keys, n, sizeof(PendingKey *), compare_keys);
 
 	writer = slot_writer_begin(counter->slot);
 	key_context = AllocSetContextCreate(CurrentMemoryContext,
 										"playevent slot",
 										ALLOCSET_SMALL_SIZES);
 	oldcontext = MemoryContextSwitchTo(key_context);
-	for (int i = 0; i < counter->members; i++)
+	for (int i = 0; i < n; i++)
 	{
 		if (keys[i]->count != 0)
 		{
-			slot_writer_add(writer, keys[i]->hash, keys[i]->key,
+			slot_writer_add(writer, keys[i]->hash, &keys[i]->tuple,
 							keys[i]->count);
 			MemoryContextReset(key_context);
 		}
@@ -356,14 +361,15 @@ write_counter(PendingCounter *counter)
 	MemoryContextDelete(key_context);
 	slot_writer_end(writer);
 
-	for (int i = 0; i < counter->members; i++)
-		pfree(keys[i]->key);
+	for (int i = 0; i < n; i++)
+		pfree(keys[i]);
 	pfree(keys);
-	if (counter->keys != NULL)
+	if (counter->index != NULL)
 	{
-		pending_destroy(counter->keys);
-		counter->keys = NULL;
+		pending_destroy(counter->index);
+		counter->index = NULL;
 	}
+	counter->keys = NULL;
 	counter->members = 0;
 }
 
@@ -525,17 +531,15 @@ prepare_merge(PendingLevel *level)
 		 counter = counter->next)
 	{
 		PendingCounter *into;
-		PendingKey **keys;
 
 		if (counter->members == 0)
 			continue;
 		into = find_counter(level->parent, counter->binding);
 		check_unaltered(counter, into->slot);
 		check_unaltered(into, counter->slot);
-		keys = list_keys(counter);
-		for (int i = 0; i < counter->members; i++)
-			(void) find_key(level->parent, into, keys[i]->key);
-		pfree(keys);
+		for (PendingKey *entry = counter->keys; entry != NULL;
+			 entry = entry->next)
+			(void) find_key(level->parent, into, &entry->tuple);
 	}
 }
 
@@ -551,20 +555,13 @@ merge_into_parent(PendingLevel *level)
 		 counter = counter->next)
 	{
 		PendingCounter *into;
-		pending_iterator iterator;
-		PendingKey *entry;
 
 		if (counter->members == 0)
 			continue;
 		into = find_counter(level->parent, counter->binding);
-		if (counter->keys == NULL)
-		{
-			find_key(level->parent, into, counter->only.key)->count += counter->only.count;
-			continue;
-		}
-		pending_start_iterate(counter->keys, &iterator);
-		while ((entry = pending_iterate(counter->keys, &iterator)) != NULL)
-			find_key(level->parent, into, entry->key)->count += entry->count;
+		for (PendingKey *entry = counter->keys; entry != NULL;
+			 entry = entry->next)
+			find_key(level->parent, into, &entry->tuple)->count += entry->count;
 	}
 	pending = level->parent;
 	MemoryContextDelete(level->context);

@@ -11,8 +11,7 @@
  * Lifetime: the memo hangs on the trigger's FmgrInfo, which the executor
  * makes anew for each execution of a statement, and lives in its memory.  It
  * holds at most MEMO_MAX_ENTRIES tracks, then starts over.  Locks: the track
- * table in AccessShareLock to the end of the transaction (binding.c), the
- * index for the probe.
+ * table and its index in AccessShareLock to the end of the transaction.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,6 +32,7 @@
 
 #include "binding.h"
 #include "compat.h"
+#include "fetch.h"
 #include "playevent.h"
 #include "sticky.h"
 
@@ -41,15 +41,27 @@ PG_FUNCTION_INFO_V1(playevent_resolve);
 /* At some 100 bytes a track, a few megabytes. */
 #define MEMO_MAX_ENTRIES 32768
 
-typedef struct MemoEntry
+/* What the track table says of a key. */
+typedef struct Answer
 {
-	Datum		key;
-	uint32		hash;
-	char		status;			/* for simplehash */
 	bool		known;			/* is there such a track? */
 	bool		isnull;			/* loose or deleted, or unknown */
 	Datum		release;
+} Answer;
+
+/* One allocation with the key, for a look at it to cost one cache miss. */
+typedef struct MemoEntry
+{
+	Answer		answer;
+	Datum		key;			/* points right behind, unless by value */
 } MemoEntry;
+
+typedef struct MemoCell
+{
+	MemoEntry  *entry;
+	uint32		hash;
+	char		status;			/* for simplehash */
+} MemoCell;
 
 typedef struct ReleaseMemo
 {
@@ -92,11 +104,11 @@ same_key(TrackBinding *binding, Datum a, Datum b)
 }
 
 #define SH_PREFIX		memo
-#define SH_ELEMENT_TYPE	MemoEntry
-#define SH_KEY_TYPE		Datum
-#define SH_KEY			key
-#define SH_HASH_KEY(tb, key) hash_key(memo_binding(tb), key)
-#define SH_EQUAL(tb, a, b) same_key(memo_binding(tb), a, b)
+#define SH_ELEMENT_TYPE	MemoCell
+#define SH_KEY_TYPE		MemoEntry *
+#define SH_KEY			entry
+#define SH_HASH_KEY(tb, entry) hash_key(memo_binding(tb), (entry)->key)
+#define SH_EQUAL(tb, a, b) same_key(memo_binding(tb), (a)->key, (b)->key)
 #define memo_binding(tb) ((TrackBinding *) (tb)->private_data)
 #define SH_STORE_HASH
 #define SH_GET_HASH(tb, a) (a)->hash
@@ -129,71 +141,98 @@ is_track(void *arg, HeapTuple tuple)
 }
 
 /*
- * fetch_sticky
- *		Fetch the track from where this backend found it last, if it is still
- *		there: the snapshot sees this row, and its key is unique.
- *
- * Returns the buffer that the tuple points into, pinned, or InvalidBuffer.
- */
-static Buffer
-fetch_sticky(TrackBinding *binding, Relation track, Snapshot snapshot,
-			 Datum key, uint32 hash, HeapTuple tuple)
-{
-	TrackKey	wanted = {binding, track, key};
-	ItemPointerData root;
-
-	return binding->track_is_heap ?
-		sticky_fetch(track, hash, snapshot, 0, is_track, &wanted, tuple, &root) :
-		InvalidBuffer;
-}
-
-/*
- * search_track
- *		Find the track by its index, and remember where it is.
+ * index_serves
+ *		May the track table's index be used?
  *
  * An index built over broken HOT chains serves only snapshots newer than
  * itself, as the planner knows too (get_relation_info).  Until then, and that
  * is until older transactions are gone, there is but the table.
  */
-static bool
-search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
-			 Datum key, uint32 hash, TupleTableSlot *slot)
+static inline bool
+index_serves(TrackBinding *binding)
 {
-	bool		index_serves = !TransactionIdIsValid(binding->index_xmin) ||
-	TransactionIdPrecedes(binding->index_xmin, TransactionXmin);
-	bool		found = false;
-	ScanKeyData scankey;
+	return !TransactionIdIsValid(binding->index_xmin) ||
+		TransactionIdPrecedes(binding->index_xmin, TransactionXmin);
+}
 
-	ScanKeyEntryInitializeWithInfo(&scankey, 0,
-								   index_serves ? 1 : binding->track_key,
-								   BTEqualStrategyNumber,
+/*
+ * init_scan_key
+ *		"column = key", for the track table's index or for the table itself.
+ */
+static void
+init_scan_key(TrackBinding *binding, AttrNumber column, Datum key,
+			  ScanKey scankey)
+{
+	ScanKeyEntryInitializeWithInfo(scankey, 0, column, BTEqualStrategyNumber,
 								   binding->key_subtype,
 								   binding->key_collation,
 								   &binding->key_equal, key);
-	if (index_serves)
+}
+
+/*
+ * fetch_track
+ *		Fetch the track from a heap table: from where this backend found it
+ *		last, if it is still there, for its key is unique; or by the index.
+ *
+ * Returns the buffer that the tuple points into, pinned, or InvalidBuffer.
+ */
+static Buffer
+fetch_track(TrackBinding *binding, Relation track, Snapshot snapshot,
+			Datum key, uint32 hash, HeapTuple tuple)
+{
+	TrackKey	wanted = {binding, track, key};
+	Relation	index;
+	IndexScanDesc scan;
+	ScanKeyData scankey;
+	ItemPointerData root;
+	Buffer		buffer;
+
+	buffer = sticky_fetch(track, hash, snapshot, 0, is_track, &wanted, tuple,
+						  &root);
+	if (BufferIsValid(buffer))
+		return buffer;
+
+	index = index_open(binding->index_oid, AccessShareLock);
+	scan = begin_index_scan(track, index, snapshot, 1);
+	init_scan_key(binding, 1, key, &scankey);
+	index_rescan(scan, &scankey, 1, NULL, 0);
+	buffer = fetch_next(scan, ForwardScanDirection, NULL, 0, tuple, &root);
+	if (BufferIsValid(buffer))
+		sticky_remember(track, hash, &root, &tuple->t_self, buffer);
+	index_endscan(scan);
+	index_close(index, NoLock);
+	return buffer;
+}
+
+/*
+ * search_track
+ *		Search for the track in a table of another access method, or without
+ *		the index.
+ */
+static bool
+search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
+			 Datum key, TupleTableSlot *slot)
+{
+	ScanKeyData scankey;
+	bool		found;
+
+	if (index_serves(binding))
 	{
 		Relation	index = index_open(binding->index_oid, AccessShareLock);
 		IndexScanDesc scan = begin_index_scan(track, index, snapshot, 1);
-		ItemPointer tid;
 
+		init_scan_key(binding, 1, key, &scankey);
 		index_rescan(scan, &scankey, 1, NULL, 0);
-		while (!found &&
-			   (tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
-		{
-			ItemPointerData root = *tid;
-
-			found = index_fetch_heap(scan, slot);
-			if (found && binding->track_is_heap)
-				sticky_remember(track, hash, &root, &slot->tts_tid,
-								((BufferHeapTupleTableSlot *) slot)->buffer);
-		}
+		found = index_getnext_slot(scan, ForwardScanDirection, slot);
 		index_endscan(scan);
-		index_close(index, AccessShareLock);
+		index_close(index, NoLock);
 	}
 	else
 	{
-		TableScanDesc scan = table_beginscan(track, snapshot, 1, &scankey);
+		TableScanDesc scan;
 
+		init_scan_key(binding, binding->track_key, key, &scankey);
+		scan = table_beginscan(track, snapshot, 1, &scankey);
 		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
 		table_endscan(scan);
 	}
@@ -224,7 +263,7 @@ is_deleted(TrackBinding *binding, HeapTuple tuple, TupleDesc desc)
  */
 static void
 read_track(TrackBinding *binding, HeapTuple tuple, TupleDesc desc,
-		   MemoEntry *answer)
+		   Answer *answer)
 {
 	Datum		release;
 
@@ -246,30 +285,33 @@ read_track(TrackBinding *binding, HeapTuple tuple, TupleDesc desc,
  * context.
  */
 static void
-probe_track(TrackBinding *binding, Snapshot snapshot, Datum key,
-			MemoEntry *answer)
+probe_track(TrackBinding *binding, Snapshot snapshot, Datum key, uint32 hash,
+			Answer *answer)
 {
 	Relation	track = table_open(binding->track_relid, NoLock);
 	TupleDesc	desc = RelationGetDescr(track);
-	uint32		hash = hash_key(binding, key);
-	HeapTupleData tuple;
-	Buffer		buffer;
 
 	answer->known = false;
 	answer->isnull = true;
 
-	buffer = fetch_sticky(binding, track, snapshot, key, hash, &tuple);
-	if (BufferIsValid(buffer))
+	if (binding->track_is_heap && index_serves(binding))
 	{
-		read_track(binding, &tuple, desc, answer);
-		ReleaseBuffer(buffer);
+		HeapTupleData tuple;
+		Buffer		buffer = fetch_track(binding, track, snapshot, key, hash,
+										 &tuple);
+
+		if (BufferIsValid(buffer))
+		{
+			read_track(binding, &tuple, desc, answer);
+			ReleaseBuffer(buffer);
+		}
 	}
 	else
 	{
 		TupleTableSlot *slot = table_slot_create(track, NULL);
 
 		/* The slot holds its own pin on the tuple, scan or no scan. */
-		if (search_track(binding, track, snapshot, key, hash, slot))
+		if (search_track(binding, track, snapshot, key, slot))
 		{
 			bool		should_free;
 			HeapTuple	found = ExecFetchSlotHeapTuple(slot, false,
@@ -334,44 +376,63 @@ statement_memo(FmgrInfo *flinfo, TriggerData *trigdata, Snapshot snapshot)
 }
 
 /*
+ * make_entry
+ *		An entry of the memo, in the current memory context.
+ */
+static MemoEntry *
+make_entry(TrackBinding *binding, Datum key, Answer *answer)
+{
+	Size		size = binding->key_byval ? 0 :
+	datumGetSize(key, false, binding->key_len);
+	MemoEntry  *entry = palloc(sizeof(MemoEntry) + size);
+
+	entry->key = key;
+	if (!binding->key_byval)
+	{
+		entry->key = PointerGetDatum(entry + 1);
+		memcpy(entry + 1, DatumGetPointer(key), size);
+	}
+	entry->answer = *answer;
+	if (!answer->isnull)
+		entry->answer.release = datumCopy(answer->release,
+										  binding->release_byval,
+										  binding->release_len);
+	return entry;
+}
+
+/*
  * find_release
  *		Answer from the memo, or by a probe.
  */
 static void
-find_release(ReleaseMemo *memo, Snapshot snapshot, Datum key,
-			 MemoEntry *answer)
+find_release(ReleaseMemo *memo, Snapshot snapshot, Datum key, Answer *answer)
 {
 	TrackBinding *binding = memo->binding;
-	MemoEntry  *entry;
+	MemoEntry	wanted = {.key = key};
+	uint32		hash = hash_key(binding, key);
+	MemoCell   *cell;
 	MemoryContext oldcontext;
 	bool		found;
 
 	/* Most statements insert one row; they need no hash table. */
 	if (memo->entries == NULL)
 	{
-		probe_track(binding, snapshot, key, answer);
+		probe_track(binding, snapshot, key, hash, answer);
 		return;
 	}
 
-	entry = memo_lookup(memo->entries, key);
-	if (entry != NULL)
+	cell = memo_lookup_hash(memo->entries, &wanted, hash);
+	if (cell != NULL)
 	{
-		*answer = *entry;
+		*answer = cell->entry->answer;
 		return;
 	}
 
-	/* Probe first: an error must not leave half an entry behind. */
-	probe_track(binding, snapshot, key, answer);
+	probe_track(binding, snapshot, key, hash, answer);
 
 	oldcontext = MemoryContextSwitchTo(memo->context);
-	entry = memo_insert(memo->entries,
-						datumCopy(key, binding->key_byval, binding->key_len),
-						&found);
-	entry->known = answer->known;
-	entry->isnull = answer->isnull;
-	if (!answer->isnull)
-		entry->release = datumCopy(answer->release, binding->release_byval,
-								   binding->release_len);
+	memo_insert_hash(memo->entries, make_entry(binding, key, answer), hash,
+					 &found);
 	MemoryContextSwitchTo(oldcontext);
 }
 
@@ -408,7 +469,7 @@ reject_unknown_track(TriggerData *trigdata, TrackBinding *binding, Datum key)
  * slot, or will be as soon as somebody asks.
  */
 static HeapTuple
-with_release(TriggerData *trigdata, TrackBinding *binding, MemoEntry *answer)
+with_release(TriggerData *trigdata, TrackBinding *binding, Answer *answer)
 {
 	TupleTableSlot *slot = trigdata->tg_trigslot;
 	int			column = binding->event_release - 1;
@@ -456,7 +517,7 @@ playevent_resolve(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	Datum		key;
 	bool		key_isnull;
-	MemoEntry	answer = {0};
+	Answer		answer = {0};
 
 	trigdata = check_trigger_call(fcinfo, "resolve",
 								  "BEFORE INSERT FOR EACH ROW",

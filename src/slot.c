@@ -53,6 +53,7 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "fetch.h"
 #include "slot.h"
 #include "sticky.h"
 
@@ -131,8 +132,8 @@ slot_writer_begin(SlotBinding *binding)
 
 /*
  * slot_writer_end
- *		Release what slot_writer_begin and the writes took.  The lock on the
- *		slot table stays to the end of the transaction.
+ *		Release what slot_writer_begin and the writes took.  The locks on the
+ *		slot table and its index stay to the end of the transaction.
  */
 void
 slot_writer_end(SlotWriter *writer)
@@ -140,7 +141,7 @@ slot_writer_end(SlotWriter *writer)
 	if (writer->scan != NULL)
 	{
 		index_endscan(writer->scan);
-		index_close(writer->index, RowExclusiveLock);
+		index_close(writer->index, NoLock);
 	}
 	if (writer->estate != NULL)
 	{
@@ -398,27 +399,9 @@ static bool
 next_version(SlotWriter *writer, ScanDirection direction, int *limit,
 			 SlotVersion *version)
 {
-	ItemPointer tid;
-
-	while ((limit == NULL || (*limit)-- > 0) &&
-		   (tid = index_getnext_tid(writer->scan, direction)) != NULL)
-	{
-		bool		all_dead;
-
-		CHECK_FOR_INTERRUPTS();
-
-		/* As index_fetch_heap does, but for pruning: tell of dead entries. */
-		writer->root = *tid;
-		version->buffer = ReadBuffer(writer->rel,
-									 ItemPointerGetBlockNumber(&writer->root));
-		if (fetch_by_root(writer->rel, version->buffer, &writer->root,
-						  SnapshotSelf, PRUNE_BELOW, &version->tuple,
-						  &all_dead))
-			return true;
-		writer->scan->kill_prior_tuple = all_dead;
-		ReleaseBuffer(version->buffer);
-	}
-	return false;
+	version->buffer = fetch_next(writer->scan, direction, limit, PRUNE_BELOW,
+								 &version->tuple, &writer->root);
+	return BufferIsValid(version->buffer);
 }
 
 /*

@@ -25,13 +25,11 @@
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
-#include "access/htup_details.h"
 #include "storage/bufmgr.h"
-#include "storage/predicate.h"
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "fetch.h"
 #include "sticky.h"
 
 #define MIN_CELLS 1024
@@ -123,83 +121,6 @@ make_room(void)
 }
 
 /*
- * fetch_version
- *		Fetch the version at an offset of root's page, if there is one that the
- *		snapshot sees.  The buffer is locked.
- *
- * heap_fetch, but for a page that is at hand.
- */
-static bool
-fetch_version(Relation rel, Buffer buffer, ItemPointer root,
-			  OffsetNumber offset, Snapshot snapshot, HeapTuple tuple)
-{
-	Page		page = BufferGetPage(buffer);
-	ItemId		lp;
-	bool		visible;
-
-	if (offset < FirstOffsetNumber || offset > PageGetMaxOffsetNumber(page))
-		return false;
-	lp = PageGetItemId(page, offset);
-	if (!ItemIdIsNormal(lp))
-		return false;
-
-	tuple->t_data = (HeapTupleHeader) PageGetItem(page, lp);
-	tuple->t_len = ItemIdGetLength(lp);
-	tuple->t_tableOid = RelationGetRelid(rel);
-	ItemPointerSet(&tuple->t_self, ItemPointerGetBlockNumber(root), offset);
-
-	visible = HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
-	if (visible)
-		PredicateLockTID(rel, &tuple->t_self, snapshot,
-						 HeapTupleHeaderGetXmin(tuple->t_data));
-	HeapCheckForSerializableConflictOut(visible, rel, tuple, buffer, snapshot);
-	return visible;
-}
-
-/*
- * prune_below
- *		Prune the page if less than room is free on it.
- *
- * An index scan prunes from the fillfactor on, an effort of 15,000
- * instructions that frees a single version, every time; without pruning the
- * page would fill up and updates stop being HOT.  A look without a lock is good
- * enough to decide, as in heap_page_prune_opt.
- */
-static inline void
-prune_below(Relation rel, Buffer buffer, Size room)
-{
-	if (room > 0 && PageGetHeapFreeSpace(BufferGetPage(buffer)) < room)
-		heap_page_prune_opt(rel, buffer);
-}
-
-/*
- * fetch_by_root
- *		Fetch the version that the snapshot sees of the row whose HOT chain
- *		starts at root.  The buffer is that of root's block, and pinned; the
- *		tuple points into it.
- *
- * The same as heapam_index_fetch_tuple, but that the page is pruned only when
- * less than room is free.
- *
- * *all_dead is set if no transaction needs any version in the chain.
- */
-bool
-fetch_by_root(Relation rel, Buffer buffer, ItemPointer root,
-			  Snapshot snapshot, Size room, HeapTuple tuple, bool *all_dead)
-{
-	ItemPointerData tid = *root;
-	bool		found;
-
-	prune_below(rel, buffer, room);
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	found = heap_hot_search_buffer(&tid, rel, buffer, snapshot, tuple,
-								   all_dead, true);
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	tuple->t_self = tid;
-	return found;
-}
-
-/*
  * pin_sticky
  *		Pin the block that the cell tells of; InvalidBuffer if it is gone with a
  *		truncation.
@@ -237,7 +158,6 @@ sticky_fetch(Relation rel, uint32 hash, Snapshot snapshot, Size room,
 {
 	StickyTid  *sticky;
 	Buffer		buffer;
-	bool		found;
 	bool		all_dead;
 
 	sticky = find_cell(RelationGetRelid(rel), hash);
@@ -248,11 +168,8 @@ sticky_fetch(Relation rel, uint32 hash, Snapshot snapshot, Size room,
 		return InvalidBuffer;
 	*root = sticky->root;
 
-	prune_below(rel, buffer, room);
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	found = fetch_version(rel, buffer, root, sticky->version, snapshot, tuple);
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	if (found && holds_key(arg, tuple))
+	if (fetch_version(rel, buffer, sticky->version, snapshot, room, tuple) &&
+		holds_key(arg, tuple))
 		return buffer;
 
 	if (fetch_by_root(rel, buffer, root, snapshot, 0, tuple, &all_dead) &&

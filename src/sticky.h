@@ -17,9 +17,6 @@
 /* Does the tuple hold the key that is looked for? */
 typedef bool (*KeyCheck) (void *arg, HeapTuple tuple);
 
-extern bool fetch_by_root(Relation rel, Buffer buffer, ItemPointer root,
-						  Snapshot snapshot, Size room, HeapTuple tuple,
-						  bool *all_dead);
 extern Buffer sticky_fetch(Relation rel, uint32 hash, Snapshot snapshot,
 						   Size room, KeyCheck holds_key, void *arg,
 						   HeapTuple tuple, ItemPointer root);

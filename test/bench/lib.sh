@@ -108,6 +108,19 @@ kill_clients() {
 trap kill_clients EXIT
 trap 'exit 130' INT TERM
 
+# wait_idle DATABASE VARIANT: until nothing of the variant runs any more.  A
+# client that is stopped leaves its statement to the server, and one that waits
+# for a deadlock to be noticed would hold back the others' pruning meanwhile.
+wait_idle() {
+    local tries=0
+    until [ "$(sql postgres -c "SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle'
+            AND datname = '$1' AND application_name = 'bench_$2'")" = 0 ]; do
+        tries=$((tries + 1))
+        [ $tries -le 600 ] || die "statements of $2 do not end"
+        sleep 0.1
+    done
+}
+
 # start_clients DATABASE VARIANT CLIENTS PGBENCH-ARGUMENT...: and lets them warm
 # up a little
 start_clients() {
@@ -124,6 +137,7 @@ start_clients() {
     done
     sleep "$(pick 2 1)"
     kill -STOP "${clients_of[$database.$variant]}"
+    wait_idle "$database" "$variant"
 }
 
 check_clients() {
@@ -150,6 +164,7 @@ clients_rate() {
     ended=$EPOCHREALTIME
     kill -STOP "$pid"
     last=$(last_id "$1" "$2")
+    wait_idle "$1" "$2"
     check_clients "$1" "$2"
     awk -v rows="$((last - first))" -v each="$3" -v started="$started" -v ended="$ended" \
         'BEGIN { print rows / each / (ended - started) }'

@@ -16,7 +16,8 @@
  *
  * Memory: that of the transaction itself in TopTransactionContext, that of a
  * subtransaction in a child of it.  At most MAX_PENDING keys of a counter, of
- * which each partition has one, are kept before they are written ahead of time.
+ * which each partition has one, are kept before they are written ahead of time;
+ * what committed subtransactions hand over comes on top until the next row.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,21 +43,31 @@ PG_FUNCTION_INFO_V1(playevent_flush);
 /* At some 150 bytes a key, ten megabytes. */
 #define MAX_PENDING 65536
 
-/* One allocation, for a look at it to cost one cache miss. */
+/*
+ * The key itself, a tuple of the slot binding's key_desc, lies behind: one
+ * allocation, for a look at it to cost one cache miss.
+ */
 typedef struct PendingKey
 {
 	int64		count;
 	struct PendingKey *next;
 	uint32		hash;
-	MinimalTupleData tuple;		/* of the slot binding's key_desc */
 } PendingKey;
+
+#define PENDING_KEY_SIZE MAXALIGN(sizeof(PendingKey))
 
 typedef struct PendingCell
 {
-	MinimalTuple tuple;			/* that of a PendingKey */
+	MinimalTuple tuple;			/* a PendingKey's */
 	uint32		hash;
 	char		status;			/* for simplehash */
 } PendingCell;
+
+static inline MinimalTuple
+key_tuple(PendingKey *key)
+{
+	return (MinimalTuple) ((char *) key + PENDING_KEY_SIZE);
+}
 
 /*
  * Equal keys have equal images: values are detoasted before the tuple is
@@ -185,60 +196,62 @@ find_counter(PendingLevel *level, CounterBinding *binding)
 }
 
 /*
- * lookup_key
- *		The pending count of a key, or NULL.
+ * index_keys
+ *		Make an index of a counter's pending keys.
  */
-static PendingKey *
-lookup_key(PendingCounter *counter, MinimalTuple key, uint32 hash)
+static pending_hash *
+index_keys(PendingLevel *level, PendingCounter *counter)
 {
-	PendingKey *entry = counter->keys;
+	pending_hash *index = pending_create(level->context,
+										 Max(64, 2 * counter->members), NULL);
+	bool		found;
 
-	if (counter->index != NULL)
-	{
-		PendingCell *cell = pending_lookup_hash(counter->index, key, hash);
-
-		return cell == NULL ? NULL :
-			(PendingKey *) ((char *) cell->tuple - offsetof(PendingKey, tuple));
-	}
-	if (entry != NULL && entry->hash == hash &&
-		compare_images(&entry->tuple, key) == 0)
-		return entry;
-	return NULL;
+	for (PendingKey *entry = counter->keys; entry != NULL; entry = entry->next)
+		pending_insert_hash(index, key_tuple(entry), entry->hash, &found);
+	return index;
 }
 
 /*
  * find_key
  *		The pending count of a key; a new one is zero.
  *
- * An error leaves all as it was, for the level may be an outer one.
+ * The level may be an outer one, so an error must leave it fit for use.  An
+ * index that could not grow is not, up to PostgreSQL 15: the next look makes
+ * another.
  */
 static PendingKey *
 find_key(PendingLevel *level, PendingCounter *counter, MinimalTuple key)
 {
 	uint32		hash = hash_image(key);
-	PendingKey *entry = lookup_key(counter, key, hash);
+	PendingKey *entry = counter->keys;
+	bool		found;
 
-	if (entry != NULL)
+	if (counter->members == 1 && entry->hash == hash &&
+		compare_images(key_tuple(entry), key) == 0)
 		return entry;
-
-	entry = MemoryContextAlloc(level->context,
-							   offsetof(PendingKey, tuple) + key->t_len);
-	entry->count = 0;
-	entry->hash = hash;
-	memcpy(&entry->tuple, key, key->t_len);
 
 	if (counter->members > 0)
 	{
-		pending_hash *index = counter->index;
-		bool		found;
+		PendingCell *cell;
 
-		if (index == NULL)
-		{
-			index = pending_create(level->context, 64, NULL);
-			pending_insert_hash(index, &counter->keys->tuple,
-								counter->keys->hash, &found);
-		}
-		pending_insert_hash(index, &entry->tuple, hash, &found);
+		if (counter->index == NULL)
+			counter->index = index_keys(level, counter);
+		cell = pending_lookup_hash(counter->index, key, hash);
+		if (cell != NULL)
+			return (PendingKey *) ((char *) cell->tuple - PENDING_KEY_SIZE);
+	}
+
+	entry = MemoryContextAlloc(level->context, PENDING_KEY_SIZE + key->t_len);
+	entry->count = 0;
+	entry->hash = hash;
+	memcpy(key_tuple(entry), key, key->t_len);
+
+	if (counter->index != NULL)
+	{
+		pending_hash *index = counter->index;
+
+		counter->index = NULL;
+		pending_insert_hash(index, key_tuple(entry), hash, &found);
 		counter->index = index;
 	}
 	entry->next = counter->keys;
@@ -272,8 +285,8 @@ check_unaltered(PendingCounter *counter, SlotBinding *slot)
 static int
 compare_keys(const void *a, const void *b)
 {
-	return compare_images(&(*(PendingKey *const *) a)->tuple,
-						  &(*(PendingKey *const *) b)->tuple);
+	return compare_images(key_tuple(*(PendingKey *const *) a),
+						  key_tuple(*(PendingKey *const *) b));
 }
 
 /*
@@ -352,7 +365,7 @@ write_counter(PendingCounter *counter)
 	{
 		if (keys[i]->count != 0)
 		{
-			slot_writer_add(writer, keys[i]->hash, &keys[i]->tuple,
+			slot_writer_add(writer, keys[i]->hash, key_tuple(keys[i]),
 							keys[i]->count);
 			MemoryContextReset(key_context);
 		}
@@ -539,7 +552,7 @@ prepare_merge(PendingLevel *level)
 		check_unaltered(into, counter->slot);
 		for (PendingKey *entry = counter->keys; entry != NULL;
 			 entry = entry->next)
-			(void) find_key(level->parent, into, &entry->tuple);
+			(void) find_key(level->parent, into, key_tuple(entry));
 	}
 }
 
@@ -561,7 +574,7 @@ merge_into_parent(PendingLevel *level)
 		into = find_counter(level->parent, counter->binding);
 		for (PendingKey *entry = counter->keys; entry != NULL;
 			 entry = entry->next)
-			find_key(level->parent, into, &entry->tuple)->count += entry->count;
+			find_key(level->parent, into, key_tuple(entry))->count += entry->count;
 	}
 	pending = level->parent;
 	MemoryContextDelete(level->context);

@@ -15,6 +15,7 @@
 #include "access/htup_details.h"
 #include "access/relscan.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/predicate.h"
 
@@ -142,7 +143,10 @@ fetch_next(IndexScanDesc scan, ScanDirection direction, int *limit, Size room,
 		buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(root));
 		if (fetch_by_root(rel, buffer, root, scan->xs_snapshot, room, tuple,
 						  &all_dead))
+		{
+			pgstat_count_heap_fetch(scan->indexRelation);
 			return buffer;
+		}
 
 		/* Let the index forget what nobody needs, as index_fetch_heap does. */
 		scan->kill_prior_tuple = all_dead;

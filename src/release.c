@@ -11,7 +11,8 @@
  * Lifetime: the memo hangs on the trigger's FmgrInfo, which the executor
  * makes anew for each execution of a statement, and lives in its memory.  It
  * holds at most MEMO_MAX_ENTRIES tracks, then starts over.  Locks: the track
- * table and its index in AccessShareLock to the end of the transaction.
+ * table in AccessShareLock to the end of the transaction, the index for the
+ * probe: kept longer, it would let a REINDEX that waits for it stop everyone.
  *
  *-------------------------------------------------------------------------
  */
@@ -172,7 +173,8 @@ init_scan_key(TrackBinding *binding, AttrNumber column, Datum key,
 /*
  * fetch_track
  *		Fetch the track from a heap table: from where this backend found it
- *		last, if it is still there, for its key is unique; or by the index.
+ *		last, if it is still there, for its key is unique; or by the index, if
+ *		that serves.
  *
  * Returns the buffer that the tuple points into, pinned, or InvalidBuffer.
  */
@@ -189,7 +191,7 @@ fetch_track(TrackBinding *binding, Relation track, Snapshot snapshot,
 
 	buffer = sticky_fetch(track, hash, snapshot, 0, is_track, &wanted, tuple,
 						  &root);
-	if (BufferIsValid(buffer))
+	if (BufferIsValid(buffer) || !index_serves(binding))
 		return buffer;
 
 	index = index_open(binding->index_oid, AccessShareLock);
@@ -200,7 +202,7 @@ fetch_track(TrackBinding *binding, Relation track, Snapshot snapshot,
 	if (BufferIsValid(buffer))
 		sticky_remember(track, hash, &root, &tuple->t_self, buffer);
 	index_endscan(scan);
-	index_close(index, NoLock);
+	index_close(index, AccessShareLock);
 	return buffer;
 }
 
@@ -225,7 +227,7 @@ search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
 		index_rescan(scan, &scankey, 1, NULL, 0);
 		found = index_getnext_slot(scan, ForwardScanDirection, slot);
 		index_endscan(scan);
-		index_close(index, NoLock);
+		index_close(index, AccessShareLock);
 	}
 	else
 	{
@@ -290,23 +292,20 @@ probe_track(TrackBinding *binding, Snapshot snapshot, Datum key, uint32 hash,
 {
 	Relation	track = table_open(binding->track_relid, NoLock);
 	TupleDesc	desc = RelationGetDescr(track);
+	HeapTupleData tuple;
+	Buffer		buffer = InvalidBuffer;
 
 	answer->known = false;
 	answer->isnull = true;
 
-	if (binding->track_is_heap && index_serves(binding))
+	if (binding->track_is_heap)
+		buffer = fetch_track(binding, track, snapshot, key, hash, &tuple);
+	if (BufferIsValid(buffer))
 	{
-		HeapTupleData tuple;
-		Buffer		buffer = fetch_track(binding, track, snapshot, key, hash,
-										 &tuple);
-
-		if (BufferIsValid(buffer))
-		{
-			read_track(binding, &tuple, desc, answer);
-			ReleaseBuffer(buffer);
-		}
+		read_track(binding, &tuple, desc, answer);
+		ReleaseBuffer(buffer);
 	}
-	else
+	else if (!binding->track_is_heap || !index_serves(binding))
 	{
 		TupleTableSlot *slot = table_slot_create(track, NULL);
 

@@ -65,7 +65,7 @@
 #define MAX_CANDIDATES 64
 
 /*
- * Free space under which a sticky slot's page is pruned.  Enough for some
+ * Free space under which a slot's page is pruned.  Enough for some
  * more versions, as pruning has to wait for a moment when nobody else has the
  * page pinned.
  */

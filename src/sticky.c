@@ -150,7 +150,7 @@ pin_sticky(StickyTid *sticky, Relation rel)
  * often, the version's line pointer soon belongs to another.
  *
  * Returns the buffer that the tuple points into, pinned, or InvalidBuffer.
- * *root is set to the root of its HOT chain.
+ * *root is set to the root that is remembered.
  */
 Buffer
 sticky_fetch(Relation rel, uint32 hash, Snapshot snapshot, Size room,
@@ -175,7 +175,10 @@ sticky_fetch(Relation rel, uint32 hash, Snapshot snapshot, Size room,
 	if (fetch_by_root(rel, buffer, root, snapshot, 0, tuple, &all_dead) &&
 		holds_key(arg, tuple))
 	{
-		sticky->version = ItemPointerGetOffsetNumber(&tuple->t_self);
+		/* The check may have run code that came by here: look again. */
+		sticky = find_cell(RelationGetRelid(rel), hash);
+		if (sticky != NULL && ItemPointerEquals(&sticky->root, root))
+			sticky->version = ItemPointerGetOffsetNumber(&tuple->t_self);
 		return buffer;
 	}
 	ReleaseBuffer(buffer);

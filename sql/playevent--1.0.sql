@@ -858,9 +858,19 @@ COMMENT ON EVENT TRIGGER playevent_check_trigger_owner IS
 -- The logs there are
 --
 
+-- Each guard of a table is a pair of triggers, for rows and for statements.
+CREATE FUNCTION playevent.always_fire(rel oid, guard regproc) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN 2 = (
+    SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
+     WHERE t.tgrelid = rel AND t.tgfoid = guard AND t.tgenabled = 'A');
+
+COMMENT ON FUNCTION playevent.always_fire(oid, regproc) IS
+'internal: does a table have both its guards, and are they enabled ALWAYS';
+
 CREATE VIEW playevent.log AS
-SELECT counts.tgrelid::pg_catalog.regclass AS event,
-       playevent.named_table(count_args[1], class.relnamespace) AS counter_slot,
+SELECT class.oid::pg_catalog.regclass AS event,
+       slot.oid AS counter_slot,
        count_args[2] AS count_column,
        count_args[3] AS key_column,
        count_args[4] AS release_column,
@@ -871,29 +881,47 @@ SELECT counts.tgrelid::pg_catalog.regclass AS event,
        NULLIF(resolve_args[4], '') AS track_deleted,
        resolve_args[5] AS unknown_track,
        counts.tgenabled = 'A' AS count_replicated,
-       COALESCE(resolves.tgenabled = 'O', false)
-           AND counts.tgenabled IN ('A', 'O')
+       COALESCE(resolves.tgenabled = 'O' AND counts.tgenabled IN ('A', 'O'), false)
            AND EXISTS (
                SELECT FROM pg_catalog.pg_trigger t
-                WHERE t.tgrelid = counts.tgrelid AND t.tgenabled = counts.tgenabled
+                WHERE t.tgrelid = class.oid AND t.tgenabled = counts.tgenabled
                   AND t.tgfoid = 'playevent.flush'::pg_catalog.regproc)
-           AND 2 = (
-               SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
-                WHERE t.tgrelid = counts.tgrelid AND t.tgenabled = 'A'
-                  AND t.tgfoid = 'playevent.append_only'::pg_catalog.regproc)
+           AND playevent.always_fire(class.oid, 'playevent.append_only'::pg_catalog.regproc)
+           AND playevent.always_fire(slot.oid::pg_catalog.oid, 'playevent.slot_guard'::pg_catalog.regproc)
+           AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_class part
+                WHERE part.relispartition AND part.relkind IN ('r', 'p')
+                  AND pg_catalog.pg_partition_root(part.oid) = class.oid
+                  AND NOT playevent.always_fire(part.oid, 'playevent.append_only'::pg_catalog.regproc))
+           AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_trigger t
+                WHERE t.tgparentid <> 0
+                  AND pg_catalog.pg_partition_root(t.tgrelid) = class.oid
+                  AND t.tgenabled <> CASE t.tgfoid
+                      WHEN 'playevent.resolve'::pg_catalog.regproc THEN resolves.tgenabled
+                      WHEN 'playevent.count'::pg_catalog.regproc THEN counts.tgenabled
+                      ELSE t.tgenabled END)
            AS intact
-  FROM pg_catalog.pg_trigger counts
-  JOIN pg_catalog.pg_class class ON class.oid = counts.tgrelid
+  FROM pg_catalog.pg_class class
+  LEFT JOIN pg_catalog.pg_trigger counts
+    ON counts.tgrelid = class.oid
+   AND counts.tgfoid = 'playevent.count'::pg_catalog.regproc
   LEFT JOIN pg_catalog.pg_trigger resolves
-    ON resolves.tgrelid = counts.tgrelid
+    ON resolves.tgrelid = class.oid
    AND resolves.tgfoid = 'playevent.resolve'::pg_catalog.regproc
- CROSS JOIN LATERAL playevent.trigger_arguments(counts.tgargs) AS count_args
+  LEFT JOIN LATERAL playevent.trigger_arguments(counts.tgargs) AS count_args ON true
   LEFT JOIN LATERAL playevent.trigger_arguments(resolves.tgargs) AS resolve_args ON true
- WHERE counts.tgfoid = 'playevent.count'::pg_catalog.regproc
-   AND counts.tgparentid = 0;
+ CROSS JOIN LATERAL playevent.named_table(count_args[1], class.relnamespace) AS slot(oid)
+ WHERE NOT class.relispartition
+   AND EXISTS (
+       SELECT FROM pg_catalog.pg_trigger t
+        WHERE t.tgrelid = class.oid
+          AND t.tgfoid IN ('playevent.append_only'::pg_catalog.regproc,
+                           'playevent.resolve'::pg_catalog.regproc,
+                           'playevent.count'::pg_catalog.regproc));
 
 COMMENT ON VIEW playevent.log IS
-'the logs of this database, as their triggers tell; intact: all triggers are there and enabled';
+'the logs of this database, as their triggers tell; intact: all triggers are there and enabled, on partitions and the slot table too';
 
 -- The functions act with their caller's rights, and the view shows what
 -- pg_trigger shows everyone.

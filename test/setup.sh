@@ -123,7 +123,9 @@ build_stage() {
 
     {
         echo "listen_addresses = ''"
-        if "$bindir/postgres" --describe-config | grep -q '^extension_control_path'; then
+        # (no grep -q: it would end the server by SIGPIPE now and then, and so
+        # fail the pipe)
+        if "$bindir/postgres" --describe-config | grep '^extension_control_path' > /dev/null; then
             echo "extension_control_path = '$root/stage$sharedir:\$system'"
         else
             # Debian's own, before 18

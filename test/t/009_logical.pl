@@ -143,12 +143,15 @@ sub hub_is_sum
 }
 
 #
-# The recipe: on the nodes of whose plays the ids are to be kept, each gives
-# out ids of its own.  Then load comes, before there is any replication.
+# The recipe: each node gives out ids of its own, beyond those there are.  Then
+# load comes, before there is any replication.
 #
-$ingest[0]->safe_psql('postgres', 'ALTER TABLE play_event ALTER COLUMN id SET INCREMENT BY 10 RESTART WITH 1');
-$ingest[1]->safe_psql('postgres', 'ALTER TABLE play_event ALTER COLUMN id SET INCREMENT BY 10 RESTART WITH 2');
-$hub->safe_psql('postgres', 'ALTER TABLE play_event ALTER COLUMN id SET INCREMENT BY 10 RESTART WITH 10');
+$ingest[0]->safe_psql('postgres',
+	"INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most'), ('k2', 'most'), ('k3', 'most')");
+my $own_ids = 'ALTER TABLE play_event ALTER COLUMN id SET INCREMENT BY 10 RESTART WITH';
+$ingest[0]->safe_psql('postgres', "$own_ids 1001");
+$ingest[1]->safe_psql('postgres', "$own_ids 1002");
+$hub->safe_psql('postgres', "$own_ids 1010");
 
 append_to_file("$dir/plays.txt", join('', map { 'k' . ($_ % 9) . "\tcomplete\n" } 1 .. 60));
 my $into = 'INSERT INTO play_event (track_entry_key, bucket, event_id) VALUES';
@@ -213,9 +216,11 @@ foreach my $node (@ingest)
 # The recipe, on: what to publish and to subscribe to, with the log attached as
 # by default
 #
-my @connstr = map { $_->connstr . ' dbname=postgres' } @ingest;
-$_->safe_psql('postgres', "CREATE PUBLICATION plays FOR TABLE play_event WITH (publish = 'insert')")
-  foreach (@ingest);
+my @connstr = map { $_->connstr . ' dbname=postgres user=hub' } @ingest;
+$_->safe_psql('postgres', q{
+	CREATE ROLE hub LOGIN REPLICATION;
+	GRANT SELECT ON play_event, share_event TO hub;
+	CREATE PUBLICATION plays FOR TABLE play_event WITH (publish = 'insert');}) foreach (@ingest);
 $hub->safe_psql('postgres', "CREATE SUBSCRIPTION ingest_1 CONNECTION '$connstr[0]' PUBLICATION plays
 	WITH (two_phase = true, streaming = on)");
 $hub->safe_psql('postgres', "CREATE SUBSCRIPTION ingest_2 CONNECTION '$connstr[1]' PUBLICATION plays
@@ -395,6 +400,16 @@ $ingest[0]->safe_psql('postgres', "$into ('uncounted', 'most', $id), ('uncounted
 $ingest[0]->wait_for_catchup('uncounted');
 is($hub->safe_psql('uncounted', "SELECT * FROM playevent.verify('play_event')"),
 	'uncounted||most|0|2', 'P3: count_replicated => false: nor is what is streamed');
+
+# A log that is attached anew counts what is there and what comes.
+$hub->safe_psql('uncounted', q{
+	DROP TRIGGER playevent_count ON play_event;
+	SELECT playevent.attach_log('play_event', track => 'track');});
+$ingest[0]->safe_psql('postgres', "$into ('uncounted', 'most', $id)");
+$ingest[0]->wait_for_catchup('uncounted');
+is($hub->safe_psql('uncounted', "SELECT plays FROM play_counter WHERE track_entry_key = 'uncounted'"),
+	3, 'P3: count_replicated => false: attached anew without it');
+exact($hub, 'attached anew', 'uncounted');
 $hub->safe_psql('uncounted', 'DROP SUBSCRIPTION uncounted');
 
 #
@@ -403,7 +418,9 @@ $hub->safe_psql('uncounted', 'DROP SUBSCRIPTION uncounted');
 #
 $hub->safe_psql('postgres', 'CREATE DATABASE mistaken');
 $hub->safe_psql('mistaken', schema(999, '') . ' DELETE FROM track;');
-$ingest[0]->safe_psql('postgres', 'CREATE PUBLICATION everything FOR ALL TABLES');
+$ingest[0]->safe_psql('postgres', q{
+	CREATE PUBLICATION everything FOR ALL TABLES;
+	GRANT SELECT ON ALL TABLES IN SCHEMA public TO hub;});
 my $slot_refused = qr/ 23001 ERROR:  table "play_counter_slot" is written by playevent alone/;
 
 my $offset = -s $hub->logfile;

@@ -35,7 +35,7 @@ CREATE FUNCTION playevent.flush() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_flush';
 
 COMMENT ON FUNCTION playevent.flush() IS
-'trigger AFTER INSERT, statement: writes what was counted';
+'trigger AFTER INSERT, statement: writes what was counted; argument: origin, if replicated rows are not to be counted';
 
 --
 -- Functions for users
@@ -97,6 +97,20 @@ AS 'MODULE_PATHNAME', 'playevent_named_table';
 
 COMMENT ON FUNCTION playevent.named_table(text, oid) IS
 'internal: the table that a trigger''s argument names, or null';
+
+-- That replicated rows are not counted is an argument of the flush trigger, for
+-- what a trigger is enabled for is lost when it is disabled.
+CREATE FUNCTION playevent.count_enabled(event regclass) RETURNS "char"
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE WHEN EXISTS (
+    SELECT FROM pg_catalog.pg_trigger
+     WHERE tgrelid = event AND tgfoid = 'playevent.flush'::pg_catalog.regproc
+       AND playevent.trigger_arguments(tgargs) = '{origin}'::pg_catalog.text[])
+    THEN 'O'::pg_catalog."char" ELSE 'A'::pg_catalog."char" END;
+
+COMMENT ON FUNCTION playevent.count_enabled(regclass) IS
+'internal: what a log''s counting triggers are enabled for when all is well, as in pg_trigger.tgenabled';
 
 --
 -- Helpers of create_log and attach_log.  All act with the caller's rights.
@@ -381,7 +395,8 @@ BEGIN
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER playevent_flush
          AFTER INSERT ON %s
-         FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush()', event);
+         FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush(%s)',
+        event, CASE WHEN NOT count_replicated THEN quote_literal('origin') END);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER playevent_append_only', event);
     EXECUTE format('ALTER TABLE %s ENABLE TRIGGER playevent_resolve', event);
     EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER playevent_count', event,
@@ -799,11 +814,36 @@ $$;
 COMMENT ON FUNCTION playevent.partition_removed(regclass) IS
 'internal: lets a table that has left a log be truncated again';
 
+-- Dumps made or restored with --disable-triggers end with ENABLE TRIGGER ALL,
+-- which makes of ENABLE ALWAYS less than it was.
+CREATE FUNCTION playevent.triggers_enabled(altered regclass) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    count_enabled "char" := playevent.count_enabled(coalesce(pg_partition_root(altered), altered));
+    weakened name;
+BEGIN
+    FOR weakened IN
+        SELECT tgname FROM pg_trigger
+         WHERE tgrelid = altered AND tgenabled = 'O'
+           AND (tgfoid IN ('playevent.append_only'::regproc, 'playevent.slot_guard'::regproc)
+                OR count_enabled = 'A'
+                AND tgfoid IN ('playevent.count'::regproc, 'playevent.flush'::regproc))
+    LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', altered, weakened);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.triggers_enabled(regclass) IS
+'internal: after ENABLE TRIGGER ALL, enables a log''s triggers as they were made';
+
 CREATE FUNCTION playevent.watch_partitions() RETURNS event_trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_partitions';
 
 COMMENT ON FUNCTION playevent.watch_partitions() IS
-'event trigger: notices partitions that come to a log or leave it';
+'event trigger: notices partitions that come to a log or leave it, and triggers enabled in another way than they were made';
 
 CREATE EVENT TRIGGER playevent_watch_partitions ON ddl_command_end
 WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA')
@@ -872,7 +912,7 @@ SELECT counts.tgrelid::pg_catalog.regclass AS event,
        resolve_args[5] AS unknown_track,
        counts.tgenabled = 'A' AS count_replicated,
        COALESCE(resolves.tgenabled = 'O', false)
-           AND counts.tgenabled IN ('A', 'O')
+           AND counts.tgenabled = playevent.count_enabled(counts.tgrelid)
            AND EXISTS (
                SELECT FROM pg_catalog.pg_trigger t
                 WHERE t.tgrelid = counts.tgrelid AND t.tgenabled = counts.tgenabled
@@ -881,6 +921,25 @@ SELECT counts.tgrelid::pg_catalog.regclass AS event,
                SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
                 WHERE t.tgrelid = counts.tgrelid AND t.tgenabled = 'A'
                   AND t.tgfoid = 'playevent.append_only'::pg_catalog.regproc)
+           AND 2 = (
+               SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
+                WHERE t.tgrelid = playevent.named_table(count_args[1], class.relnamespace) AND t.tgenabled = 'A'
+                  AND t.tgfoid = 'playevent.slot_guard'::pg_catalog.regproc)
+           AND NOT EXISTS (
+               WITH RECURSIVE part AS (
+                   SELECT i.inhrelid FROM pg_catalog.pg_inherits i
+                    WHERE i.inhparent = counts.tgrelid AND NOT i.inhdetachpending
+                   UNION ALL
+                   SELECT i.inhrelid FROM part JOIN pg_catalog.pg_inherits i
+                       ON i.inhparent = part.inhrelid AND NOT i.inhdetachpending)
+               SELECT FROM part JOIN pg_catalog.pg_class c ON c.oid = part.inhrelid
+                WHERE c.relkind IN ('r', 'p') AND 4 <> (
+                   SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
+                    WHERE t.tgrelid = part.inhrelid
+                      AND t.tgenabled = CASE t.tgfoid
+                          WHEN 'playevent.append_only'::pg_catalog.regproc THEN 'A'
+                          WHEN 'playevent.resolve'::pg_catalog.regproc THEN 'O'
+                          WHEN 'playevent.count'::pg_catalog.regproc THEN counts.tgenabled END))
            AS intact
   FROM pg_catalog.pg_trigger counts
   JOIN pg_catalog.pg_class class ON class.oid = counts.tgrelid
@@ -893,7 +952,7 @@ SELECT counts.tgrelid::pg_catalog.regclass AS event,
    AND counts.tgparentid = 0;
 
 COMMENT ON VIEW playevent.log IS
-'the logs of this database, as their triggers tell; intact: all triggers are there and enabled';
+'the logs of this database, as their triggers tell; intact: all triggers, also of slots and partitions, are there and enabled as they were made';
 
 -- The functions act with their caller's rights, and the view shows what
 -- pg_trigger shows everyone.

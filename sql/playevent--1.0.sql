@@ -711,7 +711,13 @@ BEGIN
                         ORDER BY e.enumsortorder);
     END IF;
 
-    log := regexp_replace(class.relname, '(.)_events?$', '\1');
+    -- A log that was renamed keeps its counters, for the views are on those.
+    SELECT regexp_replace(s.relname, '_counter_slot$', '') INTO log
+      FROM playevent.log l JOIN pg_class s ON s.oid = l.counter_slot
+     WHERE l.event = attach_log.event AND s.relnamespace = class.relnamespace
+       AND s.relname LIKE '_%\_counter\_slot'
+       AND l.count_column = playevent.count_column(regexp_replace(s.relname, '_counter_slot$', ''));
+    log := coalesce(log, regexp_replace(class.relname, '(.)_events?$', '\1'));
     IF octet_length(log) > 48 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'name_too_long',

@@ -264,8 +264,7 @@ succeeded('inserts', by_psql($db, dump_site('--column-inserts'), @stop));
 restored($node, $db, 'inserts');
 
 $db = new_database();
-succeeded('partitions by way of their root',
-	by_pg_restore($db, dump_site('-Fc', '--load-via-partition-root'), '-e', '-j', 4));
+succeeded('partitions by way of their root', by_pg_restore($db, dump_site('-Fc', '--load-via-partition-root'), '-e'));
 restored($node, $db, 'partitions by way of their root');
 
 # All belong to whoever restores, who is no superuser.
@@ -359,6 +358,21 @@ like($err, qr/duplicate key value violates unique constraint "play_event_pkey"/,
 isnt(not_exact($node, $db), '', 'P7: data restored twice: verify finds the slots that were');
 $node->safe_psql($db, $rebuild);
 restored($node, $db, 'data restored twice, then rebuild');
+
+# By someone who is no superuser.
+$db = new_database('', 'dump_restorer');
+succeeded('--schema-only, --no-owner',
+	by_pg_restore($db, $custom, '-e', '--schema-only', '--no-owner', '-U', 'dump_restorer'));
+succeeded('--data-only --disable-triggers, by the owner',
+	by_pg_restore($db, $custom, '-e', '--data-only', '--disable-triggers', '-U', 'dump_restorer'));
+restored($node, $db, '--data-only --disable-triggers, by the owner');
+
+# The same by hand, at the root of partitions too.
+$node->safe_psql($db, join '', map {
+	"ALTER TABLE $_ DISABLE TRIGGER ALL; ALTER TABLE $_ ENABLE TRIGGER ALL;
+	 ALTER TABLE $_ DISABLE TRIGGER USER; ALTER TABLE $_ ENABLE TRIGGER USER;"
+} qw(listens play_event play_counter_slot shop.play_event));
+is(log_state($node, $db), $state, 'P1: DISABLE and ENABLE TRIGGER ALL or USER leave the triggers as they were');
 
 # A dump's ENABLE TRIGGER ALL makes ALWAYS of what was made so, and nothing else;
 # were the event trigger not there to see to that, it would show, and attach_log

@@ -259,6 +259,7 @@ DECLARE
     slot text;
     kind_columns text := '';
     track_reference text;
+    other_log name;
     granted text;
     part regclass;
 BEGIN
@@ -326,6 +327,16 @@ BEGIN
             MESSAGE = format('table "%s" is there already, and does not fit table "%s"', slot_name, event_name),
             DETAIL = 'It must be a logged table with the columns counted by, of the same types, and the count.',
             HINT = format('Drop it; the counts will be computed anew: DROP TABLE %s CASCADE;', slot);
+    END IF;
+    -- One whose table was renamed, and a new one put in its place.
+    SELECT c.relname INTO other_log
+      FROM playevent.log l JOIN pg_class c ON c.oid = l.event
+     WHERE l.counter_slot = to_regclass(slot) AND l.event <> arm_log.event;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_in_use',
+            MESSAGE = format('table "%s" keeps the counts of log "%s"', slot_name, other_log),
+            HINT = format('Give table "%s" another name; its counters will be named after it.', event_name);
     END IF;
     EXECUTE format('COMMENT ON TABLE %s IS %L', slot,
         format('counts of %I in parts, several rows a key: read view %I', event_name, log || '_counter'));

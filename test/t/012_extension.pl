@@ -268,7 +268,14 @@ is($node->safe_psql($db, q{
 		SELECT counter_slot, count_column, (SELECT sum(plays) FROM play_counter) = (SELECT count(*) FROM listened)
 		FROM playevent.log WHERE event = 'listened'::regclass}),
 	'play_counter_slot|plays|t', 'P3: event table renamed, then attached again: its views are still right');
-$node->safe_psql($db, 'ALTER TABLE listened RENAME TO play_event');
+
+# A new table by the old name is another log: the counters are taken.
+$node->safe_psql($db, q{CREATE TABLE play_event (LIKE listened INCLUDING ALL); ALTER TABLE play_event OWNER TO ext_app});
+fails($db, q{SELECT playevent.attach_log('play_event', track => 'track')},
+	qr/ERROR:  table "play_counter_slot" keeps the counts of log "listened"\n.*HINT:/s,
+	'P3: a second log can not have the counters of the first');
+exact($db, 'a second log by the old name refused');
+$node->safe_psql($db, 'DROP TABLE play_event; ALTER TABLE listened RENAME TO play_event');
 
 $node->safe_psql($db, 'ALTER TABLE play_counter_slot RENAME TO counts');
 fails($db, $play, qr/ERROR:  slot table "play_counter_slot" does not exist\n.*HINT:/s,

@@ -35,7 +35,7 @@ CREATE FUNCTION playevent.flush() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_flush';
 
 COMMENT ON FUNCTION playevent.flush() IS
-'trigger AFTER INSERT, statement: writes what was counted';
+'trigger AFTER INSERT, statement: writes what was counted; argument: origin, if replicated rows are not to be counted';
 
 --
 -- Functions for users
@@ -97,6 +97,20 @@ AS 'MODULE_PATHNAME', 'playevent_named_table';
 
 COMMENT ON FUNCTION playevent.named_table(text, oid) IS
 'internal: the table that a trigger''s argument names, or null';
+
+-- That replicated rows are not counted is an argument of the flush trigger, for
+-- what a trigger is enabled for is lost when it is disabled.
+CREATE FUNCTION playevent.count_enabled(event regclass) RETURNS "char"
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE WHEN EXISTS (
+    SELECT FROM pg_catalog.pg_trigger
+     WHERE tgrelid = event AND tgfoid = 'playevent.flush'::pg_catalog.regproc
+       AND playevent.trigger_arguments(tgargs) = '{origin}'::pg_catalog.text[])
+    THEN 'O'::pg_catalog."char" ELSE 'A'::pg_catalog."char" END;
+
+COMMENT ON FUNCTION playevent.count_enabled(regclass) IS
+'internal: what a log''s counting triggers are enabled for when all is well, as in pg_trigger.tgenabled';
 
 --
 -- Helpers of create_log and attach_log.  All act with the caller's rights.
@@ -245,6 +259,7 @@ DECLARE
     slot text;
     kind_columns text := '';
     track_reference text;
+    other_log name;
     granted text;
     part regclass;
 BEGIN
@@ -312,6 +327,16 @@ BEGIN
             MESSAGE = format('table "%s" is there already, and does not fit table "%s"', slot_name, event_name),
             DETAIL = 'It must be a logged table with the columns counted by, of the same types, and the count.',
             HINT = format('Drop it; the counts will be computed anew: DROP TABLE %s CASCADE;', slot);
+    END IF;
+    -- One whose table was renamed, and a new one put in its place.
+    SELECT c.relname INTO other_log
+      FROM playevent.log l JOIN pg_class c ON c.oid = l.event
+     WHERE l.counter_slot = to_regclass(slot) AND l.event <> arm_log.event;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_in_use',
+            MESSAGE = format('table "%s" keeps the counts of log "%s"', slot_name, other_log),
+            HINT = format('Give table "%s" another name; its counters will be named after it.', event_name);
     END IF;
     EXECUTE format('COMMENT ON TABLE %s IS %L', slot,
         format('counts of %I in parts, several rows a key: read view %I', event_name, log || '_counter'));
@@ -381,7 +406,8 @@ BEGIN
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER playevent_flush
          AFTER INSERT ON %s
-         FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush()', event);
+         FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush(%s)',
+        event, CASE WHEN NOT count_replicated THEN quote_literal('origin') END);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER playevent_append_only', event);
     EXECUTE format('ALTER TABLE %s ENABLE TRIGGER playevent_resolve', event);
     EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER playevent_count', event,
@@ -696,7 +722,13 @@ BEGIN
                         ORDER BY e.enumsortorder);
     END IF;
 
-    log := regexp_replace(class.relname, '(.)_events?$', '\1');
+    -- A log that was renamed keeps its counters, for the views are on those.
+    SELECT regexp_replace(s.relname, '_counter_slot$', '') INTO log
+      FROM playevent.log l JOIN pg_class s ON s.oid = l.counter_slot
+     WHERE l.event = attach_log.event AND s.relnamespace = class.relnamespace
+       AND s.relname LIKE '_%\_counter\_slot'
+       AND l.count_column = playevent.count_column(regexp_replace(s.relname, '_counter_slot$', ''));
+    log := coalesce(log, regexp_replace(class.relname, '(.)_events?$', '\1'));
     IF octet_length(log) > 48 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'name_too_long',
@@ -799,11 +831,36 @@ $$;
 COMMENT ON FUNCTION playevent.partition_removed(regclass) IS
 'internal: lets a table that has left a log be truncated again';
 
+-- Dumps made or restored with --disable-triggers end with ENABLE TRIGGER ALL,
+-- which makes of ENABLE ALWAYS less than it was.
+CREATE FUNCTION playevent.triggers_enabled(altered regclass) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    count_enabled "char" := playevent.count_enabled(coalesce(pg_partition_root(altered), altered));
+    weakened name;
+BEGIN
+    FOR weakened IN
+        SELECT tgname FROM pg_trigger
+         WHERE tgrelid = altered AND tgenabled = 'O'
+           AND (tgfoid IN ('playevent.append_only'::regproc, 'playevent.slot_guard'::regproc)
+                OR count_enabled = 'A'
+                AND tgfoid IN ('playevent.count'::regproc, 'playevent.flush'::regproc))
+    LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', altered, weakened);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.triggers_enabled(regclass) IS
+'internal: after ENABLE TRIGGER ALL, enables a log''s triggers as they were made';
+
 CREATE FUNCTION playevent.watch_partitions() RETURNS event_trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_partitions';
 
 COMMENT ON FUNCTION playevent.watch_partitions() IS
-'event trigger: notices partitions that come to a log or leave it';
+'event trigger: notices partitions that come to a log or leave it, and triggers enabled in another way than they were made';
 
 CREATE EVENT TRIGGER playevent_watch_partitions ON ddl_command_end
 WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA')
@@ -881,7 +938,7 @@ SELECT class.oid::pg_catalog.regclass AS event,
        NULLIF(resolve_args[4], '') AS track_deleted,
        resolve_args[5] AS unknown_track,
        counts.tgenabled = 'A' AS count_replicated,
-       COALESCE(resolves.tgenabled = 'O' AND counts.tgenabled IN ('A', 'O'), false)
+       COALESCE(resolves.tgenabled = 'O' AND counts.tgenabled = playevent.count_enabled(class.oid::pg_catalog.regclass), false)
            AND EXISTS (
                SELECT FROM pg_catalog.pg_trigger t
                 WHERE t.tgrelid = class.oid AND t.tgenabled = counts.tgenabled
@@ -921,7 +978,7 @@ SELECT class.oid::pg_catalog.regclass AS event,
                            'playevent.count'::pg_catalog.regproc));
 
 COMMENT ON VIEW playevent.log IS
-'the logs of this database, as their triggers tell; intact: all triggers are there and enabled, on partitions and the slot table too';
+'the logs of this database, as their triggers tell; intact: all triggers are there and enabled as they were made, on partitions and the slot table too';
 
 -- The functions act with their caller's rights, and the view shows what
 -- pg_trigger shows everyone.

@@ -77,6 +77,9 @@ playevent_append_only(PG_FUNCTION_ARGS)
  * statement, and for each row, which is all that logical replication fires:
  * refuses with restrict_violation (23001).  slot.c writes below the level at
  * which triggers fire.
+ *
+ * This is also what keeps a data-only dump from being restored while triggers
+ * are enabled: they would count its rows, which its slots hold counted.
  */
 Datum
 playevent_slot_guard(PG_FUNCTION_ARGS)
@@ -97,6 +100,9 @@ playevent_slot_guard(PG_FUNCTION_ARGS)
 			 errdetail("Trigger \"%s\" refuses %s: the counts in it follow from the log.",
 					   trigdata->tg_trigger->tgname,
 					   operation_name(trigdata->tg_event)),
+			 TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) &&
+			 TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event) ?
+			 errhint("To restore data alone, use --disable-triggers.  To recompute the counts, use playevent.rebuild.") :
 			 errhint("To recompute the counts, use playevent.rebuild."),
 			 errtable(rel)));
 	PG_RETURN_NULL();			/* keep compiler quiet */

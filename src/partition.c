@@ -1,11 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * partition.c
- *	  Notices partitions that come to a log or leave it.
+ *	  Notices partitions that come to a log or leave it, and triggers that
+ *	  are enabled in another way than they were made.
  *
  * Row triggers are inherited by partitions and dropped from them, the trigger
  * against TRUNCATE is not; and rows that come with a table that is attached
- * have not been counted.  What is to be done about that is in the install
+ * have not been counted.  Restoring data with --disable-triggers leaves triggers
+ * enabled, but not ALWAYS.  What is to be done about that is in the install
  * script; here the commands are recognised.  Everything else that is done to
  * tables passes at the cost of a glance at its parse tree.
  *
@@ -67,12 +69,19 @@ tell_removed(RangeVar *name)
 	tell("SELECT playevent.partition_removed($1)", name);
 }
 
+static void
+tell_enabled(RangeVar *name)
+{
+	tell("SELECT playevent.triggers_enabled($1)", name);
+}
+
 /*
  * playevent.watch_partitions() returns event_trigger
  *
  * ON ddl_command_end: calls playevent.partition_added for CREATE TABLE …
  * PARTITION OF, ATTACH PARTITION and other inheritance,
- * playevent.partition_removed for DETACH PARTITION.
+ * playevent.partition_removed for DETACH PARTITION,
+ * playevent.triggers_enabled for ENABLE TRIGGER ALL or USER.
  */
 Datum
 playevent_watch_partitions(PG_FUNCTION_ARGS)
@@ -123,6 +132,9 @@ playevent_watch_partitions(PG_FUNCTION_ARGS)
 			else if (change->subtype == AT_DetachPartition ||
 					 change->subtype == AT_DetachPartitionFinalize)
 				tell_removed(((PartitionCmd *) change->def)->name);
+			else if (change->subtype == AT_EnableTrigAll ||
+					 change->subtype == AT_EnableTrigUser)
+				tell_enabled(((AlterTableStmt *) command)->relation);
 		}
 	}
 	SPI_finish();

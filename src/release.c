@@ -26,6 +26,7 @@
 #include "access/transam.h"
 #include "common/hashfn.h"
 #include "storage/bufmgr.h"
+#include "tcop/pquery.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -69,6 +70,7 @@ typedef struct ReleaseMemo
 	MemoryContext context;		/* holds all below */
 	TrackBinding *binding;
 	struct memo_hash *entries;	/* NULL until the statement's second row */
+	bool		warned;			/* of releases that COPY brought */
 
 	/* the snapshot that the answers hold for */
 	TransactionId xmin;
@@ -461,6 +463,30 @@ reject_unknown_track(TriggerData *trigdata, TrackBinding *binding, Datum key)
 }
 
 /*
+ * warn_of_copied_release
+ *		Say once that COPY brought a release that is not the track's.
+ *
+ * An application's is ignored without a word, but a dump's was recorded when
+ * the track was played, and is about to be lost.
+ */
+static void
+warn_of_copied_release(TriggerData *trigdata, ReleaseMemo *memo)
+{
+	if (memo->warned || ActivePortal == NULL ||
+		ActivePortal->commandTag != CMDTAG_COPY)
+		return;
+	memo->warned = true;
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("releases brought to table \"%s\" were replaced",
+					RelationGetRelationName(trigdata->tg_relation)),
+			 errdetail("Trigger \"%s\" takes them from table \"%s\", as it is now.",
+					   trigdata->tg_trigger->tgname,
+					   get_rel_name(memo->binding->track_relid)),
+			 errhint("To restore them as they were, use --disable-triggers, then playevent.rebuild.")));
+}
+
+/*
  * with_release
  *		The row with the release that was found, or as it is if it has that.
  *
@@ -468,8 +494,9 @@ reject_unknown_track(TriggerData *trigdata, TrackBinding *binding, Datum key)
  * slot, or will be as soon as somebody asks.
  */
 static HeapTuple
-with_release(TriggerData *trigdata, TrackBinding *binding, Answer *answer)
+with_release(TriggerData *trigdata, ReleaseMemo *memo, Answer *answer)
 {
+	TrackBinding *binding = memo->binding;
 	TupleTableSlot *slot = trigdata->tg_trigslot;
 	int			column = binding->event_release - 1;
 	HeapTuple	tuple;
@@ -485,6 +512,8 @@ with_release(TriggerData *trigdata, TrackBinding *binding, Answer *answer)
 										  binding->release_len))
 		return trigdata->tg_trigtuple;
 
+	if (!sent_isnull)
+		warn_of_copied_release(trigdata, memo);
 	slot->tts_values[column] = answer->release;
 	slot->tts_isnull[column] = answer->isnull;
 	tuple = heap_form_tuple(RelationGetDescr(trigdata->tg_relation),
@@ -555,5 +584,5 @@ playevent_resolve(PG_FUNCTION_ARGS)
 	}
 	/* else: the column's NOT NULL constraint has the word, later */
 
-	return PointerGetDatum(with_release(trigdata, binding, &answer));
+	return PointerGetDatum(with_release(trigdata, memo, &answer));
 }

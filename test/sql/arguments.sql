@@ -269,7 +269,6 @@ SELECT attach_log($$'left_event', 'track'$$);
 SELECT attach_log($$'left_event', 'track'$$);
 ALTER TABLE left_event DISABLE TRIGGER USER;
 INSERT INTO left_event VALUES ('k1', 1, 'most');
-ALTER TABLE left_event ENABLE TRIGGER USER;
 SELECT intact FROM playevent.log WHERE event = 'left_event'::regclass;
 SELECT * FROM playevent.verify('left_event');
 CREATE OR REPLACE VIEW left_by_track AS SELECT track_entry_key, sum(lefts)::bigint AS lefts, 'mine' AS added FROM left_counter_slot GROUP BY 1;

@@ -64,8 +64,9 @@ sub install
 	return "$root" . dirname($at{bindir});
 }
 
-my $new_install = install('pg_config');
-my $old_install = install($ENV{PLAYEVENT_OLD_PG_CONFIG} || 'pg_config');
+my $this = $ENV{PG_CONFIG} || 'pg_config';
+my $new_install = install($this);
+my $old_install = install($ENV{PLAYEVENT_OLD_PG_CONFIG} || $this);
 
 # The settings that tests are given are for the other installation.
 delete local $ENV{TEMP_CONFIG};

@@ -56,7 +56,12 @@ PG_FUNCTION_INFO_V1(playevent_named_table);
 static Relation
 open_log(Oid relid, TriggerDesc **triggers)
 {
-	Relation	event = relation_open(relid, AccessShareLock);
+	Relation	event = try_relation_open(relid, AccessShareLock);
+
+	if (event == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("argument \"event\" is %u, which is no table", relid)));
 
 	*triggers = CopyTriggerDesc(event->trigdesc);
 	for (int i = 0; *triggers != NULL && i < (*triggers)->numtriggers; i++)

@@ -56,7 +56,12 @@ PG_FUNCTION_INFO_V1(playevent_named_table);
 static Relation
 open_log(Oid relid, TriggerDesc **triggers)
 {
-	Relation	event = relation_open(relid, AccessShareLock);
+	Relation	event = try_relation_open(relid, AccessShareLock);
+
+	if (event == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("argument \"event\" is %u, which is no table", relid)));
 
 	*triggers = CopyTriggerDesc(event->trigdesc);
 	for (int i = 0; *triggers != NULL && i < (*triggers)->numtriggers; i++)
@@ -233,7 +238,8 @@ playevent_verify(PG_FUNCTION_ARGS)
  * check_all_counted
  *		Check that no row of the log waits for its AFTER ROW trigger, as is so
  *		while this transaction's statement that inserted it runs: such rows
- *		are in the log already, and would be counted twice.
+ *		are in the log already, and would be counted twice.  Rows that wait for
+ *		somebody's deferred trigger can't be told from them.
  */
 static void
 check_all_counted(Relation event)
@@ -246,7 +252,8 @@ check_all_counted(Relation event)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_IN_USE),
 					 errmsg("cannot rebuild the counters of table \"%s\" in the middle of a statement that inserts into it",
-							RelationGetRelationName(event))));
+							RelationGetRelationName(event)),
+					 errhint("If no statement is running, deferred triggers are waiting: SET CONSTRAINTS ALL IMMEDIATE.")));
 	}
 }
 

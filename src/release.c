@@ -238,6 +238,10 @@ search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
 		init_scan_key(binding, binding->track_key, key, &scankey);
 		scan = table_beginscan(track, snapshot, 1, &scankey);
 		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+
+		/* What the slot points to is a part of the scan. */
+		if (found)
+			ExecMaterializeSlot(slot);
 		table_endscan(scan);
 	}
 	return found;
@@ -311,7 +315,6 @@ probe_track(TrackBinding *binding, Snapshot snapshot, Datum key, uint32 hash,
 	{
 		TupleTableSlot *slot = table_slot_create(track, NULL);
 
-		/* The slot holds its own pin on the tuple, scan or no scan. */
 		if (search_track(binding, track, snapshot, key, slot))
 		{
 			bool		should_free;

@@ -113,6 +113,7 @@ run_in_copy() {
     if [ "$user" = root ]; then
         user=postgres
         chown -R "$user" "$copy"
+        # shellcheck disable=SC2016
         runuser -u "$user" -- env PG_CONFIG="$PG_CONFIG" bash -c 'cd "$1" && bash "$2"' - "$copy" "$script" || status=$?
     else
         (cd "$copy" && PG_CONFIG=$PG_CONFIG bash "$script") || status=$?

@@ -136,6 +136,7 @@ add_older() {
     echo "deb $(mirror) $suite main" | write "$root/etc/apt/sources.list.d/$suite.list"
     printf 'Package: *\nPin: release n=%s\nPin-Priority: 100\n' "$suite" |
         write "$root/etc/apt/preferences.d/$suite"
+    # shellcheck disable=SC2016
     in_root "$root" bash -c '
         . "$1/test/setup.sh"
         apt-get -qq update

@@ -39,25 +39,34 @@ Dir::Cache "$apt/cache";
 #clear APT::Update::Post-Invoke-Success;
 CONF
     apt-get -qq -c "$apt/apt.conf" update >&2
-    version=$(apt-cache -c "$apt/apt.conf" showsrc "postgresql-$major" |
-        sed -n 's/^Version: //p' | sort -V | tail -n 1)
-    prefix=${CACHE:+$CACHE/servers}
-    prefix=${prefix:-$root}/postgresql-$version-assert
-    PG_CONFIG=$prefix/bin/pg_config
-    if [ -x "$PG_CONFIG" ]; then return; fi
+
+    # The newest that is truly there: not every mirror has all sources that the
+    # archive lists.
+    mkdir source
+    for version in $(apt-cache -c "$apt/apt.conf" showsrc "postgresql-$major" |
+        sed -n 's/^Version: //p' | sort -uVr); do
+        prefix=${CACHE:+$CACHE/servers}
+        prefix=${prefix:-$root}/postgresql-$version-assert
+        PG_CONFIG=$prefix/bin/pg_config
+        if [ -x "$PG_CONFIG" ]; then return; fi
+        if (cd source && apt-get -qq -c "$apt/apt.conf" source "postgresql-$major=$version") >> source.log 2>&1; then
+            break
+        fi
+        PG_CONFIG=''
+    done
+    [ -n "$PG_CONFIG" ] || { cat source.log >&2; die "playevent: no source of postgresql-$major"; }
 
     say "building PostgreSQL $version with assertions"
-    mkdir source
-    (
-        cd source
-        apt-get -qq -c "$apt/apt.conf" source "postgresql-$major=$version"
-        cd postgresql-*/
-        ./configure -q --prefix="$prefix" --enable-cassert --enable-debug \
+    bash -c '
+        set -e
+        cd source/postgresql-*/
+        ./configure -q --prefix="$1" --enable-cassert --enable-debug \
             --enable-tap-tests --without-icu --without-readline \
-            CFLAGS='-O1 -g' CPPFLAGS=-DUSE_VALGRIND
+            CFLAGS="-O1 -g" CPPFLAGS=-DUSE_VALGRIND
         make -s -j"$(nproc)" world-bin
-        make -s install-world-bin DESTDIR="$root/built"
-    ) > source.log 2>&1 || { tail -n 50 source.log >&2; die 'playevent: Postgres does not build'; }
+        make -s install-world-bin DESTDIR="$2"
+        ' - "$prefix" "$root/built" >> source.log 2>&1 ||
+        { tail -n 50 source.log >&2; die 'playevent: Postgres does not build'; }
     # Whole or not at all, should this be interrupted
     mv "$root/built$prefix" "$prefix"
     rm -rf source built

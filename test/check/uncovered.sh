@@ -5,21 +5,28 @@
 # the ordinary way first.  What killed processes ran is not known.
 set -euo pipefail
 pg_ctl -D s/data -m fast -w stop > /dev/null
-lcov --quiet --capture --no-external --base-directory . --directory src --output-file coverage.info
+lcov --quiet --capture --no-external --base-directory . --directory src \
+    --output-file coverage.info > lcov.log 2>&1 || { cat lcov.log; exit 1; }
 
+# What a header defines is in each file that includes it.
 awk -F '[:,]' '
-    $1 == "SF" { file = $2; sub(/.*\/src\//, "src/", file); files[++n] = file }
-    $1 == "DA" { lines[file]++; if ($3 > 0) ran[file]++; else left[file] = left[file] " " $2 }
+    $1 == "SF" {
+        file = $2
+        sub(/.*\/src\//, "src/", file)
+        if (!(file in seen)) files[++n] = file
+        seen[file]
+    }
+    $1 == "DA" { count[file, $2] += $3 }
     END {
-        for (i = 1; i <= n; i++) {
-            file = files[i]
-            split(left[file], numbers, " ")
-            for (j = 1; j in numbers; j++) missed[numbers[j]] = 1
-            for (at = 1; (getline text < file) > 0; at++)
-                if (at in missed) printf "%s:%d:%s\n", file, at, text
-            split("", missed)
-            split("", numbers)
+        for (at in count) {
+            split(at, part, SUBSEP)
+            lines[part[1]]++
+            if (count[at] > 0) ran[part[1]]++
         }
+        for (i = 1; i <= n; i++)
+            for (at = 1; (getline text < files[i]) > 0; at++)
+                if ((files[i], at) in count && count[files[i], at] == 0)
+                    printf "%s:%d:%s\n", files[i], at, text
         printf "\n%-24s %6s %6s %8s\n", "file", "lines", "ran", "share"
         for (i = 1; i <= n; i++) {
             file = files[i]

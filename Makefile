@@ -12,7 +12,8 @@ TAP_TESTS    = 1
 PROVE_TESTS  = test/t/*.pl
 
 # These bring along what they need, so they must run where pg_config is missing.
-standalone   = demo test bench bench-instructions
+standalone   = demo test bench bench-instructions lint coverage \
+               test-valgrind test-assert test-majors
 ifneq ($(filter $(standalone),$(MAKECMDGOALS)),)
 
 .PHONY: $(standalone)
@@ -24,6 +25,10 @@ bench-instructions:
 	@bash test/bench/instructions.sh
 test:
 	@ONLY=$(ONLY) bash test/run.sh
+lint coverage:
+	@bash test/check/$@.sh
+test-valgrind test-assert test-majors:
+	@bash test/check/$(@:test-%=%).sh
 
 else
 

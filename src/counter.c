@@ -646,8 +646,10 @@ playevent_count(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata;
 	CounterBinding *binding;
-	Datum		values[COUNTER_MAX_KEYS];
-	bool		isnull[COUNTER_MAX_KEYS];
+
+	/* Only scan-build reads more of them than the keys that there are. */
+	Datum		values[COUNTER_MAX_KEYS] = {0};
+	bool		isnull[COUNTER_MAX_KEYS] = {0};
 
 	trigdata = check_trigger_call(fcinfo, "count",
 								  "AFTER INSERT FOR EACH ROW",

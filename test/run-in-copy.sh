@@ -1,6 +1,11 @@
 #!/usr/bin/env bash
-# run-in-copy.sh: builds and tests in the copy that setup.sh made.  ONLY=regress,
-# isolation, pgtap or tap runs just those.
+# run-in-copy.sh: builds and tests in the copy that setup.sh made.  Beside what
+# run.sh names, from scripts that run the tests in some other way:
+#
+#   BUILD_FLAGS    flags for the compiler
+#   SERVER_BIN     directory with a postgres and a pg_ctl to use instead
+#   AFTERWARDS     a script that is run at the end, before the server stops, and
+#                  counts as one test
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 root=$PWD
@@ -17,6 +22,14 @@ start_server "$root" <<CONF
 max_prepared_transactions = 10
 CONF
 export PGUSER=postgres
+
+# A server built from sources has no pgTAP; that of a package is plain SQL.
+sharedir=$("$PG_CONFIG" --sharedir)
+if [ ! -e "$sharedir/extension/pgtap.control" ]; then
+    destdir=$root/stage
+    [ -z "${INSTALL:-}" ] || [ -d "$destdir" ] || destdir=''
+    cp /usr/share/postgresql/*/extension/pgtap* "$destdir$sharedir/extension"
+fi
 
 # An interrupted TAP test leaves its servers running.
 stop_all() {
@@ -67,11 +80,16 @@ check pgtap pg_prove --verbose -d playevent_pgtap test/pgtap/*.sql
 mkdir t
 export TEMP_CONFIG=$root/server.conf TMPDIR=$root/t
 [ ! -e listening_history.csv.gz ] || export PLAYEVENT_PLAYS=$root/listening_history.csv.gz
-check tap installcheck REGRESS= ISOLATION= PROVE_FLAGS=--verbose
+check tap installcheck REGRESS= ISOLATION= PROVE_FLAGS=--verbose \
+    ${TAP:+PROVE_TESTS="$TAP"} ${SERVER_BIN:+bindir="$SERVER_BIN"}
 
 # A server that noticed a leak, or a crash of its own, failed a test.
 if grep -E 'WARNING: .*leak|TRAP:|PANIC:|terminated by signal' s/log; then
     failed=$((failed + 1))
+fi
+
+if [ -n "${AFTERWARDS:-}" ]; then
+    if bash "$AFTERWARDS"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 fi
 
 echo "$passed passed, $failed failed"

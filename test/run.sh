@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # run.sh: what `make test` does.  Runs every test there is in throwaway
-# clusters and closes with the line `N passed, N failed`.
+# clusters and closes with the line `N passed, N failed`.  From the environment,
+# beside what setup.sh knows (MAJOR, PG_CONFIG, INSTALL, KEEP):
+#
+#   ONLY           of regress isolation pgtap tap: just that part
+#   TAP            which TAP tests, as a pattern; default test/t/*.pl
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 run_in_copy test/run-in-copy.sh postgresql-@ postgresql-server-dev-@ \
     postgresql-@-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl

@@ -1,4 +1,4 @@
-# setup.sh: what `make demo` and `make test` do before they begin.
+# setup.sh: what `make demo`, `make test` and their like do before they begin.
 #
 # Sourced by a script that the newcomer started, as root or as an ordinary user
 # with sudo.  It installs what is missing, copies the source tree to a temporary
@@ -9,7 +9,14 @@
 #   run_in_copy SCRIPT PACKAGE...   SCRIPT is relative to the source tree; in a
 #                                   package name, @ stands for the major version
 #
-# KEEP=1 in the environment keeps the copy of a script that succeeded.
+# From the environment:
+#
+#   MAJOR=17       that major's packages, not the newest that are there
+#   PG_CONFIG      the server to use; it may be one you built yourself
+#   INSTALL=1      for a server that can't find an extension outside its own
+#                  directories (one built from sources, before 18): install into
+#                  them, and leave it there
+#   KEEP=1         keeps the copy of a script that succeeded
 
 set -euo pipefail
 
@@ -22,12 +29,18 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# The major to use: that of PG_CONFIG if given, else the newest that is
-# installed for building, else the newest that can be.
+# The major of the packages to use: MAJOR, or that of PG_CONFIG if it is a
+# package's, else the newest that is installed for building, else the newest
+# that can be.
 choose_major() {
-    local m
-    if [ -n "${PG_CONFIG:-}" ]; then
-        "$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/'
+    local m bindir=''
+    if [ -n "${MAJOR:-}" ]; then
+        echo "$MAJOR"
+        return
+    fi
+    [ -z "${PG_CONFIG:-}" ] || bindir=$("$PG_CONFIG" --bindir)
+    if [[ $bindir =~ ^/usr/lib/postgresql/([0-9]+)/bin$ ]]; then
+        echo "${BASH_REMATCH[1]}"
         return
     fi
     for m in $majors; do
@@ -36,6 +49,8 @@ choose_major() {
             return
         fi
     done
+    # No packages then, and none needed of this name
+    if [ -n "${PG_CONFIG:-}" ] && ! command -v apt-get > /dev/null; then return; fi
     command -v apt-get > /dev/null ||
         die 'playevent: set PG_CONFIG to the pg_config of PostgreSQL 15 or later'
     as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
@@ -98,6 +113,7 @@ run_in_copy() {
     if [ "$user" = root ]; then
         user=postgres
         chown -R "$user" "$copy"
+        # shellcheck disable=SC2016
         runuser -u "$user" -- env PG_CONFIG="$PG_CONFIG" bash -c 'cd "$1" && bash "$2"' - "$copy" "$script" || status=$?
     else
         (cd "$copy" && PG_CONFIG=$PG_CONFIG bash "$script") || status=$?
@@ -107,31 +123,40 @@ run_in_copy() {
 }
 
 # In the copy: build, install under stage/, and write in server.conf the
-# settings by which a server finds the extension there.
+# settings by which a server finds the extension there.  BUILD_FLAGS are for the
+# compiler.
 build_stage() {
-    local root=$1 bindir libdir sharedir
+    local root=$1 bindir libdir sharedir known destdir=$1/stage setting=''
     bindir=$("$PG_CONFIG" --bindir)
     libdir=$("$PG_CONFIG" --pkglibdir)
     sharedir=$("$PG_CONFIG" --sharedir)
+    known=$("$bindir/postgres" --describe-config | cut -f 1)
+
+    if grep -qx extension_control_path <<< "$known"; then
+        setting="extension_control_path = '$root/stage$sharedir:\$system'"
+    elif grep -qx extension_destdir <<< "$known"; then
+        # Debian's own, before 18
+        setting="extension_destdir = '$root/stage'"
+    elif [ -n "${INSTALL:-}" ]; then
+        destdir=''
+    else
+        die "playevent: the server of $PG_CONFIG looks for extensions in its own directories only;
+with INSTALL=1 playevent is installed there, and stays"
+    fi
 
     # Postgres's own headers are not clean under -Wextra, so they count as the
     # system's.
     make -s PG_CONFIG="$PG_CONFIG" with_llvm=no \
-        COPT="-Wall -Wextra -Werror -isystem $("$PG_CONFIG" --includedir-server)" \
-        DESTDIR="$root/stage" install > "$root/build.log" 2>&1 ||
+        COPT="-Wall -Wextra -Werror -isystem $("$PG_CONFIG" --includedir-server) ${BUILD_FLAGS:-}" \
+        DESTDIR="$destdir" install > "$root/build.log" 2>&1 ||
         { cat "$root/build.log" >&2; return 1; }
 
     {
         echo "listen_addresses = ''"
-        # (no grep -q: it would end the server by SIGPIPE now and then, and so
-        # fail the pipe)
-        if "$bindir/postgres" --describe-config | grep '^extension_control_path' > /dev/null; then
-            echo "extension_control_path = '$root/stage$sharedir:\$system'"
-        else
-            # Debian's own, before 18
-            echo "extension_destdir = '$root/stage'"
+        if [ -n "$destdir" ]; then
+            echo "$setting"
+            echo "dynamic_library_path = '$root/stage$libdir:\$libdir'"
         fi
-        echo "dynamic_library_path = '$root/stage$libdir:\$libdir'"
     } > "$root/server.conf"
 }
 
@@ -140,11 +165,12 @@ stop_server() {
 }
 
 # Build, and start a server with the settings on standard input, in s/.  It
-# stops when the script ends.
+# stops when the script ends.  SERVER_BIN is a directory with a postgres and a
+# pg_ctl to use instead of the installed ones.
 start_server() {
     local root=$1 bindir
     bindir=$("$PG_CONFIG" --bindir)
-    export PATH=$bindir:$PATH PGHOST=$root/s PGPORT=5432
+    export PATH=${SERVER_BIN:+$SERVER_BIN:}$bindir:$PATH PGHOST=$root/s PGPORT=5432
     build_stage "$root"
     mkdir s
     initdb -N -A trust -D s/data -U postgres --encoding=UTF8 --locale=C.UTF-8 > initdb.log

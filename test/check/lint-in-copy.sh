@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# lint-in-copy.sh: the checks of lint.sh, in the copy that setup.sh made.  Each
+# is a function that prints what it found, and fails if there is anything.
+. "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
+
+headers=$("$PG_CONFIG" --includedir-server)
+pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
+warnings="-Wall -Wextra -Werror -isystem $headers"
+mapfile -t scripts < <(find test .ci -name '*.sh' -o -path .ci/run | sort)
+
+build() {
+    make -s clean PG_CONFIG="$PG_CONFIG" with_llvm=no
+    make -s PG_CONFIG="$PG_CONFIG" with_llvm=no "$@"
+}
+
+check_gcc() {
+    build CC=gcc COPT="$warnings"
+}
+
+# Postgres was configured for gcc, whose flags clang needn't know.
+for_clang='-Wno-unknown-warning-option -Wno-ignored-optimization-argument'
+
+check_clang() {
+    build CC=clang COPT="$warnings $for_clang"
+}
+
+check_scan-build() {
+    make -s clean PG_CONFIG="$PG_CONFIG" with_llvm=no
+    # shellcheck disable=SC2016
+    scan-build -o scan-build --use-analyzer="$(command -v clang)" --status-bugs --exclude "$headers" \
+        bash -c 'make -s PG_CONFIG="$1" with_llvm=no CC="$CC" COPT="$2"' - \
+        "$PG_CONFIG" "-isystem $headers $for_clang" 2>&1
+}
+
+# It gives up on a configuration that hits an #error, so it is told the majors.
+# Postgres's headers it can do without: with them it takes many minutes
+# and reports on them.
+check_cppcheck() {
+    local major status=0
+    for major in 15 16 17 18; do
+        cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability \
+            --inline-suppr --std=c99 -DPG_VERSION_NUM=${major}0000 src || status=1
+    done
+    return $status
+}
+
+# The names of types are those that the compiler saw, as in Postgres's own
+# list; those that are no types of ours where they occur are left out, as by
+# pgindent, which also puts right what is said below.
+check_indent() {
+    local file status=0
+    build CC=gcc || return
+    objdump --dwarf=info playevent.so |
+        awk '/DW_TAG_/ { typedef = /DW_TAG_typedef/ } typedef && /DW_AT_name/ { print $NF; typedef = 0 }' |
+        grep -vxE 'FD_SET|LookupSet|boolean|date|duration|element_type|inquiry|iterator|other|pointer|reference|rep|string|timestamp|type|wrap' |
+        sort -u > typedefs
+    echo bool >> typedefs
+    for file in src/*.[ch]; do
+        # shellcheck disable=SC2046
+        pg_bsd_indent $(cat .indent.pro) -Utypedefs < "$file" |
+            # A pointer that a function returns: one space before the star
+            sed -E 's/^([A-Za-z_][^[:space:]]*)[ \t]+\*$/\1 */' > indented
+        diff -u --label "$file" --label "$file, indented" "$file" indented || status=1
+    done
+    return $status
+}
+
+# What setup.sh and lib.sh are is found by their callers, relative to
+# themselves: 1091 asks for them at a fixed place.
+check_shellcheck() {
+    shellcheck --shell=bash --exclude=SC1091 "${scripts[@]}"
+}
+
+check_perl() {
+    local file status=0
+    for file in test/t/*.p[lm]; do
+        perl -wc -I "$pgxs/src/test/perl" -I test/t "$file" 2>&1 | grep -vx "$file syntax OK" && status=1
+    done
+    perlcritic --quiet --severity 5 test/t || status=1
+    return $status
+}
+
+# Postgres reads an install script in the database's encoding, whatever it is.
+check_ascii() {
+    ! LC_ALL=C grep -n '[^[:print:][:space:]]' sql/*.sql playevent.control
+}
+
+passed=0
+failed=0
+for name in ${CHECKS:-gcc clang scan-build cppcheck indent shellcheck perl ascii}; do
+    declare -F "check_$name" > /dev/null || die "no check is called $name"
+    if "check_$name" > "$name.log" 2>&1; then
+        echo "$name: passed"
+        passed=$((passed + 1))
+    else
+        echo "$name: FAILED"
+        cat "$name.log"
+        failed=$((failed + 1))
+    fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,196 @@
+#!/usr/bin/env bash
+# majors.sh: what `make test-majors` does.  Builds and runs every test on each
+# supported major, and closes with the sums: `N passed, N failed`.  A major that
+# can't be set up has failed.
+#
+# A major that this machine's apt knows is tested here.  Others are tested in a
+# small Debian of their own, in a directory: debootstrap fills it, and tests see
+# nothing of the machine but that, with a view of processes and mounts of their
+# own.  The one for 17 has 15 too, to upgrade from (PLAYEVENT_OLD_PG_CONFIG).
+# From the environment:
+#
+#   MAJORS         which; default "15 17 18"
+#   MIRROR         Debian's archive; default is what this machine's apt uses
+#   CACHE          directory that keeps those Debians (some 2 GB each) for the
+#                  next time; without it, all goes
+#   ONLY, TAP      as for `make test`, like all variables that tests know:
+#                  PLAYEVENT_*
+. "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
+
+source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+read -ra chosen <<< "${MAJORS:-15 17 18}"
+
+# Where each is at home: the first that has it.
+declare -A suites=([15]=bookworm [17]=trixie [18]='forky sid' [19]='forky sid experimental')
+# What it is upgraded from, and where that is.
+declare -A older=([17]='15 bookworm')
+
+# What tests and downloads are told by the environment
+passed_on=()
+while IFS= read -r name; do
+    passed_on+=("$name=${!name}")
+done < <(compgen -e | grep -E '^(PLAYEVENT_.*|ONLY|TAP|CI|[a-z]+_proxy)$')
+
+if [ -n "${CACHE:-}" ]; then
+    roots=$(realpath -m "$CACHE")/roots
+    as_root mkdir -p "$roots"
+else
+    roots=$(mktemp -d /tmp/playevent-majors.XXXXXX)
+fi
+logs=$(mktemp -d /tmp/playevent-majors.XXXXXX)
+finish() {
+    rm -rf "$logs"
+    # No mount of ours is left: they went with the processes that saw them.
+    [ -n "${CACHE:-}" ] || as_root rm -rf --one-file-system "$roots"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+is_known() {
+    [ -n "$(apt-cache madison "postgresql-server-dev-$1" 2> /dev/null)" ]
+}
+
+# The archive's address without its path of suites: what apt has for Debian
+mirror() {
+    if [ -n "${MIRROR:-}" ]; then
+        echo "$MIRROR"
+    else
+        # shellcheck disable=SC2016
+        apt-get indextargets --format '$(ORIGIN) $(LABEL) $(SITE)' 'Created-By: Packages' |
+            awk '$1 == "Debian" && $2 == "Debian" { print $3; exit }'
+    fi
+}
+
+# in_root ROOT COMMAND...: as root there.  What is mounted goes when it ends.
+in_root() {
+    local root=$1
+    shift
+    # shellcheck disable=SC2016
+    as_root unshare --mount --pid --fork --kill-child bash -c '
+        set -e
+        root=$1
+        shift
+        mount -t proc proc "$root/proc"
+        mount --rbind /dev "$root/dev"
+        mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+        exec chroot "$root" "$@"' - "$root" \
+        env -i HOME=/root LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+        "${passed_on[@]}" "$@"
+}
+
+# Write a file in a root, whose owner may not be us.
+write() {
+    as_root tee "$1" > /dev/null
+}
+
+# bootstrap ROOT SUITE: a Debian with the means to install more
+bootstrap() {
+    local root=$1 suite=$2 base=$2 site
+    site=$(mirror)
+    [ -n "$site" ] || { say 'no Debian archive is known here: set MIRROR'; return 1; }
+    # Not to be had by itself
+    [ "$suite" != experimental ] || base=sid
+    # That of the older debootstrap may not know the suite yet.
+    as_root debootstrap --variant=minbase --include=ca-certificates "$base" "$root" "$site" \
+        /usr/share/debootstrap/scripts/sid || return
+    [ "$suite" = "$base" ] || echo "deb $site $suite main" | write "$root/etc/apt/sources.list.d/$suite.list"
+    as_root cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
+    # How this machine reaches archives; sid's index may read as expired.
+    {
+        apt-config dump | grep -E '^Acquire::(http|https)::(Proxy|Verify)' || true
+        echo 'Acquire::Check-Valid-Until "false";'
+        echo 'Acquire::Languages "none";'
+        echo 'APT::Install-Recommends "false";'
+    } | write "$root/etc/apt/apt.conf.d/00playevent"
+    # It is thrown away: no need to wait for the disk.
+    echo force-unsafe-io | write "$root/etc/dpkg/dpkg.cfg.d/playevent"
+    # No service starts
+    printf '#!/bin/sh\nexit 101\n' | write "$root/usr/sbin/policy-rc.d"
+    as_root chmod 755 "$root/usr/sbin/policy-rc.d"
+    in_root "$root" apt-get -qq update
+}
+
+# root_for MAJOR: makes the root, if it isn't there yet, and sets $root
+root_for() {
+    local major=$1 suite
+    for suite in ${suites[$major]:-}; do
+        root=$roots/$suite
+        if [ -e "$root.complete" ]; then
+            in_root "$root" apt-get -qq update || return
+        else
+            say "setting up a Debian $suite for PostgreSQL $major"
+            as_root rm -rf --one-file-system "$root"
+            bootstrap "$root" "$suite" > "$logs/bootstrap" 2>&1 ||
+                { tail -n 30 "$logs/bootstrap" >&2; return 1; }
+            as_root touch "$root.complete"
+        fi
+        if in_root "$root" apt-cache show "postgresql-server-dev-$major" > /dev/null 2>&1; then return 0; fi
+    done
+    say "no Debian of: ${suites[$major]:-none} has PostgreSQL $major"
+    return 1
+}
+
+# add_older ROOT MAJOR SUITE: another Debian's packages, where the root has none
+add_older() {
+    local root=$1 major=$2 suite=$3
+    echo "deb $(mirror) $suite main" | write "$root/etc/apt/sources.list.d/$suite.list"
+    printf 'Package: *\nPin: release n=%s\nPin-Priority: 100\n' "$suite" |
+        write "$root/etc/apt/preferences.d/$suite"
+    # shellcheck disable=SC2016
+    in_root "$root" bash -c '
+        . "$1/test/setup.sh"
+        apt-get -qq update
+        install_missing "postgresql-$2" "postgresql-server-dev-$2"' - "$there" "$major"
+}
+
+# test_major MAJOR: prints what `make test` prints
+test_major() {
+    local major=$1 root there=/root/playevent old=''
+    if is_known "$major" && [ -z "${older[$major]:-}" ]; then
+        MAJOR=$major bash "$source/test/run.sh"
+        return
+    fi
+    root_for "$major" || return
+    as_root rm -rf "$root$there" "$root/root/shared"
+    as_root mkdir "$root$there"
+    tar -C "$source" -cf - --exclude=.git . | as_root tar -C "$root$there" -xf - --no-same-owner
+    if [ -d "$source/../shared/data" ]; then
+        as_root mkdir "$root/root/shared"
+        as_root cp -R "$source/../shared/data" "$root/root/shared/"
+    fi
+    if [ -n "${older[$major]:-}" ]; then
+        # shellcheck disable=SC2086
+        add_older "$root" ${older[$major]} || return
+        old=/usr/lib/postgresql/${older[$major]% *}/bin/pg_config
+    fi
+    in_root "$root" MAJOR="$major" ${old:+PLAYEVENT_OLD_PG_CONFIG="$old"} \
+        bash "$there/test/run.sh"
+}
+
+as_root true
+install_missing debootstrap
+for major in "${chosen[@]}"; do is_known "$major" || unknown=1; done
+[ -z "${unknown:-}" ] || as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
+
+passed=0
+failed=0
+summary=''
+for major in "${chosen[@]}"; do
+    say "PostgreSQL $major"
+    started=$SECONDS
+    status=0
+    # The closing line of each is not that of all.
+    test_major "$major" 2>&1 | tee "$logs/$major" |
+        sed -uE "s/^[0-9]+ passed, [0-9]+ failed\$/PostgreSQL $major: &/" || status=$?
+    read -r good bad < <(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$logs/$major" | tail -n 1; echo) || true
+    good=${good:-0}
+    bad=${bad:-0}
+    # It may have failed before it counted anything.
+    if [ "$status" -ne 0 ] || [ "$good" -eq 0 ]; then [ "$bad" -gt 0 ] || bad=1; fi
+    passed=$((passed + good))
+    failed=$((failed + bad))
+    summary+="PostgreSQL $major: $good passed, $bad failed, in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"$'\n'
+done
+printf '%s' "$summary"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

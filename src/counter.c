@@ -7,17 +7,15 @@
  * The row trigger adds to pending counts in memory; the statement trigger
  * writes them.  Rows may come without a statement trigger (straight into a
  * partition, by logical replication): what is still pending then is written
- * just before commit or PREPARE TRANSACTION.
+ * just before the (sub)transaction commits or is prepared.
  *
- * Pending counts belong to the (sub)transaction that inserted the rows.  An
- * abort drops them, a subtransaction's commit hands them to its parent.
- * A flush writes those of the current level only: were a subtransaction to
- * write its parent's, its rollback would lose them.
+ * Pending counts belong to the (sub)transaction that inserted the rows, and an
+ * abort drops them.  A flush writes those of the current level only: were a
+ * subtransaction to write its parent's, its rollback would lose them.
  *
  * Memory: that of the transaction itself in TopTransactionContext, that of a
- * subtransaction in a child of it.  At most MAX_PENDING keys of a counter, of
- * which each partition has one, are kept before they are written ahead of time;
- * what committed subtransactions hand over comes on top until the next row.
+ * subtransaction in a child of it.  Each level keeps at most MAX_PENDING keys,
+ * of all counters and partitions, and then writes them ahead of time.
  *
  *-------------------------------------------------------------------------
  */
@@ -135,6 +133,7 @@ typedef struct PendingCounter
 typedef struct PendingLevel
 {
 	int			nest_level;		/* of the (sub)transaction */
+	int			members;		/* how many keys are pending, of all counters */
 	MemoryContext context;
 	PendingCounter *counters;
 	struct PendingLevel *parent;
@@ -196,28 +195,12 @@ find_counter(PendingLevel *level, CounterBinding *binding)
 }
 
 /*
- * index_keys
- *		Make an index of a counter's pending keys.
- */
-static pending_hash *
-index_keys(PendingLevel *level, PendingCounter *counter)
-{
-	pending_hash *index = pending_create(level->context,
-										 Max(64, 2 * counter->members), NULL);
-	bool		found;
-
-	for (PendingKey *entry = counter->keys; entry != NULL; entry = entry->next)
-		pending_insert_hash(index, key_tuple(entry), entry->hash, &found);
-	return index;
-}
-
-/*
  * find_key
  *		The pending count of a key; a new one is zero.
  *
- * The level may be an outer one, so an error must leave it fit for use.  An
- * index that could not grow is not, up to PostgreSQL 15: the next look makes
- * another.
+ * For the current level only: an error may leave the index unusable (up to 15,
+ * simplehash takes itself to have grown before it has the memory), which goes
+ * when this level aborts.
  */
 static PendingKey *
 find_key(PendingLevel *level, PendingCounter *counter, MinimalTuple key)
@@ -226,37 +209,34 @@ find_key(PendingLevel *level, PendingCounter *counter, MinimalTuple key)
 	PendingKey *entry = counter->keys;
 	bool		found;
 
-	if (counter->members == 1 && entry->hash == hash &&
-		compare_images(key_tuple(entry), key) == 0)
-		return entry;
-
-	if (counter->members > 0)
+	if (counter->index != NULL)
 	{
-		PendingCell *cell;
+		PendingCell *cell = pending_lookup_hash(counter->index, key, hash);
 
-		if (counter->index == NULL)
-			counter->index = index_keys(level, counter);
-		cell = pending_lookup_hash(counter->index, key, hash);
 		if (cell != NULL)
 			return (PendingKey *) ((char *) cell->tuple - PENDING_KEY_SIZE);
+	}
+	else if (entry != NULL)
+	{
+		if (entry->hash == hash &&
+			compare_images(key_tuple(entry), key) == 0)
+			return entry;
+		counter->index = pending_create(level->context, 64, NULL);
+		pending_insert_hash(counter->index, key_tuple(entry), entry->hash,
+							&found);
 	}
 
 	entry = MemoryContextAlloc(level->context, PENDING_KEY_SIZE + key->t_len);
 	entry->count = 0;
 	entry->hash = hash;
 	memcpy(key_tuple(entry), key, key->t_len);
-
 	if (counter->index != NULL)
-	{
-		pending_hash *index = counter->index;
+		pending_insert_hash(counter->index, key_tuple(entry), hash, &found);
 
-		counter->index = NULL;
-		pending_insert_hash(index, key_tuple(entry), hash, &found);
-		counter->index = index;
-	}
 	entry->next = counter->keys;
 	counter->keys = entry;
 	counter->members++;
+	level->members++;
 	return entry;
 }
 
@@ -328,8 +308,8 @@ rebind(PendingCounter *counter)
  *		Write one trigger's pending counts of the current level, and forget
  *		them.
  *
- * The trigger that counted has locked the slot table, in this (sub)transaction
- * or one that merged into it, so nobody else has altered it since.
+ * The trigger that counted has locked the slot table, in this (sub)transaction,
+ * so nobody else has altered it since.
  */
 static void
 write_counter(PendingCounter *counter)
@@ -384,6 +364,23 @@ write_counter(PendingCounter *counter)
 	}
 	counter->keys = NULL;
 	counter->members = 0;
+	pending->members -= n;
+}
+
+/*
+ * write_all
+ *		Write all that is pending at the current level.
+ */
+static void
+write_all(void)
+{
+	for (PendingCounter *counter = pending->counters; counter != NULL;
+		 counter = counter->next)
+	{
+		/* Dropping the table drops its trigger without a word. */
+		if (counter->members > 0 && rebind(counter))
+			write_counter(counter);
+	}
 }
 
 /*
@@ -413,8 +410,8 @@ counter_add(CounterBinding *binding, Datum *values, bool *isnull, int64 n)
 	entry->count += n;
 	heap_free_minimal_tuple(key);
 
-	if (counter->members >= MAX_PENDING)
-		write_counter(counter);
+	if (level->members >= MAX_PENDING)
+		write_all();
 }
 
 /*
@@ -458,24 +455,8 @@ counter_pending_outside(SlotBinding *slot)
 }
 
 /*
- * anything_pending
- *		Is there a count that no statement has written?
- */
-static bool
-anything_pending(void)
-{
-	for (PendingCounter *counter = pending->counters; counter != NULL;
-		 counter = counter->next)
-	{
-		if (counter->members > 0)
-			return true;
-	}
-	return false;
-}
-
-/*
  * flush_before_commit
- *		Write all that is still pending, at the end of the transaction.
+ *		Write all that is still pending, at the end of the (sub)transaction.
  */
 static void
 flush_before_commit(void)
@@ -483,25 +464,31 @@ flush_before_commit(void)
 	MemoryContext context;
 	MemoryContext oldcontext;
 
-	Assert(pending->parent == NULL && pending->nest_level == 1);
+	Assert(pending->nest_level == GetCurrentTransactionNestLevel());
+	if (pending->members == 0)
+		return;
 
-	context = AllocSetContextCreate(TopTransactionContext,
+	context = AllocSetContextCreate(CurTransactionContext,
 									"playevent flush at commit",
 									ALLOCSET_DEFAULT_SIZES);
 	oldcontext = MemoryContextSwitchTo(context);
 	PushActiveSnapshot(GetTransactionSnapshot());
-
-	for (PendingCounter *counter = pending->counters; counter != NULL;
-		 counter = counter->next)
-	{
-		/* Dropping the table drops its trigger without a word. */
-		if (counter->members > 0 && rebind(counter))
-			write_counter(counter);
-	}
-
+	write_all();
 	PopActiveSnapshot();
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
+}
+
+/*
+ * warn_uncounted
+ *		Once it is too late to write them, tell of plays that were recorded
+ *		after flush_before_commit.
+ */
+static void
+warn_uncounted(void)
+{
+	if (pending->members > 0)
+		elog(WARNING, "plays recorded by a pre-commit callback were not counted");
 }
 
 static void
@@ -511,7 +498,7 @@ at_transaction_event(XactEvent event, void *arg pg_attribute_unused())
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
-			if (pending != NULL && anything_pending())
+			if (pending != NULL)
 				flush_before_commit();
 			pending = NULL;
 			break;
@@ -520,8 +507,8 @@ at_transaction_event(XactEvent event, void *arg pg_attribute_unused())
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:
-			if (pending != NULL && anything_pending())
-				elog(WARNING, "plays recorded by a pre-commit callback were not counted");
+			if (pending != NULL)
+				warn_uncounted();
 			pending = NULL;
 			break;
 		default:
@@ -530,59 +517,24 @@ at_transaction_event(XactEvent event, void *arg pg_attribute_unused())
 }
 
 /*
- * prepare_merge
- *		Make room in the parent level for all keys of a subtransaction that is
- *		about to commit, with a count of zero.
- *
- * This may fail, and then the subtransaction aborts: zeros are as good as
- * nothing.
+ * drop_level
+ *		Forget what the current subtransaction has pending.
  */
 static void
-prepare_merge(PendingLevel *level)
+drop_level(void)
 {
-	for (PendingCounter *counter = level->counters; counter != NULL;
-		 counter = counter->next)
-	{
-		PendingCounter *into;
+	PendingLevel *level = pending;
 
-		if (counter->members == 0)
-			continue;
-		into = find_counter(level->parent, counter->binding);
-		check_unaltered(counter, into->slot);
-		check_unaltered(into, counter->slot);
-		for (PendingKey *entry = counter->keys; entry != NULL;
-			 entry = entry->next)
-			(void) find_key(level->parent, into, key_tuple(entry));
-	}
-}
-
-/*
- * merge_into_parent
- *		Hand a committed subtransaction's counts to its parent's.  Cannot fail,
- *		since prepare_merge has made room.
- */
-static void
-merge_into_parent(PendingLevel *level)
-{
-	for (PendingCounter *counter = level->counters; counter != NULL;
-		 counter = counter->next)
-	{
-		PendingCounter *into;
-
-		if (counter->members == 0)
-			continue;
-		into = find_counter(level->parent, counter->binding);
-		for (PendingKey *entry = counter->keys; entry != NULL;
-			 entry = entry->next)
-			find_key(level->parent, into, key_tuple(entry))->count += entry->count;
-	}
 	pending = level->parent;
 	MemoryContextDelete(level->context);
 }
 
 /*
- * Called while the subtransaction is still the current one.  Its fate is
- * sealed at COMMIT_SUB only: after PRE_COMMIT_SUB it may still abort.
+ * Called while the subtransaction is still the current one.
+ *
+ * Its counts could be handed to its parent instead of being written.  But then
+ * a transaction of many subtransactions would have any number of them pending,
+ * and making room for them at the parent's level might fail.
  */
 static void
 at_subtransaction_event(SubXactEvent event,
@@ -590,34 +542,23 @@ at_subtransaction_event(SubXactEvent event,
 						SubTransactionId parent_subid pg_attribute_unused(),
 						void *arg pg_attribute_unused())
 {
-	int			nest_level = GetCurrentTransactionNestLevel();
-	bool		parent_has_pending;
-
-	if (pending == NULL || pending->nest_level < nest_level)
+	if (pending == NULL ||
+		pending->nest_level < GetCurrentTransactionNestLevel())
 		return;
-	parent_has_pending = pending->parent != NULL &&
-		pending->parent->nest_level == nest_level - 1;
 
 	switch (event)
 	{
 		case SUBXACT_EVENT_PRE_COMMIT_SUB:
-			if (parent_has_pending)
-				prepare_merge(pending);
+			flush_before_commit();
+			drop_level();
 			break;
 		case SUBXACT_EVENT_COMMIT_SUB:
-			if (parent_has_pending)
-				merge_into_parent(pending);
-			else
-				pending->nest_level--;
+			warn_uncounted();
+			drop_level();
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
-			{
-				PendingLevel *level = pending;
-
-				pending = level->parent;
-				MemoryContextDelete(level->context);
-				break;
-			}
+			drop_level();
+			break;
 		default:
 			break;
 	}

@@ -24,7 +24,7 @@ bench:
 bench-instructions:
 	@bash test/bench/instructions.sh
 test:
-	@ONLY=$(ONLY) bash test/run.sh
+	@ONLY='$(ONLY)' bash test/run.sh
 lint coverage:
 	@bash test/check/$@.sh
 test-valgrind test-assert test-majors:

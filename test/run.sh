@@ -3,7 +3,7 @@
 # clusters and closes with the line `N passed, N failed`.  From the environment,
 # beside what setup.sh knows (MAJOR, PG_CONFIG, INSTALL, KEEP):
 #
-#   ONLY           of regress isolation pgtap tap: just that part
+#   ONLY           of regress isolation pgtap tap: just those
 #   TAP            which TAP tests, as a pattern; default test/t/*.pl
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 run_in_copy test/run-in-copy.sh postgresql-@ postgresql-server-dev-@ \

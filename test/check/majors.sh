@@ -21,7 +21,7 @@ source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 read -ra chosen <<< "${MAJORS:-15 17 18}"
 
 # Where each is at home: the first that has it.
-declare -A suites=([15]=bookworm [17]=trixie [18]='forky sid' [19]='forky sid experimental')
+declare -A suites=([15]=bookworm [17]=trixie [18]='forky sid')
 # What it is upgraded from, and where that is.
 declare -A older=([17]='15 bookworm')
 
@@ -85,15 +85,12 @@ write() {
 
 # bootstrap ROOT SUITE: a Debian with the means to install more
 bootstrap() {
-    local root=$1 suite=$2 base=$2 site
+    local root=$1 suite=$2 site
     site=$(mirror)
     [ -n "$site" ] || { say 'no Debian archive is known here: set MIRROR'; return 1; }
-    # Not to be had by itself
-    [ "$suite" != experimental ] || base=sid
-    # That of the older debootstrap may not know the suite yet.
-    as_root debootstrap --variant=minbase --include=ca-certificates "$base" "$root" "$site" \
+    # The script of sid: an older debootstrap may not know the suite yet.
+    as_root debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$site" \
         /usr/share/debootstrap/scripts/sid || return
-    [ "$suite" = "$base" ] || echo "deb $site $suite main" | write "$root/etc/apt/sources.list.d/$suite.list"
     as_root cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
     # How this machine reaches archives; sid's index may read as expired.
     {

@@ -22,7 +22,8 @@ exec valgrind --quiet --error-limit=no --leak-check=no --num-callers=60 \\
 WRAPPER
 chmod +x "$SERVER_BIN/postgres"
 
-# Everything takes some twenty times as long.
+# Everything takes some twenty times as long, so random tests are shorter.
 export PGCTLTIMEOUT=600 PG_TEST_TIMEOUT_DEFAULT=1800
+export PLAYEVENT_HISTORIES=${PLAYEVENT_HISTORIES:-20} PLAYEVENT_INPUTS=${PLAYEVENT_INPUTS:-1000}
 export PG_CONFIG AFTERWARDS=test/check/valgrind-errors.sh
 bash test/run-in-copy.sh

@@ -52,7 +52,7 @@ count() {
     failed=$((failed + bad))
     echo "$3: $good passed, $bad failed"
     if [ "$bad" -gt 0 ]; then
-        grep -vE '^ok ' "$log" | tail -n 200
+        grep -vE '^ok ' "$log" | tail -n 2000
         [ ! -s regression.diffs ] || cat regression.diffs
     fi
     rm -f regression.diffs

@@ -977,7 +977,10 @@ sub release_step
 	my $tx = $session->{tx};
 	my $i = int rand @{ $tx->{savepoints} };
 	my $result = run($session, "RELEASE $tx->{savepoints}[$i]{name}", undef, 'release');
-	$model->release_savepoint($tx, $i) if !$result->{error};
+
+	# One that cannot be released, for a serialization failure, is gone too.
+	if ($result->{error}) { splice @{ $tx->{savepoints} }, $i; }
+	else { $model->release_savepoint($tx, $i); }
 	return;
 }
 

@@ -7,11 +7,15 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib $FindBin::RealBin;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use IPC::Run;
 use Test::More;
 use Time::HiRes qw(usleep);
+
+use PlayEvent qw(traffic_options);
 
 # pg_waldump prints local time.
 $ENV{TZ} = 'UTC';
@@ -145,14 +149,7 @@ my %traffic = (
 		COMMIT;" ],
 	moved => [ 1, "UPDATE track SET release_id = :k WHERE entry_key = 'k:l';" ],
 );
-my @traffic;
-foreach my $name (sort keys %traffic)
-{
-	my ($weight, $script) = @{ $traffic{$name} };
-	append_to_file("$dir/$name.pgbench",
-		"\\set k random_zipfian(0, 49, 1.3)\n\\set l random(0, 49)\n\\set n random(1, 1000000000)\n$script\n");
-	push @traffic, '-f', "$dir/$name.pgbench\@$weight";
-}
+my @traffic = traffic_options($dir, %traffic);
 append_to_file("$dir/upkeep.pgbench",
 	"SELECT playevent.compact('play_event');\nVACUUM play_counter_slot;\n" .
 	"SELECT playevent.compact('part_event');\nVACUUM part_counter_slot, track;\n\\sleep 100 ms\n");

@@ -9,10 +9,14 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib $FindBin::RealBin;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use IPC::Run;
 use Test::More;
+
+use PlayEvent qw(traffic_options);
 
 my $seed = $ENV{PLAYEVENT_SEED} // time;
 note "PLAYEVENT_SEED=$seed";
@@ -192,14 +196,7 @@ my %traffic = (
 		COMMIT PREPARED 'load-:client_id-:n';" ],
 	moved => [ 2, "UPDATE track SET release_id = :k WHERE entry_key = 'k:l';" ],
 );
-my @traffic;
-foreach my $name (sort keys %traffic)
-{
-	my ($weight, $script) = @{ $traffic{$name} };
-	append_to_file("$dir/$name.pgbench",
-		"\\set k random_zipfian(0, 49, 1.3)\n\\set l random(0, 49)\n\\set n random(1, 1000000000)\n$script\n");
-	push @traffic, '-f', "$dir/$name.pgbench\@$weight";
-}
+my @traffic = traffic_options($dir, %traffic);
 my @loads = map {
 	IPC::Run::start(
 		[ 'pgbench', '-n', '-c', 6, '-R', 80, '-T', 10 * $PostgreSQL::Test::Utils::timeout_default,

@@ -17,6 +17,7 @@ use lib $FindBin::RealBin;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use PlayEvent qw(differences);
 use Wire;
 
 my $wanted = $ENV{PLAYEVENT_INPUTS} // 100_000;
@@ -355,14 +356,7 @@ sub exact
 	my @differences;
 	foreach my $log ('play', 'strict', 'part')
 	{
-		my $result = $wire->query(qq{
-			WITH logged AS (SELECT track_entry_key, release_id, bucket, count(*)
-							FROM ${log}_event GROUP BY 1, 2, 3),
-				 counted AS (SELECT track_entry_key, release_id, bucket, ${log}s
-							 FROM ${log}_counter)
-			SELECT (SELECT count(*) FROM ((TABLE logged EXCEPT TABLE counted) UNION ALL
-										  (TABLE counted EXCEPT TABLE logged)) d),
-				   (SELECT count(*) FROM playevent.verify('${log}_event'))});
+		my $result = $wire->query(differences($log));
 		push @differences, $result->{error} ? $result->{error}{M} : $result->{rows}[0]->@*;
 	}
 	is_deeply(\@differences, [ (0) x 6 ], "P3: counters equal the log after $name");

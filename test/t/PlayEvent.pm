@@ -9,7 +9,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(random_seed differences exact complaints);
+our @EXPORT = qw(random_seed differences traffic_options exact complaints);
 
 # Seed rand() from PLAYEVENT_SEED, or at random, and say with what.
 sub random_seed
@@ -33,6 +33,22 @@ sub differences
 		SELECT (SELECT count(*) FROM ((TABLE logged EXCEPT TABLE counted) UNION ALL
 									  (TABLE counted EXCEPT TABLE logged)) d),
 			   (SELECT count(*) FROM playevent.verify('${log}_event'))};
+}
+
+# pgbench's options for traffic of weighted scripts, which it writes to $dir:
+# each has a track k of a few favourites, any track l, and a number n.
+sub traffic_options
+{
+	my ($dir, %traffic) = @_;
+	my @options;
+	foreach my $name (sort keys %traffic)
+	{
+		my ($weight, $script) = @{ $traffic{$name} };
+		append_to_file("$dir/$name.pgbench",
+			"\\set k random_zipfian(0, 49, 1.3)\n\\set l random(0, 49)\n\\set n random(1, 1000000000)\n$script\n");
+		push @options, '-f', "$dir/$name.pgbench\@$weight";
+	}
+	return @options;
 }
 
 # Check that these logs' counters equal them.

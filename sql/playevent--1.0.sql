@@ -51,7 +51,9 @@ RETURNS TABLE (
     release_id text,
     kind text,
     counted bigint,
-    logged bigint)
+    logged bigint,
+    counter text,
+    further_key text)
 LANGUAGE c STABLE STRICT
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
@@ -111,6 +113,107 @@ RETURN CASE WHEN EXISTS (
 
 COMMENT ON FUNCTION playevent.count_enabled(regclass) IS
 'internal: what a log''s counting triggers are enabled for when all is well, as in pg_trigger.tgenabled';
+
+--
+-- The logs there are
+--
+
+-- Each guard of a table is a pair of triggers, for rows and for statements.
+CREATE FUNCTION playevent.always_fire(rel oid, guard regproc) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN 2 = (
+    SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
+     WHERE t.tgrelid = rel AND t.tgfoid = guard AND t.tgenabled = 'A');
+
+COMMENT ON FUNCTION playevent.always_fire(oid, regproc) IS
+'internal: does a table have both its guards, and are they enabled ALWAYS';
+
+-- The slot table is in its log's schema, so its name is a single one.
+CREATE FUNCTION playevent.counter_of_slot(slot text) RETURNS name
+LANGUAGE sql IMMUTABLE STRICT
+RETURN pg_catalog.regexp_replace((pg_catalog.parse_ident(slot))[1], '_slot$', '')::pg_catalog.name;
+
+COMMENT ON FUNCTION playevent.counter_of_slot(text) IS
+'internal: the name of the counter whose slot table a trigger''s argument names';
+
+CREATE VIEW playevent.counter AS
+SELECT class.oid::pg_catalog.regclass AS event,
+       playevent.counter_of_slot(args[1]) AS counter,
+       slot.oid AS counter_slot,
+       args[2] AS count_column,
+       args[3:] AS columns,
+       t.tgname AS trigger_name
+  FROM pg_catalog.pg_trigger t
+  JOIN pg_catalog.pg_class class ON class.oid = t.tgrelid AND NOT class.relispartition
+ CROSS JOIN LATERAL playevent.trigger_arguments(t.tgargs) AS args
+ CROSS JOIN LATERAL playevent.named_table(args[1], class.relnamespace) AS slot(oid)
+ WHERE t.tgfoid = 'playevent.count'::pg_catalog.regproc;
+
+COMMENT ON VIEW playevent.counter IS
+'the counters of the logs of this database, as their triggers tell';
+
+CREATE VIEW playevent.log AS
+SELECT class.oid::pg_catalog.regclass AS event,
+       slot.oid AS counter_slot,
+       count_args[2] AS count_column,
+       count_args[3] AS key_column,
+       count_args[4] AS release_column,
+       count_args[5] AS kind_column,
+       playevent.named_table(resolve_args[1], class.relnamespace) AS track,
+       resolve_args[2] AS track_key,
+       resolve_args[3] AS track_release,
+       NULLIF(resolve_args[4], '') AS track_deleted,
+       resolve_args[5] AS unknown_track,
+       counts.tgenabled = 'A' AS count_replicated,
+       COALESCE(resolves.tgenabled = 'O' AND counts.tgenabled = playevent.count_enabled(class.oid::pg_catalog.regclass), false)
+           AND EXISTS (
+               SELECT FROM pg_catalog.pg_trigger t
+                WHERE t.tgrelid = class.oid AND t.tgenabled = counts.tgenabled
+                  AND t.tgfoid = 'playevent.flush'::pg_catalog.regproc)
+           AND playevent.always_fire(class.oid, 'playevent.append_only'::pg_catalog.regproc)
+           AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_trigger t
+                CROSS JOIN LATERAL playevent.trigger_arguments(t.tgargs) AS args
+                WHERE t.tgrelid = class.oid
+                  AND t.tgfoid = 'playevent.count'::pg_catalog.regproc
+                  AND (t.tgenabled <> counts.tgenabled
+                       OR NOT playevent.always_fire(
+                           playevent.named_table(args[1], class.relnamespace)::pg_catalog.oid,
+                           'playevent.slot_guard'::pg_catalog.regproc)))
+           AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_class part
+                WHERE part.relispartition AND part.relkind IN ('r', 'p')
+                  AND pg_catalog.pg_partition_root(part.oid) = class.oid
+                  AND NOT playevent.always_fire(part.oid, 'playevent.append_only'::pg_catalog.regproc))
+           AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_trigger t
+                WHERE t.tgparentid <> 0
+                  AND pg_catalog.pg_partition_root(t.tgrelid) = class.oid
+                  AND t.tgenabled <> CASE t.tgfoid
+                      WHEN 'playevent.resolve'::pg_catalog.regproc THEN resolves.tgenabled
+                      WHEN 'playevent.count'::pg_catalog.regproc THEN counts.tgenabled
+                      ELSE t.tgenabled END)
+           AS intact
+  FROM pg_catalog.pg_class class
+  LEFT JOIN pg_catalog.pg_trigger counts
+    ON counts.tgrelid = class.oid AND counts.tgname = 'playevent_count'
+   AND counts.tgfoid = 'playevent.count'::pg_catalog.regproc
+  LEFT JOIN pg_catalog.pg_trigger resolves
+    ON resolves.tgrelid = class.oid
+   AND resolves.tgfoid = 'playevent.resolve'::pg_catalog.regproc
+  LEFT JOIN LATERAL playevent.trigger_arguments(counts.tgargs) AS count_args ON true
+  LEFT JOIN LATERAL playevent.trigger_arguments(resolves.tgargs) AS resolve_args ON true
+ CROSS JOIN LATERAL playevent.named_table(count_args[1], class.relnamespace) AS slot(oid)
+ WHERE NOT class.relispartition
+   AND EXISTS (
+       SELECT FROM pg_catalog.pg_trigger t
+        WHERE t.tgrelid = class.oid
+          AND t.tgfoid IN ('playevent.append_only'::pg_catalog.regproc,
+                           'playevent.resolve'::pg_catalog.regproc,
+                           'playevent.count'::pg_catalog.regproc));
+
+COMMENT ON VIEW playevent.log IS
+'the logs of this database, as their triggers tell; intact: all triggers are there and enabled as they were made, on partitions and the slot table too';
 
 --
 -- Helpers of create_log and attach_log.  All act with the caller's rights.
@@ -245,46 +348,65 @@ RETURN log || CASE WHEN log LIKE '%e' THEN '' ELSE 'e' END || 'd_at';
 COMMENT ON FUNCTION playevent.time_column(text) IS
 'internal: the name of a log''s column for events that come late';
 
--- Makes the slot table, the views and the triggers of a log whose event table
--- is there, and grants ingest_role what it needs to insert.
-CREATE FUNCTION playevent.arm_log(
-    event regclass, log text,
-    track regclass, track_key name, track_release name, track_deleted name,
-    unknown_track text, count_replicated boolean, ingest_role regrole,
-    key_column name, release_column name, kind_column name, kinds text[])
+-- The indexes of a further counter's slot table: one for writes, on all columns
+-- in their order.  But a day goes to its front, for then only today's pages are
+-- in use, then what is cheap to compare; and another index is for series.
+CREATE FUNCTION playevent.counter_indexes(event regclass, columns name[]) RETURNS text[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    all_columns text;
+    day_column name;
+    first_other name;
+BEGIN
+    SELECT min(u.c) FILTER (WHERE a.atttypid = 'date'::regtype),
+           (array_agg(u.c ORDER BY ord) FILTER (WHERE a.atttypid <> 'date'::regtype))[1],
+           string_agg(quote_ident(u.c), ', ' ORDER BY ord)
+      INTO day_column, first_other, all_columns
+      FROM unnest(columns) WITH ORDINALITY AS u(c, ord)
+      JOIN pg_attribute a ON a.attrelid = event AND a.attname = u.c;
+    IF day_column IS NULL OR first_other IS NULL THEN
+        RETURN ARRAY[all_columns];
+    END IF;
+    RETURN ARRAY[
+        (SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.c <> day_column, a.attlen < 0, ord)
+           FROM unnest(columns) WITH ORDINALITY AS u(c, ord)
+           JOIN pg_attribute a ON a.attrelid = event AND a.attname = u.c),
+        format('%I, %I', first_other, day_column)];
+END
+$$;
+
+COMMENT ON FUNCTION playevent.counter_indexes(regclass, name[]) IS
+'internal: the columns of each index of a further counter''s slot table';
+
+-- Makes the slot table of a counter, the view that adds its slots up, and the
+-- trigger that counts, as far as they are not there; indexes are column lists.
+-- The counts are rebuild's to fill in.
+CREATE FUNCTION playevent.arm_counter(
+    event regclass, counter text, count_column text, columns name[],
+    indexes text[], trigger_name name, count_replicated boolean)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET client_min_messages = warning  -- no NOTICE for what is there already
 AS $$
 DECLARE
     schema name;
     event_name name;
     owner regrole;
-    view_name text;
-    view_query text;
-    count_column text := playevent.count_column(log);
-    slot_name text := log || '_counter_slot';
+    slot_name text := counter || '_slot';
     slot text;
-    kind_columns text := '';
-    track_reference text;
+    view_name text;
+    column_list text := (SELECT string_agg(quote_ident(c), ', ' ORDER BY ord)
+                           FROM unnest(columns) WITH ORDINALITY AS u(c, ord));
+    index_columns text;
     other_log name;
-    granted text;
-    part regclass;
 BEGIN
     SELECT n.nspname, c.relname, c.relowner INTO STRICT schema, event_name, owner
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.oid = event;
     slot := format('%I.%I', schema, slot_name);
-
-    PERFORM playevent.check_kinds(kinds, ARRAY[key_column, release_column, count_column]::name[]);
-    IF count_column IN (key_column, release_column, kind_column) THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'duplicate_column',
-            MESSAGE = format('column "%s" would be both counted by and the count of log "%s"',
-                count_column, log),
-            HINT = 'Give the log or the column another name.';
-    END IF;
+    view_name := format('%I.%I', schema, counter);
 
     -- The slot table.  Truncation by VACUUM would make writers wait, so it is
     -- off.  The rest was chosen by measurement, on PostgreSQL 15 with 2 cores
@@ -301,21 +423,18 @@ BEGIN
     --     it does not matter: pruning leaves VACUUM little to do.
     IF to_regclass(slot) IS NULL THEN
         EXECUTE format(
-            'CREATE TABLE %s (%I %s, %I %s, %I %s, %I bigint NOT NULL)
+            'CREATE TABLE %s (%s, %I bigint NOT NULL)
              USING heap
              WITH (fillfactor = 70, vacuum_truncate = false,
                    autovacuum_vacuum_scale_factor = 0.05,
                    autovacuum_vacuum_threshold = 1000)',
             slot,
-            key_column, playevent.column_type(event, key_column, 'key_column'::text),
-            release_column, playevent.column_type(event, release_column, 'release_column'::text),
-            kind_column, playevent.column_type(event, kind_column, 'kind_column'::text),
+            (SELECT string_agg(format('%I %s', c, playevent.column_type(event, c, 'columns'::text)), ', ' ORDER BY ord)
+               FROM unnest(columns) WITH ORDINALITY AS u(c, ord)),
             count_column);
-        -- One index for writes and for reads by release, one for reads by
-        -- track.  The release in front is cheap to compare.
-        EXECUTE format('CREATE INDEX ON %s (%I, %I, %I)',
-            slot, release_column, key_column, kind_column);
-        EXECUTE format('CREATE INDEX ON %s (%I)', slot, key_column);
+        FOREACH index_columns IN ARRAY indexes LOOP
+            EXECUTE format('CREATE INDEX ON %s (%s)', slot, index_columns);
+        END LOOP;
         EXECUTE format('ALTER TABLE %s OWNER TO %s', slot, owner);
     ELSIF owner <> (SELECT relowner FROM pg_class WHERE oid = to_regclass(slot)) THEN
         RAISE EXCEPTION USING
@@ -324,7 +443,7 @@ BEGIN
             HINT = format('ALTER TABLE %s OWNER TO %s;', slot, owner);
     ELSIF EXISTS (
         SELECT attname, atttypid FROM pg_attribute
-         WHERE attrelid = event AND attname IN (key_column, release_column, kind_column)
+         WHERE attrelid = event AND attname = ANY (columns)
         UNION ALL
         SELECT count_column, 'bigint'::regtype
         EXCEPT
@@ -339,8 +458,8 @@ BEGIN
     END IF;
     -- One whose table was renamed, and a new one put in its place.
     SELECT c.relname INTO other_log
-      FROM playevent.log l JOIN pg_class c ON c.oid = l.event
-     WHERE l.counter_slot = to_regclass(slot) AND l.event <> arm_log.event;
+      FROM playevent.counter k JOIN pg_class c ON c.oid = k.event
+     WHERE k.counter_slot = to_regclass(slot) AND k.event <> arm_counter.event;
     IF FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_in_use',
@@ -348,7 +467,7 @@ BEGIN
             HINT = format('Give table "%s" another name; its counters will be named after it.', event_name);
     END IF;
     EXECUTE format('COMMENT ON TABLE %s IS %L', slot,
-        format('counts of %I in parts, several rows a key: read view %I', event_name, log || '_counter'));
+        format('counts of %I in parts, several rows a key: read view %I', event_name, counter));
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER playevent_slot_guard
          BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s
@@ -363,26 +482,94 @@ BEGIN
          FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard()', slot);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER playevent_slot_guard_row', slot);
 
-    -- The views; one that is there already may be as the app wants it.
+    -- A view that is there already may be as the app wants it.
+    IF NOT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(view_name) AND relkind = 'v') THEN
+        EXECUTE format(
+            'CREATE VIEW %s AS SELECT %s, sum(%3$I)::bigint AS %3$I FROM %4$s
+             GROUP BY %2$s HAVING sum(%3$I) <> 0',
+            view_name, column_list, count_column, slot);
+        EXECUTE format('ALTER VIEW %s OWNER TO %s', view_name, owner);
+    END IF;
+
+    -- The slot's name has no schema: it is the log's.
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER %I
+         AFTER INSERT ON %s
+         FOR EACH ROW EXECUTE FUNCTION playevent.count(%L, %L, %s)',
+        trigger_name, event, quote_ident(slot_name), count_column,
+        (SELECT string_agg(quote_literal(c), ', ' ORDER BY ord)
+           FROM unnest(columns) WITH ORDINALITY AS u(c, ord)));
+    EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', event,
+        CASE WHEN count_replicated THEN 'ALWAYS' END, trigger_name);
+END
+$$;
+
+COMMENT ON FUNCTION playevent.arm_counter(regclass, text, text, name[], text[], name, boolean) IS
+'internal: makes the slot table, view and trigger of a counter';
+
+-- Makes the slot table, the views and the triggers of a log whose event table
+-- is there, and grants ingest_role what it needs to insert.
+CREATE FUNCTION playevent.arm_log(
+    event regclass, log text,
+    track regclass, track_key name, track_release name, track_deleted name,
+    unknown_track text, count_replicated boolean, ingest_role regrole,
+    key_column name, release_column name, kind_column name, kinds text[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning  -- no NOTICE for what is there already
+AS $$
+DECLARE
+    schema name;
+    owner regrole;
+    view_name text;
+    view_query text;
+    count_column text := playevent.count_column(log);
+    slot text;
+    kind_columns text := '';
+    track_reference text;
+    granted text;
+    part regclass;
+BEGIN
+    SELECT n.nspname, c.relowner INTO STRICT schema, owner
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid = event;
+    slot := format('%I.%I', schema, log || '_counter_slot');
+
+    PERFORM playevent.check_kinds(kinds, ARRAY[key_column, release_column, count_column]::name[]);
+    IF count_column IN (key_column, release_column, kind_column) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_column',
+            MESSAGE = format('column "%s" would be both counted by and the count of log "%s"',
+                count_column, log),
+            HINT = 'Give the log or the column another name.';
+    END IF;
+
+    -- One index for writes and for reads by release, one for reads by track.
+    -- The release in front is cheap to compare.
+    PERFORM playevent.arm_counter(event, log || '_counter', count_column,
+        ARRAY[key_column, release_column, kind_column]::name[],
+        ARRAY[format('%I, %I, %I', release_column, key_column, kind_column),
+              quote_ident(key_column)],
+        'playevent_count'::name, count_replicated);
+
+    -- Views that are there already may be as the app wants them.
     SELECT coalesce(string_agg(
             format('coalesce(sum(%I) FILTER (WHERE %I = %L), 0)::bigint AS %I, ',
                 count_column, kind_column, k, k), '' ORDER BY ord), '')
       INTO kind_columns
       FROM unnest(kinds) WITH ORDINALITY AS u(k, ord);
-    FOREACH view_name IN ARRAY ARRAY['_counter', '_by_track', '_by_release'] LOOP
+    FOREACH view_name IN ARRAY ARRAY['_by_track', '_by_release'] LOOP
         view_query := format(
             CASE view_name
-                WHEN '_counter' THEN
-                    'SELECT %1$I, %2$I, %3$I, sum(%4$I)::bigint AS %4$I FROM %5$s
-                     GROUP BY 1, 2, 3 HAVING sum(%4$I) <> 0'
                 WHEN '_by_track' THEN
-                    'SELECT %1$I, %6$ssum(%4$I)::bigint AS %4$I FROM %5$s
-                     GROUP BY 1 HAVING sum(%4$I) <> 0'
+                    'SELECT %1$I, %5$ssum(%3$I)::bigint AS %3$I FROM %4$s
+                     GROUP BY 1 HAVING sum(%3$I) <> 0'
                 WHEN '_by_release' THEN
-                    'SELECT %2$I, %6$ssum(%4$I)::bigint AS %4$I FROM %5$s WHERE %2$I IS NOT NULL
-                     GROUP BY 1 HAVING sum(%4$I) <> 0'
+                    'SELECT %2$I, %5$ssum(%3$I)::bigint AS %3$I FROM %4$s WHERE %2$I IS NOT NULL
+                     GROUP BY 1 HAVING sum(%3$I) <> 0'
             END,
-            key_column, release_column, kind_column, count_column, slot, kind_columns);
+            key_column, release_column, count_column, slot, kind_columns);
         view_name := format('%I.%I', schema, log || view_name);
         CONTINUE WHEN EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(view_name) AND relkind = 'v');
         EXECUTE format('CREATE VIEW %s AS %s', view_name, view_query);
@@ -407,20 +594,12 @@ BEGIN
         event, track_reference, track_key, track_release,
         coalesce(track_deleted, ''), unknown_track, key_column, release_column);
     EXECUTE format(
-        'CREATE OR REPLACE TRIGGER playevent_count
-         AFTER INSERT ON %s
-         FOR EACH ROW EXECUTE FUNCTION playevent.count(%L, %L, %L, %L, %L)',
-        event, quote_ident(slot_name), count_column, key_column, release_column,
-        kind_column);
-    EXECUTE format(
         'CREATE OR REPLACE TRIGGER playevent_flush
          AFTER INSERT ON %s
          FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush(%s)',
         event, CASE WHEN NOT count_replicated THEN quote_literal('origin') END);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER playevent_append_only', event);
     EXECUTE format('ALTER TABLE %s ENABLE TRIGGER playevent_resolve', event);
-    EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER playevent_count', event,
-        CASE WHEN count_replicated THEN 'ALWAYS' END);
     EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER playevent_flush', event,
         CASE WHEN count_replicated THEN 'ALWAYS' END);
 
@@ -430,6 +609,8 @@ BEGIN
     LOOP
         PERFORM playevent.refuse_truncate(part);
     END LOOP;
+
+    PERFORM playevent.mend_counters(event, count_column, count_replicated);
 
     IF ingest_role IS NOT NULL THEN
         IF NOT EXISTS (SELECT FROM pg_roles WHERE oid = ingest_role) THEN
@@ -487,7 +668,7 @@ CREATE FUNCTION playevent.create_log_in(
     schema name, log name,
     track regclass, track_key name, track_release name, track_deleted name,
     kind name, kinds text[], unknown_track text, count_replicated boolean,
-    ingest_role regrole)
+    ingest_role regrole, daily boolean)
 RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -544,7 +725,8 @@ BEGIN
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = schema
        AND c.relname IN (log || '_event', log || '_counter_slot', log || '_counter',
-                         log || '_by_track', log || '_by_release')
+                         log || '_by_track', log || '_by_release',
+                         log || '_daily_slot', log || '_daily')
      ORDER BY c.relkind <> 'r', c.relname DESC LIMIT 1;
     IF NOT FOUND THEN
         SELECT typname INTO taken
@@ -601,11 +783,20 @@ BEGIN
         track, track_key, track_release, track_deleted,
         unknown_track, count_replicated, ingest_role,
         'track_entry_key'::name, 'release_id'::name, kind, kinds);
+
+    IF daily THEN
+        PERFORM playevent.arm_counter(event::regclass, log || '_daily',
+            playevent.count_column(log::text),
+            '{track_entry_key,release_id,day}'::name[],
+            playevent.counter_indexes(event::regclass, '{track_entry_key,release_id,day}'::name[]),
+            'playevent_count_daily'::name, count_replicated);
+        PERFORM playevent.check_log(event::regclass);
+    END IF;
     RETURN event::regclass;
 END
 $$;
 
-COMMENT ON FUNCTION playevent.create_log_in(name, name, regclass, name, name, name, name, text[], text, boolean, regrole) IS
+COMMENT ON FUNCTION playevent.create_log_in(name, name, regclass, name, name, name, name, text[], text, boolean, regrole, boolean) IS
 'internal: create_log, in the schema given';
 
 -- The body is parsed now, so that no search_path can bend it later; unpinned,
@@ -620,16 +811,17 @@ CREATE FUNCTION playevent.create_log(
     kinds text[] DEFAULT '{partial,most,complete}',
     unknown_track text DEFAULT 'record',
     count_replicated boolean DEFAULT true,
-    ingest_role regrole DEFAULT NULL)
+    ingest_role regrole DEFAULT NULL,
+    daily boolean DEFAULT true)
 RETURNS regclass
 LANGUAGE sql
 BEGIN ATOMIC
     SELECT playevent.create_log_in(pg_catalog.current_schema(), log,
         track, track_key, track_release, track_deleted,
-        kind, kinds, unknown_track, count_replicated, ingest_role);
+        kind, kinds, unknown_track, count_replicated, ingest_role, daily);
 END;
 
-COMMENT ON FUNCTION playevent.create_log(name, regclass, name, name, name, name, text[], text, boolean, regrole) IS
+COMMENT ON FUNCTION playevent.create_log(name, regclass, name, name, name, name, text[], text, boolean, regrole, boolean) IS
 'creates a log in the current schema: event table, counters and triggers; returns the event table';
 
 --
@@ -761,6 +953,405 @@ $$;
 
 COMMENT ON FUNCTION playevent.attach_log(regclass, regclass, name, name, name, text, boolean, regrole, name, name, name, text[]) IS
 'makes a table that is there a log, or mends a log: puts the triggers on, and counts the rows it has; returns the table';
+
+--
+-- Further counters
+--
+
+-- Like attach_log's: from here on nobody inserts until we are done.
+CREATE FUNCTION playevent.lock_log(event regclass) RETURNS playevent.log
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    log playevent.log;
+BEGIN
+    IF event IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'argument "event" must not be null';
+    END IF;
+    PERFORM playevent.check_log(event);
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', event);
+    SELECT * INTO log FROM playevent.log l WHERE l.event = lock_log.event;
+    RETURN log;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.lock_log(regclass) IS
+'internal: a log that the caller owns and that works, locked against inserts';
+
+-- playevent.add_counter(event regclass, counter name, columns name[])
+--     returns regclass
+--
+-- Makes a further counter of a log, by any columns of its event table; its view
+-- is called counter, its slot table counter_slot.  Counts the rows that are
+-- there.  Returns the view.
+--
+-- Reads by its first columns are quick, and with a column of type date among
+-- them those by day, and by the first other one and day.
+--
+-- Errors: an argument is null (22004), not a log (55000), not its owner (42501),
+-- what counter_binding reports, no such column (42703), a bad or duplicate
+-- name or list (42602, 42622, 22023), something is there of the name (42P07).
+-- Locks: the event table in ShareRowExclusiveLock, to the transaction's end.
+CREATE FUNCTION playevent.add_counter(event regclass, counter name, columns name[])
+RETURNS regclass
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    log playevent.log := playevent.lock_log(event);
+    schema name := (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                     WHERE c.oid = event);
+    col name;
+    taken name;
+BEGIN
+    IF counter IS NULL OR columns IS NULL OR EXISTS (SELECT FROM unnest(columns) c WHERE c IS NULL) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = format('argument "%s" must not be null',
+                CASE WHEN counter IS NULL THEN 'counter' ELSE 'columns' END);
+    END IF;
+    IF counter = '' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_name',
+            MESSAGE = 'argument "counter" is empty',
+            HINT = 'The counter''s view gets this name.';
+    END IF;
+    IF octet_length(counter) > 47 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'name_too_long',
+            MESSAGE = format('argument "counter" is %L, which is too long', counter),
+            HINT = 'The name of the counter''s trigger ends with it, so it must have at most 47 bytes.';
+    END IF;
+    IF array_ndims(columns) <> 1 OR cardinality(columns) NOT BETWEEN 1 AND 8 OR
+       cardinality(columns) <> (SELECT count(DISTINCT c) FROM unnest(columns) c) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('argument "columns" is %L', columns),
+            HINT = 'Name one to eight columns of the event table, each once.';
+    END IF;
+    FOREACH col IN ARRAY columns LOOP
+        PERFORM playevent.column_type(event, col, 'columns'::text);
+        IF col = log.count_column THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'duplicate_column',
+                MESSAGE = format('column "%s" would be both counted by and the count', col);
+        END IF;
+    END LOOP;
+    SELECT c.relname INTO taken
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = schema AND c.relname IN (counter, counter || '_slot')
+     ORDER BY c.relname DESC LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_table',
+            MESSAGE = format('"%s" exists already in schema "%s"', taken, schema),
+            HINT = 'Give the counter another name as argument "counter"; playevent.drop_counter removes a counter.';
+    END IF;
+
+    PERFORM playevent.arm_counter(event, counter::text, log.count_column, columns,
+        playevent.counter_indexes(event, columns), ('playevent_count_' || counter)::name, log.count_replicated);
+    PERFORM playevent.check_log(event);
+    PERFORM playevent.rebuild(event);
+    RETURN to_regclass(format('%I.%I', schema, counter));
+END
+$$;
+
+COMMENT ON FUNCTION playevent.add_counter(regclass, name, name[]) IS
+'makes a further counter of a log, by any of its columns, and counts the rows that are there; returns its view';
+
+-- playevent.drop_counter(event regclass, counter name) returns void
+--
+-- Removes a counter that add_counter made, or the one by day: its trigger, view
+-- and slot table.  That of the log itself stays as long as the log does.
+--
+-- Errors: an argument is null (22004), no such table (42P01), not its owner
+-- (42501), no such counter (42704), the log's own counter (55000), another
+-- object depends on the view (2BP01).  Locks: the event table in
+-- ShareRowExclusiveLock, view and slot table in AccessExclusiveLock.
+CREATE FUNCTION playevent.drop_counter(event regclass, counter name)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    class pg_class;
+    dropped playevent.counter;
+BEGIN
+    IF event IS NULL OR counter IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = format('argument "%s" must not be null',
+                CASE WHEN event IS NULL THEN 'event' ELSE 'counter' END);
+    END IF;
+    SELECT * INTO class FROM pg_class WHERE oid = event;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_table',
+            MESSAGE = format('argument "event" is %s, which is no table', event::oid);
+    END IF;
+    IF NOT pg_has_role(class.relowner, 'USAGE') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = format('must be owner of table %s', class.relname);
+    END IF;
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', event);
+    SELECT * INTO dropped FROM playevent.counter c
+     WHERE c.event = drop_counter.event AND c.counter = drop_counter.counter;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_object',
+            MESSAGE = format('table "%s" has no counter "%s"', class.relname, counter),
+            HINT = 'See the view playevent.counter.';
+    END IF;
+    IF dropped.trigger_name = 'playevent_count' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('"%s" is the counter of log "%s" itself', counter, class.relname),
+            HINT = 'A log without it is none: to have a plain table, drop the triggers whose names start with "playevent_".';
+    END IF;
+    EXECUTE format('DROP TRIGGER %I ON %s', dropped.trigger_name, event);
+    IF EXISTS (SELECT FROM pg_class
+                WHERE relname = counter AND relnamespace = class.relnamespace AND relkind = 'v') THEN
+        EXECUTE format('DROP VIEW %s.%I', class.relnamespace::regnamespace, counter);
+    END IF;
+    IF dropped.counter_slot IS NOT NULL THEN
+        EXECUTE format('DROP TABLE %s', dropped.counter_slot);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.drop_counter(regclass, name) IS
+'removes a further counter of a log: its trigger, view and slot table';
+
+-- The counters that a log has lost, or parts of them: their triggers went with
+-- the extension, or a slot table was dropped.  A slot table without a trigger is
+-- known by what it counts, and by columns that are the event table's.
+CREATE FUNCTION playevent.mend_counters(event regclass, count_column text, count_replicated boolean)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    lost record;
+BEGIN
+    FOR lost IN
+        SELECT playevent.counter_of_slot(args[1]) AS counter, args[3:]::name[] AS columns, t.tgname AS trigger_name
+          FROM pg_trigger t
+         CROSS JOIN LATERAL playevent.trigger_arguments(t.tgargs) AS args
+         WHERE t.tgrelid = event AND t.tgname <> 'playevent_count'
+           AND t.tgfoid = 'playevent.count'::regproc
+        UNION ALL
+        SELECT regexp_replace(s.relname, '_slot$', ''), a.columns,
+               'playevent_count_' || regexp_replace(s.relname, '_slot$', '')
+          FROM pg_class s
+          JOIN pg_class e ON e.oid = event AND e.relnamespace = s.relnamespace AND e.relowner = s.relowner
+         CROSS JOIN LATERAL (
+             SELECT array_agg(a.attname ORDER BY a.attnum) FILTER (WHERE a.attname <> count_column) AS columns,
+                    bool_or(a.attname = count_column AND a.atttypid = 'bigint'::regtype AND a.attnotnull) AS counts,
+                    bool_and(a.attname = count_column OR EXISTS (
+                        SELECT FROM pg_attribute b
+                         WHERE b.attrelid = event AND b.attname = a.attname
+                           AND b.attnum > 0 AND b.atttypid = a.atttypid)) AS fits
+               FROM pg_attribute a
+              WHERE a.attrelid = s.oid AND a.attnum > 0 AND NOT a.attisdropped) AS a
+         WHERE s.relkind = 'r' AND s.relname LIKE '_%\_slot'
+           AND a.counts AND a.fits AND a.columns IS NOT NULL
+           AND NOT EXISTS (SELECT FROM playevent.counter k WHERE k.counter_slot = s.oid)
+    LOOP
+        PERFORM playevent.arm_counter(event, lost.counter, count_column, lost.columns,
+            playevent.counter_indexes(event, lost.columns),
+            lost.trigger_name::name, count_replicated);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.mend_counters(regclass, text, boolean) IS
+'internal: makes what is missing of a log''s further counters';
+
+--
+-- Charts
+--
+
+-- The counter that top and series read: of those that count by the column and
+-- one of type date, the one with the fewest columns.
+CREATE FUNCTION playevent.day_counter(
+    event regclass, counted_by name,
+    OUT slot regclass, OUT day_column name, OUT count_column name)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT k.counter_slot, d.attname, k.count_column INTO slot, day_column, count_column
+      FROM playevent.counter k
+     CROSS JOIN LATERAL (
+         SELECT min(a.attname) AS attname, count(*) AS n
+           FROM pg_attribute a
+          WHERE a.attrelid = k.counter_slot AND a.atttypid = 'date'::regtype
+            AND a.attname = ANY (k.columns)) AS d
+     WHERE k.event = day_counter.event
+       AND d.n = 1 AND d.attname <> coalesce(counted_by, '')
+       AND (counted_by IS NULL OR counted_by = ANY (k.columns))
+     ORDER BY cardinality(k.columns), k.counter LIMIT 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('table "%s" has no counter by day',
+                (SELECT relname FROM pg_class WHERE oid = event)),
+            DETAIL = format('It would have to count by %sa column of type date.',
+                CASE WHEN counted_by IS NULL THEN '' ELSE format('"%s" and ', counted_by) END),
+            HINT = 'Make one with playevent.add_counter.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.day_counter(regclass, name) IS
+'internal: the slot table of a log''s counter by day, and its columns';
+
+CREATE FUNCTION playevent.check_period(event regclass, since date, until date) RETURNS playevent.log
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    log playevent.log;
+BEGIN
+    IF event IS NULL OR since IS NULL OR until IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = format('argument "%s" must not be null',
+                CASE WHEN event IS NULL THEN 'event' WHEN since IS NULL THEN 'since' ELSE 'until' END);
+    END IF;
+    IF since > until OR NOT isfinite(since) OR NOT isfinite(until) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('there is no period since %s until %s', since, until),
+            HINT = 'Both days belong to the period; the first must not come after the last.';
+    END IF;
+    SELECT * INTO log FROM playevent.log l WHERE l.event = check_period.event;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('table "%s" is not a log',
+                coalesce((SELECT relname FROM pg_class WHERE oid = event), event::oid::text)),
+            HINT = 'The view playevent.log lists all logs.';
+    END IF;
+    RETURN log;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.check_period(regclass, date, date) IS
+'internal: the log, after checks of the arguments that top and series share';
+
+-- playevent.top(event regclass, since date, until date, by text = 'track',
+--               lim int = 100)
+--     returns table(rank bigint, key text, plays bigint)
+--
+-- The most played tracks or releases from one day to another, both included.
+-- Equal counts share a rank.
+--
+-- Errors: an argument is null (22004), not a log, or one without a counter by
+-- day (55000), a bad period, by or lim (22023, 2201W), no right to read the slot
+-- table (42501).
+CREATE FUNCTION playevent.top(
+    event regclass, since date, until date, by text DEFAULT 'track', lim int DEFAULT 100)
+RETURNS TABLE (rank bigint, key text, plays bigint)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET jit = off  -- compiling takes longer than the query
+AS $$
+DECLARE
+    log playevent.log := playevent.check_period(event, since, until);
+    counted_by name;
+    counter record;
+BEGIN
+    counted_by := CASE by WHEN 'track' THEN log.key_column WHEN 'release' THEN log.release_column END;
+    IF counted_by IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('argument "by" is %s', coalesce(quote_literal(by), 'null')),
+            HINT = 'Say ''track'' or ''release''.';
+    END IF;
+    counter := playevent.day_counter(event, counted_by);
+    RETURN QUERY EXECUTE format(
+        'SELECT rank() OVER (ORDER BY t.plays DESC), t.key::text, t.plays
+           FROM (SELECT %1$I AS key, sum(%2$I)::bigint AS plays FROM %3$s
+                  WHERE %4$I BETWEEN $1 AND $2 AND %1$I IS NOT NULL
+                  GROUP BY %1$I HAVING sum(%2$I) <> 0
+                  ORDER BY 2 DESC, 1 LIMIT $3) AS t
+          ORDER BY 1, 2',
+        counted_by, counter.count_column, counter.slot, counter.day_column)
+        USING since, until, lim;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.top(regclass, date, date, text, int) IS
+'the most played tracks or releases of a log, from one day to another, both included';
+
+-- playevent.series(event regclass, since date, until date,
+--                  track_entry_key text = NULL, release_id text = NULL,
+--                  step text = 'day')
+--     returns table(period date, plays bigint)
+--
+-- The plays of a track, of a release, or of all, from one day to another, both
+-- included: a row for each day, week (from Monday) or month that has a day
+-- among them, named by its first day; of the first and the last, only the days
+-- among them count.
+--
+-- Errors: as top's; both a track and a release (22023), or a key that its
+-- column's type doesn't take (22P02 and others).
+CREATE FUNCTION playevent.series(
+    event regclass, since date, until date,
+    track_entry_key text DEFAULT NULL, release_id text DEFAULT NULL,
+    step text DEFAULT 'day')
+RETURNS TABLE (period date, plays bigint)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    log playevent.log := playevent.check_period(event, since, until);
+    counted_by name;
+    counter record;
+BEGIN
+    IF track_entry_key IS NOT NULL AND release_id IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'both a track and a release are given',
+            HINT = 'Name a track, a release, or neither for all plays.';
+    END IF;
+    IF step IS NULL OR step NOT IN ('day', 'week', 'month') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('argument "step" is %s', coalesce(quote_literal(step), 'null')),
+            HINT = 'Say ''day'', ''week'' or ''month''.';
+    END IF;
+    counted_by := CASE WHEN track_entry_key IS NOT NULL THEN log.key_column
+                       WHEN release_id IS NOT NULL THEN log.release_column END;
+    counter := playevent.day_counter(event, counted_by);
+
+    -- Without its typmod, for a key that is too long must not be cut.
+    RETURN QUERY EXECUTE format(
+        'SELECT p.first::date, coalesce(c.plays, 0)
+           FROM generate_series(date_trunc($1, $2::timestamp), $3::timestamp,
+                    (''1 '' || $1)::interval) AS p(first)
+           LEFT JOIN (
+               SELECT date_trunc($1, %1$I::timestamp) AS first, sum(%2$I)::bigint AS plays
+                 FROM %3$s WHERE %1$I BETWEEN $2 AND $3 %4$s GROUP BY 1) AS c USING (first)
+          ORDER BY 1',
+        counter.day_column, counter.count_column, counter.slot,
+        CASE WHEN counted_by IS NOT NULL THEN
+            format('AND %I = $4::%s', counted_by,
+                (SELECT format_type(a.atttypid, NULL) FROM pg_attribute a
+                  WHERE a.attrelid = counter.slot AND a.attname = counted_by))
+        END)
+        USING step, since, until, coalesce(track_entry_key, release_id);
+END
+$$;
+
+COMMENT ON FUNCTION playevent.series(regclass, date, date, text, text, text) IS
+'the plays of a track, a release or all, by day, week or month, zeroes included';
 
 --
 -- Partitions that come and go, and who may make triggers
@@ -926,76 +1517,7 @@ ALTER EVENT TRIGGER playevent_check_trigger_owner ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER playevent_check_trigger_owner IS
 'playevent''s triggers act with the rights of the table''s owner';
 
---
--- The logs there are
---
-
--- Each guard of a table is a pair of triggers, for rows and for statements.
-CREATE FUNCTION playevent.always_fire(rel oid, guard regproc) RETURNS boolean
-LANGUAGE sql STABLE
-RETURN 2 = (
-    SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
-     WHERE t.tgrelid = rel AND t.tgfoid = guard AND t.tgenabled = 'A');
-
-COMMENT ON FUNCTION playevent.always_fire(oid, regproc) IS
-'internal: does a table have both its guards, and are they enabled ALWAYS';
-
-CREATE VIEW playevent.log AS
-SELECT class.oid::pg_catalog.regclass AS event,
-       slot.oid AS counter_slot,
-       count_args[2] AS count_column,
-       count_args[3] AS key_column,
-       count_args[4] AS release_column,
-       count_args[5] AS kind_column,
-       playevent.named_table(resolve_args[1], class.relnamespace) AS track,
-       resolve_args[2] AS track_key,
-       resolve_args[3] AS track_release,
-       NULLIF(resolve_args[4], '') AS track_deleted,
-       resolve_args[5] AS unknown_track,
-       counts.tgenabled = 'A' AS count_replicated,
-       COALESCE(resolves.tgenabled = 'O' AND counts.tgenabled = playevent.count_enabled(class.oid::pg_catalog.regclass), false)
-           AND EXISTS (
-               SELECT FROM pg_catalog.pg_trigger t
-                WHERE t.tgrelid = class.oid AND t.tgenabled = counts.tgenabled
-                  AND t.tgfoid = 'playevent.flush'::pg_catalog.regproc)
-           AND playevent.always_fire(class.oid, 'playevent.append_only'::pg_catalog.regproc)
-           AND playevent.always_fire(slot.oid::pg_catalog.oid, 'playevent.slot_guard'::pg_catalog.regproc)
-           AND NOT EXISTS (
-               SELECT FROM pg_catalog.pg_class part
-                WHERE part.relispartition AND part.relkind IN ('r', 'p')
-                  AND pg_catalog.pg_partition_root(part.oid) = class.oid
-                  AND NOT playevent.always_fire(part.oid, 'playevent.append_only'::pg_catalog.regproc))
-           AND NOT EXISTS (
-               SELECT FROM pg_catalog.pg_trigger t
-                WHERE t.tgparentid <> 0
-                  AND pg_catalog.pg_partition_root(t.tgrelid) = class.oid
-                  AND t.tgenabled <> CASE t.tgfoid
-                      WHEN 'playevent.resolve'::pg_catalog.regproc THEN resolves.tgenabled
-                      WHEN 'playevent.count'::pg_catalog.regproc THEN counts.tgenabled
-                      ELSE t.tgenabled END)
-           AS intact
-  FROM pg_catalog.pg_class class
-  LEFT JOIN pg_catalog.pg_trigger counts
-    ON counts.tgrelid = class.oid
-   AND counts.tgfoid = 'playevent.count'::pg_catalog.regproc
-  LEFT JOIN pg_catalog.pg_trigger resolves
-    ON resolves.tgrelid = class.oid
-   AND resolves.tgfoid = 'playevent.resolve'::pg_catalog.regproc
-  LEFT JOIN LATERAL playevent.trigger_arguments(counts.tgargs) AS count_args ON true
-  LEFT JOIN LATERAL playevent.trigger_arguments(resolves.tgargs) AS resolve_args ON true
- CROSS JOIN LATERAL playevent.named_table(count_args[1], class.relnamespace) AS slot(oid)
- WHERE NOT class.relispartition
-   AND EXISTS (
-       SELECT FROM pg_catalog.pg_trigger t
-        WHERE t.tgrelid = class.oid
-          AND t.tgfoid IN ('playevent.append_only'::pg_catalog.regproc,
-                           'playevent.resolve'::pg_catalog.regproc,
-                           'playevent.count'::pg_catalog.regproc));
-
-COMMENT ON VIEW playevent.log IS
-'the logs of this database, as their triggers tell; intact: all triggers are there and enabled as they were made, on partitions and the slot table too';
-
 -- The functions act with their caller's rights, and the view shows what
 -- pg_trigger shows everyone.
 GRANT USAGE ON SCHEMA playevent TO PUBLIC;
-GRANT SELECT ON playevent.log TO PUBLIC;
+GRANT SELECT ON playevent.log, playevent.counter TO PUBLIC;

@@ -41,12 +41,23 @@ PG_FUNCTION_INFO_V1(playevent_check_log);
 PG_FUNCTION_INFO_V1(playevent_trigger_arguments);
 PG_FUNCTION_INFO_V1(playevent_named_table);
 
-/* Rows fetched at a time, and columns of verify's result. */
-#define FETCH_ROWS 1000
-#define VERIFY_KEYS 3
+#define FETCH_ROWS 1000			/* at a time */
+
+/* Columns of verify's result; the first ones are the key of a log's counter. */
+enum VerifyColumn
+{
+	VERIFY_COUNTED = 3,
+	VERIFY_LOGGED,
+	VERIFY_COUNTER,
+	VERIFY_FURTHER_KEY,
+	VERIFY_NCOLUMNS
+};
 
 /* Slots that one call of compact removes, of each counter. */
 #define COMPACT_LIMIT 10000
+
+/* What the names of slot tables end with. */
+#define SLOT_ENDING "_slot"
 
 /*
  * open_log
@@ -104,6 +115,23 @@ next_counter(Relation event, TriggerDesc *triggers, int *position)
 			return counter_binding(event, trigger);
 	}
 	return NULL;
+}
+
+/*
+ * counter_name
+ *		The name of a counter: that of its slot table, and of the view on it,
+ *		less the ending.
+ */
+static char *
+counter_name(CounterBinding *binding)
+{
+	char	   *name = get_rel_name(binding->slot->relid);
+	size_t		length = strlen(name);
+
+	if (length > strlen(SLOT_ENDING) &&
+		strcmp(name + length - strlen(SLOT_ENDING), SLOT_ENDING) == 0)
+		name[length - strlen(SLOT_ENDING)] = '\0';
+	return name;
 }
 
 /*
@@ -167,13 +195,78 @@ open_differences(Relation event, CounterBinding *binding)
 }
 
 /*
+ * verify_column
+ *		Which column of verify's result shows a key column: that of the log's
+ *		first counter with this name, or VERIFY_FURTHER_KEY.
+ */
+static int
+verify_column(CounterBinding *first, const char *key_name)
+{
+	for (int i = 0; i < Min(first->nkeys, VERIFY_COUNTED); i++)
+	{
+		if (namestrcmp(&first->slot->key_names[i], key_name) == 0)
+			return i;
+	}
+	return VERIFY_FURTHER_KEY;
+}
+
+/*
+ * put_difference
+ *		Put a row of difference_query into verify's result.
+ */
+static void
+put_difference(ReturnSetInfo *rsinfo, CounterBinding *first,
+			   CounterBinding *binding, const char *counter, HeapTuple tuple,
+			   TupleDesc desc)
+{
+	Datum		values[VERIFY_NCOLUMNS] = {0};
+	bool		isnull[VERIFY_NCOLUMNS];
+	int			nkeys = binding->nkeys;
+	StringInfoData further;
+
+	memset(isnull, true, sizeof(isnull));
+	initStringInfo(&further);
+	for (int i = 0; i < nkeys; i++)
+	{
+		const char *name = NameStr(binding->slot->key_names[i]);
+		char	   *value = SPI_getvalue(tuple, desc, i + 1);
+		int			column = verify_column(first, name);
+
+		if (column == VERIFY_FURTHER_KEY)
+			appendStringInfo(&further, "%s%s = %s",
+							 further.len > 0 ? ", " : "", name,
+							 value != NULL ? value : "null");
+		else if (value != NULL)
+		{
+			values[column] = CStringGetTextDatum(value);
+			isnull[column] = false;
+		}
+	}
+	if (further.len > 0)
+	{
+		values[VERIFY_FURTHER_KEY] = CStringGetTextDatum(further.data);
+		isnull[VERIFY_FURTHER_KEY] = false;
+	}
+	values[VERIFY_COUNTED] = SPI_getbinval(tuple, desc, nkeys + 1,
+										   &isnull[VERIFY_COUNTED]);
+	values[VERIFY_LOGGED] = SPI_getbinval(tuple, desc, nkeys + 2,
+										  &isnull[VERIFY_LOGGED]);
+	values[VERIFY_COUNTER] = CStringGetTextDatum(counter);
+	isnull[VERIFY_COUNTER] = false;
+
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, isnull);
+}
+
+/*
  * playevent.verify(event regclass)
  *		returns table(track_entry_key text, release_id text, kind text,
- *					  counted bigint, logged bigint)
+ *					  counted bigint, logged bigint,
+ *					  counter text, further_key text)
  *
  * The keys whose counters differ from the log in the calling statement's
  * snapshot; no row means exact.  The columns are named as in a log made by
- * create_log, whatever the log's own are called.
+ * create_log, whatever the log's own are called; what else a counter counts by
+ * is in further_key.
  *
  * Errors: not a log (55000), no right to read it or its slots (42501), a
  * policy hides rows from the caller (42501).
@@ -185,45 +278,35 @@ playevent_verify(PG_FUNCTION_ARGS)
 	TriggerDesc *triggers;
 	Relation	event = open_log(PG_GETARG_OID(0), &triggers);
 	CounterBinding *binding;
+	CounterBinding *first = NULL;
+	MemoryContext context;
 	int			position = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
+	context = AllocSetContextCreate(CurrentMemoryContext, "playevent verify",
+									ALLOCSET_DEFAULT_SIZES);
 
 	while ((binding = next_counter(event, triggers, &position)) != NULL)
 	{
 		Portal		portal = open_differences(event, binding);
-		int			nkeys = binding->nkeys;
+		char	   *counter = counter_name(binding);
 
+		if (first == NULL)
+			first = binding;
 		for (;;)
 		{
+			MemoryContext oldcontext;
+
 			SPI_cursor_fetch(portal, true, FETCH_ROWS);
 			if (SPI_processed == 0)
 				break;
+			oldcontext = MemoryContextSwitchTo(context);
 			for (uint64 row = 0; row < SPI_processed; row++)
-			{
-				HeapTuple	tuple = SPI_tuptable->vals[row];
-				TupleDesc	desc = SPI_tuptable->tupdesc;
-				Datum		values[VERIFY_KEYS + 2] = {0};
-				bool		isnull[VERIFY_KEYS + 2];
-
-				for (int i = 0; i < VERIFY_KEYS; i++)
-				{
-					char	   *value = NULL;
-
-					if (i < nkeys)
-						value = SPI_getvalue(tuple, desc, i + 1);
-					isnull[i] = value == NULL;
-					if (value != NULL)
-						values[i] = CStringGetTextDatum(value);
-				}
-				for (int i = 0; i < 2; i++)
-					values[VERIFY_KEYS + i] =
-						SPI_getbinval(tuple, desc, nkeys + i + 1,
-									  &isnull[VERIFY_KEYS + i]);
-				tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc,
-									 values, isnull);
-			}
+				put_difference(rsinfo, first, binding, counter,
+							   SPI_tuptable->vals[row], SPI_tuptable->tupdesc);
+			MemoryContextSwitchTo(oldcontext);
+			MemoryContextReset(context);
 			SPI_freetuptable(SPI_tuptable);
 		}
 		SPI_cursor_close(portal);

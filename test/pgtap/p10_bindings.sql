@@ -83,6 +83,7 @@ ALTER TABLE odd.play_event SET SCHEMA moved;
 SELECT throws_ok($$INSERT INTO play_event (track_entry_key, bucket) VALUES ('a', 'most')$$, '42P01',
     'track table "track" does not exist', 'P10: a log that moved without its tables');
 ALTER TABLE odd.play_counter_slot SET SCHEMA moved;
+ALTER TABLE odd.play_daily_slot SET SCHEMA moved;
 ALTER TABLE odd.track SET SCHEMA moved;
 SELECT lives_ok($$INSERT INTO play_event (track_entry_key, bucket) VALUES ('a', 'most')$$, 'P10: and with them');
 SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: counts on');

@@ -244,7 +244,7 @@ ALTER TABLE play_event DISABLE TRIGGER playevent_append_only;
 SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), false,
           'P1: the view playevent.log shows that a guard is disabled');
 DELETE FROM play_event WHERE id = 1;
-SELECT results_eq($$SELECT * FROM playevent.verify('play_event')$$,
+SELECT results_eq($$SELECT track_entry_key, release_id, kind, counted, logged FROM playevent.verify('play_event') WHERE counter = 'play_counter'$$,
                   $$VALUES ('k1', '1', 'complete', 1::bigint, 0::bigint)$$,
                   'P1: verify shows a row that was removed with the guard disabled');
 ALTER TABLE play_event ENABLE TRIGGER playevent_append_only;

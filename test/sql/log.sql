@@ -86,11 +86,11 @@ DELETE FROM share_event;
 SELECT event, counter_slot, intact FROM playevent.log ORDER BY event::text;
 
 -- A log is dropped like any table.
-DROP TABLE share_counter_slot, share_event CASCADE;
+DROP TABLE share_counter_slot, share_daily_slot, share_event CASCADE;
 DROP TYPE share_channel;
 SELECT event FROM playevent.log;
 
 \set VERBOSITY terse
-DROP TABLE play_counter_slot, play_event, track CASCADE;
+DROP TABLE play_counter_slot, play_daily_slot, play_event, track CASCADE;
 DROP TYPE play_bucket;
 DROP EXTENSION playevent;

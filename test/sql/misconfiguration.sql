@@ -42,7 +42,7 @@ INSERT INTO error VALUES (NULL);
 
 CREATE TABLE track (entry_key text PRIMARY KEY, release_id int, is_deleted bool, title text);
 INSERT INTO track VALUES ('k1', 7, false, 'One');
-SELECT playevent.create_log('play', track => 'track', track_deleted => 'is_deleted');
+SELECT playevent.create_log('play', track => 'track', track_deleted => 'is_deleted', daily => false);
 SELECT play();
 
 --

@@ -31,6 +31,12 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_count';
 COMMENT ON FUNCTION playevent.count() IS
 'trigger AFTER INSERT, row: counts it; arguments: slot table, its count column, the key''s columns';
 
+CREATE FUNCTION playevent.sketch() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_sketch';
+
+COMMENT ON FUNCTION playevent.sketch() IS
+'trigger AFTER INSERT, row: adds its listener to a sketch; arguments: slot table, its sketch column, the listener''s column, the key''s columns';
+
 CREATE FUNCTION playevent.flush() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_flush';
 
@@ -141,16 +147,19 @@ SELECT class.oid::pg_catalog.regclass AS event,
        playevent.counter_of_slot(args[1]) AS counter,
        slot.oid AS counter_slot,
        args[2] AS count_column,
-       args[3:] AS columns,
-       t.tgname AS trigger_name
+       CASE WHEN kind.is_sketch THEN args[4:] ELSE args[3:] END AS columns,
+       t.tgname AS trigger_name,
+       CASE WHEN kind.is_sketch THEN args[3] END AS listener_column
   FROM pg_catalog.pg_trigger t
   JOIN pg_catalog.pg_class class ON class.oid = t.tgrelid AND NOT class.relispartition
  CROSS JOIN LATERAL playevent.trigger_arguments(t.tgargs) AS args
  CROSS JOIN LATERAL playevent.named_table(args[1], class.relnamespace) AS slot(oid)
- WHERE t.tgfoid = 'playevent.count'::pg_catalog.regproc;
+ CROSS JOIN LATERAL (VALUES (t.tgfoid = 'playevent.sketch'::pg_catalog.regproc)) AS kind(is_sketch)
+ WHERE t.tgfoid IN ('playevent.count'::pg_catalog.regproc,
+                    'playevent.sketch'::pg_catalog.regproc);
 
 COMMENT ON VIEW playevent.counter IS
-'the counters of the logs of this database, as their triggers tell';
+'the counters of the logs of this database, as their triggers tell; with a listener column, one of distinct listeners';
 
 CREATE VIEW playevent.log AS
 SELECT class.oid::pg_catalog.regclass AS event,
@@ -175,7 +184,8 @@ SELECT class.oid::pg_catalog.regclass AS event,
                SELECT FROM pg_catalog.pg_trigger t
                 CROSS JOIN LATERAL playevent.trigger_arguments(t.tgargs) AS args
                 WHERE t.tgrelid = class.oid
-                  AND t.tgfoid = 'playevent.count'::pg_catalog.regproc
+                  AND t.tgfoid IN ('playevent.count'::pg_catalog.regproc,
+                                   'playevent.sketch'::pg_catalog.regproc)
                   AND (t.tgenabled <> counts.tgenabled
                        OR NOT playevent.always_fire(
                            playevent.named_table(args[1], class.relnamespace)::pg_catalog.oid,
@@ -192,6 +202,7 @@ SELECT class.oid::pg_catalog.regclass AS event,
                   AND t.tgenabled <> CASE t.tgfoid
                       WHEN 'playevent.resolve'::pg_catalog.regproc THEN resolves.tgenabled
                       WHEN 'playevent.count'::pg_catalog.regproc THEN counts.tgenabled
+                      WHEN 'playevent.sketch'::pg_catalog.regproc THEN counts.tgenabled
                       ELSE t.tgenabled END)
            AS intact
   FROM pg_catalog.pg_class class
@@ -210,7 +221,8 @@ SELECT class.oid::pg_catalog.regclass AS event,
         WHERE t.tgrelid = class.oid
           AND t.tgfoid IN ('playevent.append_only'::pg_catalog.regproc,
                            'playevent.resolve'::pg_catalog.regproc,
-                           'playevent.count'::pg_catalog.regproc));
+                           'playevent.count'::pg_catalog.regproc,
+                           'playevent.sketch'::pg_catalog.regproc));
 
 COMMENT ON VIEW playevent.log IS
 'the logs of this database, as their triggers tell; intact: all triggers are there and enabled as they were made, on partitions and the slot table too';
@@ -380,17 +392,50 @@ $$;
 COMMENT ON FUNCTION playevent.counter_indexes(regclass, name[]) IS
 'internal: the columns of each index of a further counter''s slot table';
 
+-- The type of sketches.  A sketch of up to 320 listeners is exact, then the
+-- standard error is 1.04 / sqrt(2 ^ 12) = 1.6 %; at most it has 2.6 kB, so that a
+-- page holds three versions.  Half as large, it would be 2.3 %, and twice, 1.1 %,
+-- but then no update would find room on its page.
+CREATE FUNCTION playevent.sketch_type() RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    schema name;
+BEGIN
+    SELECT n.nspname INTO schema
+      FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+     WHERE e.extname = 'hll';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = 'extension "hll" is not installed in this database',
+            DETAIL = 'Sketches of distinct listeners are made by it.',
+            HINT = format('Install the package (postgresql-%s-hll on Debian), then: CREATE EXTENSION hll;',
+                current_setting('server_version_num')::int / 10000);
+    END IF;
+    RETURN format('%I.hll(12, 5, -1, 1)', schema);
+END
+$$;
+
+COMMENT ON FUNCTION playevent.sketch_type() IS
+'internal: the type of sketches of distinct listeners, or an error if there is none';
+
 -- Makes the slot table of a counter, the view that adds its slots up, and the
 -- trigger that counts, as far as they are not there; indexes are column lists.
--- The counts are rebuild's to fill in.
+-- With a column that tells listeners apart, it is a sketch of those.  What is in
+-- the log is rebuild's to fill in.
 CREATE FUNCTION playevent.arm_counter(
     event regclass, counter text, count_column text, columns name[],
-    indexes text[], trigger_name name, count_replicated boolean)
+    indexes text[], trigger_name name, count_replicated boolean,
+    listener_column name)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    is_sketch boolean := listener_column IS NOT NULL;
+    count_type text := CASE WHEN is_sketch THEN playevent.sketch_type() ELSE 'bigint' END;
     schema name;
     event_name name;
     owner regrole;
@@ -421,17 +466,23 @@ BEGIN
     --     quarter of a minute later 1.5 ms with the usual scale factor of 0.2,
     --     for no VACUUM had come yet, 0.4 ms with 0.05.  Without the snapshot
     --     it does not matter: pruning leaves VACUUM little to do.
+    -- Sketches stay on their page, for they change; nor are keys to leave it
+    -- because of them.
     IF to_regclass(slot) IS NULL THEN
         EXECUTE format(
-            'CREATE TABLE %s (%s, %I bigint NOT NULL)
+            'CREATE TABLE %s (%s, %I %s NOT NULL)
              USING heap
              WITH (fillfactor = 70, vacuum_truncate = false,
                    autovacuum_vacuum_scale_factor = 0.05,
-                   autovacuum_vacuum_threshold = 1000)',
+                   autovacuum_vacuum_threshold = 1000%s)',
             slot,
             (SELECT string_agg(format('%I %s', c, playevent.column_type(event, c, 'columns'::text)), ', ' ORDER BY ord)
                FROM unnest(columns) WITH ORDINALITY AS u(c, ord)),
-            count_column);
+            count_column, count_type,
+            CASE WHEN is_sketch THEN ', toast_tuple_target = 8160' END);
+        IF is_sketch THEN
+            EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET STORAGE MAIN', slot, count_column);
+        END IF;
         FOREACH index_columns IN ARRAY indexes LOOP
             EXECUTE format('CREATE INDEX ON %s (%s)', slot, index_columns);
         END LOOP;
@@ -445,7 +496,7 @@ BEGIN
         SELECT attname, atttypid FROM pg_attribute
          WHERE attrelid = event AND attname = ANY (columns)
         UNION ALL
-        SELECT count_column, 'bigint'::regtype
+        SELECT count_column, regexp_replace(count_type, '\(.*', '')::regtype
         EXCEPT
         SELECT attname, atttypid FROM pg_attribute
          WHERE attrelid = to_regclass(slot) AND attnum > 0 AND NOT attisdropped)
@@ -453,7 +504,8 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('table "%s" is there already, and does not fit table "%s"', slot_name, event_name),
-            DETAIL = 'It must be a logged table with the columns counted by, of the same types, and the count.',
+            DETAIL = format('It must be a logged table with the columns counted by, of the same types, and column "%s" of type %s.',
+                count_column, count_type),
             HINT = format('Drop it; the counts will be computed anew: DROP TABLE %s CASCADE;', slot);
     END IF;
     -- One whose table was renamed, and a new one put in its place.
@@ -467,7 +519,8 @@ BEGIN
             HINT = format('Give table "%s" another name; its counters will be named after it.', event_name);
     END IF;
     EXECUTE format('COMMENT ON TABLE %s IS %L', slot,
-        format('counts of %I in parts, several rows a key: read view %I', event_name, counter));
+        format('%s of %I in parts, several rows a key: read view %I',
+            CASE WHEN is_sketch THEN 'sketches of the listeners' ELSE 'counts' END, event_name, counter));
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER playevent_slot_guard
          BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s
@@ -485,9 +538,15 @@ BEGIN
     -- A view that is there already may be as the app wants it.
     IF NOT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(view_name) AND relkind = 'v') THEN
         EXECUTE format(
-            'CREATE VIEW %s AS SELECT %s, sum(%3$I)::bigint AS %3$I FROM %4$s
-             GROUP BY %2$s HAVING sum(%3$I) <> 0',
-            view_name, column_list, count_column, slot);
+            CASE WHEN is_sketch THEN
+                'CREATE VIEW %s AS SELECT %s, %5$s.hll_union_agg(%3$I) AS %3$I FROM %4$s
+                 GROUP BY %2$s'
+            ELSE
+                'CREATE VIEW %s AS SELECT %s, sum(%3$I)::bigint AS %3$I FROM %4$s
+                 GROUP BY %2$s HAVING sum(%3$I) <> 0'
+            END,
+            view_name, column_list, count_column, slot,
+            (SELECT extnamespace::regnamespace FROM pg_extension WHERE extname = 'hll'));
         EXECUTE format('ALTER VIEW %s OWNER TO %s', view_name, owner);
     END IF;
 
@@ -495,8 +554,9 @@ BEGIN
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER %I
          AFTER INSERT ON %s
-         FOR EACH ROW EXECUTE FUNCTION playevent.count(%L, %L, %s)',
-        trigger_name, event, quote_ident(slot_name), count_column,
+         FOR EACH ROW EXECUTE FUNCTION playevent.%s(%L, %L, %s%s)',
+        trigger_name, event, CASE WHEN is_sketch THEN 'sketch' ELSE 'count' END,
+        quote_ident(slot_name), count_column, quote_literal(listener_column) || ', ',
         (SELECT string_agg(quote_literal(c), ', ' ORDER BY ord)
            FROM unnest(columns) WITH ORDINALITY AS u(c, ord)));
     EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', event,
@@ -504,7 +564,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION playevent.arm_counter(regclass, text, text, name[], text[], name, boolean) IS
+COMMENT ON FUNCTION playevent.arm_counter(regclass, text, text, name[], text[], name, boolean, name) IS
 'internal: makes the slot table, view and trigger of a counter';
 
 -- Makes the slot table, the views and the triggers of a log whose event table
@@ -551,7 +611,7 @@ BEGIN
         ARRAY[key_column, release_column, kind_column]::name[],
         ARRAY[format('%I, %I, %I', release_column, key_column, kind_column),
               quote_ident(key_column)],
-        'playevent_count'::name, count_replicated);
+        'playevent_count'::name, count_replicated, NULL::name);
 
     -- Views that are there already may be as the app wants them.
     SELECT coalesce(string_agg(
@@ -610,7 +670,8 @@ BEGIN
         PERFORM playevent.refuse_truncate(part);
     END LOOP;
 
-    PERFORM playevent.mend_counters(event, count_column, count_replicated);
+    PERFORM playevent.mend_counters(event, log, count_column, count_replicated,
+        key_column, release_column);
 
     IF ingest_role IS NOT NULL THEN
         IF NOT EXISTS (SELECT FROM pg_roles WHERE oid = ingest_role) THEN
@@ -726,7 +787,8 @@ BEGIN
      WHERE n.nspname = schema
        AND c.relname IN (log || '_event', log || '_counter_slot', log || '_counter',
                          log || '_by_track', log || '_by_release',
-                         log || '_daily_slot', log || '_daily')
+                         log || '_daily_slot', log || '_daily',
+                         log || '_listeners_slot', log || '_listeners')
      ORDER BY c.relkind <> 'r', c.relname DESC LIMIT 1;
     IF NOT FOUND THEN
         SELECT typname INTO taken
@@ -789,7 +851,7 @@ BEGIN
             playevent.count_column(log::text),
             '{track_entry_key,release_id,day}'::name[],
             playevent.counter_indexes(event::regclass, '{track_entry_key,release_id,day}'::name[]),
-            'playevent_count_daily'::name, count_replicated);
+            'playevent_count_daily'::name, count_replicated, NULL::name);
         PERFORM playevent.check_log(event::regclass);
     END IF;
     RETURN event::regclass;
@@ -1052,7 +1114,8 @@ BEGIN
     END IF;
 
     PERFORM playevent.arm_counter(event, counter::text, log.count_column, columns,
-        playevent.counter_indexes(event, columns), ('playevent_count_' || counter)::name, log.count_replicated);
+        playevent.counter_indexes(event, columns), ('playevent_count_' || counter)::name, log.count_replicated,
+        NULL::name);
     PERFORM playevent.check_log(event);
     PERFORM playevent.rebuild(event);
     RETURN to_regclass(format('%I.%I', schema, counter));
@@ -1062,9 +1125,95 @@ $$;
 COMMENT ON FUNCTION playevent.add_counter(regclass, name, name[]) IS
 'makes a further counter of a log, by any of its columns, and counts the rows that are there; returns its view';
 
+-- playevent.add_listener_sketch(event regclass, listener_column name = 'anon_id',
+--                               day_column name = 'day')
+--     returns regclass
+--
+-- Makes a counter of distinct listeners, by track, release and day: sketches of
+-- extension hll, which can be merged over any of them.  Rows without a listener
+-- don't count.  The view is called after the log, as play_listeners of log play.
+-- Takes in the rows that are there, and sketches of an earlier time, should their
+-- slot table be there.  Returns the view.
+--
+-- Errors: an argument is null (22004), not a log (55000), not its owner (42501),
+-- extension hll is not installed (0A000), what counter_binding reports, no such
+-- column (42703), day_column is no date (42804), listener_column is counted by
+-- (22023), there is a sketch already (42710), or something else of the name
+-- (42P07).
+-- Locks: the event table in ShareRowExclusiveLock, to the transaction's end.
+CREATE FUNCTION playevent.add_listener_sketch(
+    event regclass, listener_column name DEFAULT 'anon_id', day_column name DEFAULT 'day')
+RETURNS regclass
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    log playevent.log := playevent.lock_log(event);
+    schema name;
+    event_name name;
+    columns name[];
+    counter text;
+    taken name;
+BEGIN
+    SELECT n.nspname, c.relname INTO schema, event_name
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid = event;
+    PERFORM playevent.sketch_type();
+    PERFORM playevent.column_type(event, listener_column, 'listener_column'::text);
+    IF (SELECT a.atttypid IS DISTINCT FROM 'date'::regtype FROM pg_class c
+          LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = day_column
+               AND a.attnum > 0 AND NOT a.attisdropped
+         WHERE c.oid = event) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'datatype_mismatch',
+            MESSAGE = format('table "%s" has no column "%s" of type date', event_name, day_column),
+            DETAIL = 'Listeners are kept by day.',
+            HINT = format('Name another with argument "day_column", or add one, as create_log does: ALTER TABLE %s ADD day date NOT NULL GENERATED ALWAYS AS ((created_at AT TIME ZONE ''UTC'')::date) STORED;', event);
+    END IF;
+    columns := ARRAY[log.key_column, log.release_column, day_column];
+    IF listener_column = ANY (columns) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('column "%s" would be both counted by and counted', listener_column),
+            HINT = 'Name the column that tells listeners apart with argument "listener_column".';
+    END IF;
+    SELECT k.counter INTO taken FROM playevent.counter k
+     WHERE k.event = add_listener_sketch.event AND k.listener_column IS NOT NULL;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_object',
+            MESSAGE = format('table "%s" has a sketch of its listeners already', event_name),
+            HINT = format('To make it anew, drop it: SELECT playevent.drop_counter(%L, %L);', event, taken);
+    END IF;
+    counter := regexp_replace(playevent.counter_of_slot((
+        SELECT quote_ident(c.relname) FROM pg_class c WHERE c.oid = log.counter_slot)),
+        '_counter$', '') || '_listeners';
+    SELECT c.relname INTO taken
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = schema
+       AND (c.relname = counter AND c.relkind <> 'v' OR c.relname = counter || '_slot' AND c.relkind <> 'r');
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_table',
+            MESSAGE = format('"%s" exists already in schema "%s"', taken, schema),
+            HINT = 'The view and the slot table of the sketch have these names.';
+    END IF;
+
+    PERFORM playevent.arm_counter(event, counter, 'listeners'::text, columns,
+        playevent.counter_indexes(event, columns), 'playevent_listeners'::name, log.count_replicated,
+        listener_column);
+    PERFORM playevent.check_log(event);
+    PERFORM playevent.rebuild(event);
+    RETURN to_regclass(format('%I.%I', schema, counter));
+END
+$$;
+
+COMMENT ON FUNCTION playevent.add_listener_sketch(regclass, name, name) IS
+'keeps sketches of a log''s distinct listeners by track, release and day, with extension hll; returns their view';
+
 -- playevent.drop_counter(event regclass, counter name) returns void
 --
--- Removes a counter that add_counter made, or the one by day: its trigger, view
+-- Removes a counter other than the log's own, or the sketches: trigger, view
 -- and slot table.  That of the log itself stays as long as the log does.
 --
 -- Errors: an argument is null (22004), no such table (42P01), not its owner
@@ -1128,8 +1277,11 @@ COMMENT ON FUNCTION playevent.drop_counter(regclass, name) IS
 
 -- The counters that a log has lost, or parts of them: their triggers went with
 -- the extension, or a slot table was dropped.  A slot table without a trigger is
--- known by what it counts, and by columns that are the event table's.
-CREATE FUNCTION playevent.mend_counters(event regclass, count_column text, count_replicated boolean)
+-- known by what it counts, and by columns that are the event table's; that of
+-- sketches by its name, and if listeners are told apart by anon_id.
+CREATE FUNCTION playevent.mend_counters(
+    event regclass, log text, count_column text, count_replicated boolean,
+    key_column name, release_column name)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -1138,14 +1290,12 @@ DECLARE
     lost record;
 BEGIN
     FOR lost IN
-        SELECT playevent.counter_of_slot(args[1]) AS counter, args[3:]::name[] AS columns, t.tgname AS trigger_name
-          FROM pg_trigger t
-         CROSS JOIN LATERAL playevent.trigger_arguments(t.tgargs) AS args
-         WHERE t.tgrelid = event AND t.tgname <> 'playevent_count'
-           AND t.tgfoid = 'playevent.count'::regproc
+        SELECT k.counter, k.count_column, k.columns::name[], k.trigger_name, k.listener_column
+          FROM playevent.counter k
+         WHERE k.event = mend_counters.event AND k.trigger_name <> 'playevent_count'
         UNION ALL
-        SELECT regexp_replace(s.relname, '_slot$', ''), a.columns,
-               'playevent_count_' || regexp_replace(s.relname, '_slot$', '')
+        SELECT regexp_replace(s.relname, '_slot$', ''), mend_counters.count_column, a.columns,
+               'playevent_count_' || regexp_replace(s.relname, '_slot$', ''), NULL
           FROM pg_class s
           JOIN pg_class e ON e.oid = event AND e.relnamespace = s.relnamespace AND e.relowner = s.relowner
          CROSS JOIN LATERAL (
@@ -1160,15 +1310,26 @@ BEGIN
          WHERE s.relkind = 'r' AND s.relname LIKE '_%\_slot'
            AND a.counts AND a.fits AND a.columns IS NOT NULL
            AND NOT EXISTS (SELECT FROM playevent.counter k WHERE k.counter_slot = s.oid)
+        UNION ALL
+        SELECT log || '_listeners', l.attname, ARRAY[key_column, release_column, d.attname],
+               'playevent_listeners', 'anon_id'
+          FROM pg_class s
+          JOIN pg_class e ON e.oid = event AND e.relnamespace = s.relnamespace AND e.relowner = s.relowner
+          JOIN pg_attribute l ON l.attrelid = s.oid AND l.attname = 'listeners'
+          JOIN pg_attribute d ON d.attrelid = s.oid AND d.attnum > 0 AND d.atttypid = 'date'::regtype
+         WHERE s.relkind = 'r' AND s.relname = log || '_listeners_slot'
+           AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = event AND a.attname = 'anon_id')
+           AND EXISTS (SELECT FROM pg_extension WHERE extname = 'hll')
+           AND NOT EXISTS (SELECT FROM playevent.counter k WHERE k.counter_slot = s.oid)
     LOOP
-        PERFORM playevent.arm_counter(event, lost.counter, count_column, lost.columns,
+        PERFORM playevent.arm_counter(event, lost.counter::text, lost.count_column::text, lost.columns,
             playevent.counter_indexes(event, lost.columns),
-            lost.trigger_name::name, count_replicated);
+            lost.trigger_name::name, count_replicated, lost.listener_column::name);
     END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION playevent.mend_counters(regclass, text, boolean) IS
+COMMENT ON FUNCTION playevent.mend_counters(regclass, text, text, boolean, name, name) IS
 'internal: makes what is missing of a log''s further counters';
 
 --
@@ -1191,7 +1352,7 @@ BEGIN
            FROM pg_attribute a
           WHERE a.attrelid = k.counter_slot AND a.atttypid = 'date'::regtype
             AND a.attname = ANY (k.columns)) AS d
-     WHERE k.event = day_counter.event
+     WHERE k.event = day_counter.event AND k.listener_column IS NULL
        AND d.n = 1 AND d.attname <> coalesce(counted_by, '')
        AND (counted_by IS NULL OR counted_by = ANY (k.columns))
      ORDER BY cardinality(k.columns), k.counter LIMIT 1;
@@ -1452,7 +1613,8 @@ BEGIN
          WHERE tgrelid = altered AND tgenabled = 'O'
            AND (tgfoid IN ('playevent.append_only'::regproc, 'playevent.slot_guard'::regproc)
                 OR count_enabled = 'A'
-                AND tgfoid IN ('playevent.count'::regproc, 'playevent.flush'::regproc))
+                AND tgfoid IN ('playevent.count'::regproc, 'playevent.sketch'::regproc,
+                               'playevent.flush'::regproc))
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', altered, weakened);
     END LOOP;
@@ -1494,7 +1656,7 @@ BEGIN
           JOIN pg_class c ON c.oid = t.tgrelid
          WHERE command.classid = 'pg_trigger'::regclass
            AND t.tgfoid IN ('playevent.resolve'::regproc, 'playevent.count'::regproc,
-                            'playevent.flush'::regproc)
+                            'playevent.sketch'::regproc, 'playevent.flush'::regproc)
            AND NOT pg_has_role(c.relowner, 'USAGE')
     LOOP
         RAISE EXCEPTION USING

@@ -81,7 +81,9 @@ enum CounterArg
 {
 	COUNTER_SLOT_TABLE,
 	COUNTER_COUNT_COLUMN,
-	COUNTER_FIRST_KEY			/* and as many more as there are */
+	COUNTER_FIRST_KEY,			/* and as many more as there are */
+	SKETCH_LISTENER = COUNTER_FIRST_KEY,	/* or, of playevent_sketch, this */
+	SKETCH_FIRST_KEY
 };
 
 /* Counts invalidations, to notice one during a lookup. */
@@ -214,6 +216,17 @@ trigger_calls(Trigger *trigger, PGFunction function)
 
 	fmgr_info(trigger->tgfoid, &finfo);
 	return finfo.fn_addr == function;
+}
+
+/*
+ * trigger_counts
+ *		Is it the trigger of a counter, of plays or of listeners?
+ */
+bool
+trigger_counts(Trigger *trigger)
+{
+	return trigger_calls(trigger, playevent_count) ||
+		trigger_calls(trigger, playevent_sketch);
 }
 
 /*
@@ -808,15 +821,15 @@ find_slot_index(SlotBinding *slot, Relation rel, Relation event,
  * somebody's triggers disagree, who then get what the later one says.
  */
 static void
-forget_other_names(SlotBinding *slot, Trigger *trigger)
+forget_other_names(SlotBinding *slot, Trigger *trigger, int first_key)
 {
 	HASH_SEQ_STATUS scan;
 	CounterBinding *counter;
-	bool		same = slot->nkeys == trigger->tgnargs - COUNTER_FIRST_KEY;
+	bool		same = slot->nkeys == trigger->tgnargs - first_key;
 
 	for (int i = 0; same && i < slot->nkeys; i++)
 		same = namestrcmp(&slot->key_names[i],
-						  trigger->tgargs[COUNTER_FIRST_KEY + i]) == 0;
+						  trigger->tgargs[first_key + i]) == 0;
 	if (same && namestrcmp(&slot->count_name,
 						   trigger->tgargs[COUNTER_COUNT_COLUMN]) == 0)
 		return;
@@ -835,10 +848,11 @@ forget_other_names(SlotBinding *slot, Trigger *trigger)
  */
 static void
 build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
-				   Trigger *trigger)
+				   Trigger *trigger, int first_key)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	Form_pg_attribute att;
+	bool		has_sketches = first_key == SKETCH_FIRST_KEY;
 	int			live = 0;
 
 	if (rel->rd_rel->relkind != RELKIND_RELATION ||
@@ -854,14 +868,26 @@ build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
 						 RelationGetRelationName(event)),
 				 errtable(rel)));
 
-	forget_other_names(slot, trigger);
-	slot->nkeys = trigger->tgnargs - COUNTER_FIRST_KEY;
+	forget_other_names(slot, trigger, first_key);
+	slot->nkeys = trigger->tgnargs - first_key;
 	slot->count_attno = find_column(event, trigger, COUNTER_COUNT_COLUMN, rel);
 	namestrcpy(&slot->count_name, trigger->tgargs[COUNTER_COUNT_COLUMN]);
 	att = TupleDescAttr(desc, slot->count_attno - 1);
-	if (att->atttypid != INT8OID || !att->attnotnull)
+	if (slot->sketch != NULL)
+	{
+		sketch_type_free(slot->sketch);
+		slot->sketch = NULL;
+	}
+	if (has_sketches)
+		slot->sketch = sketch_type(att->atttypid, att->atttypmod,
+								   CacheMemoryContext);
+	if (!att->attnotnull ||
+		(has_sketches ? slot->sketch == NULL : att->atttypid != INT8OID))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 has_sketches ?
+				 errmsg("column \"%s\" of slot table \"%s\" is not hll, with parameters, and not null",
+						NameStr(att->attname), RelationGetRelationName(rel)) :
 				 errmsg("column \"%s\" of slot table \"%s\" is not bigint and not null",
 						NameStr(att->attname), RelationGetRelationName(rel)),
 				 errdetail("Trigger \"%s\" on table \"%s\" counts in it.",
@@ -872,7 +898,7 @@ build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
 
 	for (int i = 0; i < slot->nkeys; i++)
 	{
-		int			arg = COUNTER_FIRST_KEY + i;
+		int			arg = first_key + i;
 
 		slot->key_attnos[i] = find_column(event, trigger, arg, rel);
 		slot->key_types[i] = TupleDescAttr(desc, slot->key_attnos[i] - 1)->atttypid;
@@ -926,9 +952,49 @@ build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
 }
 
 /*
+ * bind_listener
+ *		Look up the column that tells listeners apart, and how to make a text of
+ *		it: of a type whose output no setting changes.
+ */
+static void
+bind_listener(CounterBinding *binding, Relation event, Trigger *trigger)
+{
+	Form_pg_attribute att;
+	bool		is_varlena;
+
+	binding->listener_attno = find_column(event, trigger, SKETCH_LISTENER,
+										  event);
+	check_not_generated(event, trigger, binding->listener_attno, false);
+	att = TupleDescAttr(RelationGetDescr(event), binding->listener_attno - 1);
+	binding->listener_output = InvalidOid;
+	switch (getBaseType(att->atttypid))
+	{
+		case TEXTOID:
+		case VARCHAROID:
+			break;
+		case UUIDOID:
+		case INT4OID:
+		case INT8OID:
+			getTypeOutputInfo(att->atttypid, &binding->listener_output,
+							  &is_varlena);
+			break;
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column \"%s\" of table \"%s\" has type %s, and can't tell listeners apart",
+							NameStr(att->attname),
+							RelationGetRelationName(event),
+							format_type_be(att->atttypid)),
+					 errdetail("Trigger \"%s\" takes text, uuid or integers.",
+							   trigger->tgname),
+					 errtablecol(event, binding->listener_attno)));
+	}
+}
+
+/*
  * build_counter_binding
- *		Look up all that a playevent_count trigger's arguments stand for.
- *		Returns with the slot table locked.
+ *		Look up all that a counter's trigger's arguments stand for.  Returns
+ *		with the slot table locked.
  */
 static void
 build_counter_binding(CounterBinding *binding, Relation event,
@@ -938,13 +1004,14 @@ build_counter_binding(CounterBinding *binding, Relation event,
 	Oid			namespace;
 	Oid			owner;
 	SlotBinding *slot;
+	bool		has_sketches = trigger_calls(trigger, playevent_sketch);
+	int			first_key = has_sketches ? SKETCH_FIRST_KEY : COUNTER_FIRST_KEY;
 
-	check_nargs(event, trigger, COUNTER_FIRST_KEY + 1,
-				COUNTER_FIRST_KEY + COUNTER_MAX_KEYS);
+	check_nargs(event, trigger, first_key + 1, first_key + COUNTER_MAX_KEYS);
 	binding->event_relid = RelationGetRelid(event);
 	binding->log_relid = log_of(event, trigger);
 	owner = owner_of(binding->log_relid);
-	binding->nkeys = trigger->tgnargs - COUNTER_FIRST_KEY;
+	binding->nkeys = trigger->tgnargs - first_key;
 
 	rel = open_named_relation(trigger->tgargs[COUNTER_SLOT_TABLE],
 							  binding->log_relid, RowExclusiveLock,
@@ -974,24 +1041,26 @@ build_counter_binding(CounterBinding *binding, Relation event,
 	slot = find_binding(slot_bindings, RelationGetRelid(rel),
 						sizeof(SlotBinding));
 	slot->valid = false;
-	build_slot_binding(slot, rel, event, trigger);
+	build_slot_binding(slot, rel, event, trigger, first_key);
 	binding->slot = slot;
 
 	for (int i = 0; i < binding->nkeys; i++)
 	{
-		binding->event_attnos[i] = find_column(event, trigger,
-											   COUNTER_FIRST_KEY + i, event);
+		binding->event_attnos[i] = find_column(event, trigger, first_key + i,
+											   event);
 		check_not_generated(event, trigger, binding->event_attnos[i], false);
 		check_same_type(event, binding->event_attnos[i], rel,
 						slot->key_attnos[i], trigger, true);
 	}
+	if (has_sketches)
+		bind_listener(binding, event, trigger);
 
 	table_close(rel, NoLock);
 }
 
 /*
  * counter_binding
- *		What a playevent_count trigger stands for, with the slot table locked in
+ *		What a counter's trigger stands for, with the slot table locked in
  *		RowExclusiveLock.
  *
  * Errors: the slot table or a column is missing (42P01, 42703), has the
@@ -1035,7 +1104,7 @@ binding_check(Relation event)
 
 		if (trigger_calls(trigger, playevent_resolve))
 			(void) track_binding(event, trigger);
-		else if (trigger_calls(trigger, playevent_count))
+		else if (trigger_counts(trigger))
 			(void) counter_binding(event, trigger);
 	}
 }

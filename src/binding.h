@@ -12,12 +12,14 @@
 #include "commands/trigger.h"
 #include "utils/rel.h"
 
+#include "sketch.h"
+
 /* Columns a counter can group by; three are in use, a day is to come. */
 #define COUNTER_MAX_KEYS 8
 
 /*
- * A slot table: where a counter's counts are stored.  Belongs to the cache;
- * valid only while its relation is locked.
+ * A slot table: where a counter's counts, or its sketches, are stored.  Belongs
+ * to the cache; valid only while its relation is locked.
  */
 typedef struct SlotBinding
 {
@@ -29,6 +31,7 @@ typedef struct SlotBinding
 	AttrNumber	key_attnos[COUNTER_MAX_KEYS];
 	Oid			key_types[COUNTER_MAX_KEYS];
 	AttrNumber	count_attno;
+	SketchType *sketch;			/* if it has sketches, else NULL */
 	TupleDesc	key_desc;		/* the key columns alone, in order */
 	Oid			index_oid;
 	int			index_nkeys;	/* how many of its leading columns are keys */
@@ -37,7 +40,7 @@ typedef struct SlotBinding
 	FmgrInfo	index_equal[COUNTER_MAX_KEYS];
 } SlotBinding;
 
-/* The arguments of a playevent_count trigger. */
+/* The arguments of a playevent_count or playevent_sketch trigger. */
 typedef struct CounterBinding
 {
 	Oid			trigger_oid;	/* hash key */
@@ -46,6 +49,8 @@ typedef struct CounterBinding
 	Oid			log_relid;		/* the log's root, if that is a partition */
 	int			nkeys;
 	AttrNumber	event_attnos[COUNTER_MAX_KEYS];
+	AttrNumber	listener_attno; /* if the slots have sketches */
+	Oid			listener_output;	/* to text, unless it is one */
 	SlotBinding *slot;
 } CounterBinding;
 
@@ -82,6 +87,7 @@ extern TrackBinding *track_binding(Relation event, Trigger *trigger);
 extern CounterBinding *counter_binding(Relation event, Trigger *trigger);
 extern void binding_check(Relation event);
 extern bool trigger_calls(Trigger *trigger, PGFunction function);
+extern bool trigger_counts(Trigger *trigger);
 extern Oid	named_relation(const char *name, Oid default_namespace,
 						   Oid *namespace);
 

@@ -26,6 +26,8 @@
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -36,10 +38,26 @@
 #include "slot.h"
 
 PG_FUNCTION_INFO_V1(playevent_count);
+PG_FUNCTION_INFO_V1(playevent_sketch);
 PG_FUNCTION_INFO_V1(playevent_flush);
 
-/* At some 150 bytes a key, ten megabytes. */
+/* At some 150 bytes a key, ten megabytes; sketches count by their size. */
 #define MAX_PENDING 65536
+#define PENDING_SIZE 150
+
+/*
+ * Listeners to gather in a small sketch before that is merged into a larger
+ * one: adding to a large one takes as long as to merge.
+ */
+#define SKETCH_BATCH 64
+
+/* The listeners of a key; a sketch is 0 if there is nobody in it. */
+typedef struct PendingSketch
+{
+	Datum		merged;
+	Datum		fresh;
+	int			nfresh;			/* listeners added to fresh */
+} PendingSketch;
 
 /*
  * The key itself, a tuple of the slot binding's key_desc, lies behind: one
@@ -47,7 +65,11 @@ PG_FUNCTION_INFO_V1(playevent_flush);
  */
 typedef struct PendingKey
 {
-	int64		count;
+	union
+	{
+		int64		count;
+		PendingSketch *sketch;
+	};
 	struct PendingKey *next;
 	uint32		hash;
 } PendingKey;
@@ -124,7 +146,9 @@ typedef struct PendingCounter
 	SlotBinding *slot;
 	int			nkeys;
 	Oid			key_types[COUNTER_MAX_KEYS];	/* what the keys are made of */
+	bool		has_sketches;
 	int			members;		/* how many keys are pending */
+	int			sketch_sizes;	/* of their sketches, in keys' sizes */
 	PendingKey *keys;			/* a list of them */
 	pending_hash *index;		/* by which they are found, if several */
 	struct PendingCounter *next;
@@ -133,7 +157,8 @@ typedef struct PendingCounter
 typedef struct PendingLevel
 {
 	int			nest_level;		/* of the (sub)transaction */
-	int			members;		/* how many keys are pending, of all counters */
+	int			members;		/* how many keys are pending, of all counters,
+								 * and what their sketches take instead */
 	MemoryContext context;
 	PendingCounter *counters;
 	struct PendingLevel *parent;
@@ -190,6 +215,7 @@ find_counter(PendingLevel *level, CounterBinding *binding)
 		counter->nkeys = binding->nkeys;
 		memcpy(counter->key_types, binding->slot->key_types,
 			   binding->nkeys * sizeof(Oid));
+		counter->has_sketches = binding->slot->sketch != NULL;
 	}
 	return counter;
 }
@@ -254,6 +280,7 @@ check_unaltered(PendingCounter *counter, SlotBinding *slot)
 	if (counter->members == 0)
 		return;
 	if (counter->slot != slot || counter->nkeys != slot->nkeys ||
+		counter->has_sketches != (slot->sketch != NULL) ||
 		memcmp(counter->key_types, slot->key_types,
 			   counter->nkeys * sizeof(Oid)) != 0)
 		ereport(ERROR,
@@ -296,11 +323,109 @@ rebind(PendingCounter *counter)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
 
-		found = trigger_calls(trigger, playevent_count) &&
+		found = trigger_counts(trigger) &&
 			counter_binding(event, trigger)->slot == counter->slot;
 	}
 	relation_close(event, NoLock);
 	return found;
+}
+
+/*
+ * set_sketch
+ *		Replace a sketch of the current level, which remembers its size.
+ */
+static void
+set_sketch(PendingLevel *level, PendingCounter *counter, Datum *place,
+		   Datum sketch)
+{
+	int			growth = 0;
+
+	if (*place != (Datum) 0)
+	{
+		growth -= VARSIZE_ANY(DatumGetPointer(*place)) / PENDING_SIZE;
+		pfree(DatumGetPointer(*place));
+	}
+	if (sketch != (Datum) 0)
+		growth += VARSIZE_ANY(DatumGetPointer(sketch)) / PENDING_SIZE;
+	*place = sketch;
+	counter->sketch_sizes += growth;
+	level->members += growth;
+}
+
+/*
+ * merge_sketch
+ *		Add the listeners of a sketch to a key's.
+ */
+static void
+merge_sketch(PendingLevel *level, PendingCounter *counter,
+			 PendingSketch *pending_sketch, Datum sketch)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(level->context);
+	Datum		merged = pending_sketch->merged;
+
+	if (merged == (Datum) 0)
+		merged = datumCopy(sketch, false, -1);
+	else
+		merged = sketch_union(counter->slot->sketch, merged, sketch);
+	MemoryContextSwitchTo(oldcontext);
+	set_sketch(level, counter, &pending_sketch->merged, merged);
+}
+
+/*
+ * add_to_sketch
+ *		Add a listener to a key's.
+ */
+static void
+add_to_sketch(PendingLevel *level, PendingCounter *counter,
+			  PendingSketch *pending_sketch, Datum listener)
+{
+	SketchType *type = counter->slot->sketch;
+	MemoryContext oldcontext = MemoryContextSwitchTo(level->context);
+	Datum		fresh = pending_sketch->fresh;
+
+	fresh = sketch_add(type, fresh == (Datum) 0 ? type->empty : fresh,
+					   listener);
+	MemoryContextSwitchTo(oldcontext);
+	set_sketch(level, counter, &pending_sketch->fresh, fresh);
+	if (++pending_sketch->nfresh >= SKETCH_BATCH)
+	{
+		merge_sketch(level, counter, pending_sketch, fresh);
+		set_sketch(level, counter, &pending_sketch->fresh, (Datum) 0);
+		pending_sketch->nfresh = 0;
+	}
+}
+
+/*
+ * pending_amount
+ *		What is to be added for a key.  A sketch may be made in the current
+ *		memory context.
+ */
+static inline Datum
+pending_amount(PendingCounter *counter, PendingKey *key)
+{
+	PendingSketch *sketch = key->sketch;
+
+	if (!counter->has_sketches)
+		return Int64GetDatum(key->count);
+	if (sketch->merged == (Datum) 0)
+		return sketch->fresh;
+	if (sketch->fresh == (Datum) 0)
+		return sketch->merged;
+	return sketch_union(counter->slot->sketch, sketch->merged, sketch->fresh);
+}
+
+static void
+free_key(PendingCounter *counter, PendingKey *key)
+{
+	if (counter->has_sketches && key->sketch != NULL)
+	{
+		if (key->sketch->merged != (Datum) 0)
+			pfree(DatumGetPointer(key->sketch->merged));
+		if (key->sketch->fresh != (Datum) 0)
+			pfree(DatumGetPointer(key->sketch->fresh));
+		pfree(key->sketch);
+	}
+	pfree(key);
 }
 
 /*
@@ -346,7 +471,7 @@ write_counter(PendingCounter *counter)
 		if (keys[i]->count != 0)
 		{
 			slot_writer_add(writer, keys[i]->hash, key_tuple(keys[i]),
-							keys[i]->count);
+							pending_amount(counter, keys[i]));
 			MemoryContextReset(key_context);
 		}
 	}
@@ -355,7 +480,7 @@ write_counter(PendingCounter *counter)
 	slot_writer_end(writer);
 
 	for (int i = 0; i < n; i++)
-		pfree(keys[i]);
+		free_key(counter, keys[i]);
 	pfree(keys);
 	if (counter->index != NULL)
 	{
@@ -364,7 +489,8 @@ write_counter(PendingCounter *counter)
 	}
 	counter->keys = NULL;
 	counter->members = 0;
-	pending->members -= n;
+	pending->members -= n + counter->sketch_sizes;
+	counter->sketch_sizes = 0;
 }
 
 /*
@@ -384,17 +510,14 @@ write_all(void)
 }
 
 /*
- * counter_add
- *		Count n more rows of a key, values of the counter's key columns.
- *
- * Something may be written right away, if very many keys are pending.
+ * pending_key
+ *		What is pending at the current level for a key, values of the counter's
+ *		key columns.
  */
-void
-counter_add(CounterBinding *binding, Datum *values, bool *isnull, int64 n)
+static inline PendingKey *
+pending_key(PendingLevel *level, PendingCounter *counter, SlotBinding *slot,
+			Datum *values, bool *isnull)
 {
-	PendingLevel *level = current_level();
-	PendingCounter *counter = find_counter(level, binding);
-	SlotBinding *slot = binding->slot;
 	MinimalTuple key;
 	PendingKey *entry;
 
@@ -405,11 +528,50 @@ counter_add(CounterBinding *binding, Datum *values, bool *isnull, int64 n)
 			values[i] = PointerGetDatum(PG_DETOAST_DATUM_PACKED(values[i]));
 	}
 	key = form_minimal_tuple(slot->key_desc, values, isnull);
-
 	entry = find_key(level, counter, key);
-	entry->count += n;
 	heap_free_minimal_tuple(key);
+	return entry;
+}
 
+/*
+ * counter_add
+ *		Count n more rows of a key, values of the counter's key columns.
+ *
+ * Something may be written right away, if very many keys are pending.
+ */
+void
+counter_add(CounterBinding *binding, Datum *values, bool *isnull, int64 n)
+{
+	PendingLevel *level = current_level();
+	PendingCounter *counter = find_counter(level, binding);
+
+	pending_key(level, counter, binding->slot, values, isnull)->count += n;
+	if (level->members >= MAX_PENDING)
+		write_all();
+}
+
+/*
+ * counter_add_listeners
+ *		Add to the sketch of a key one listener, or all those of a sketch.
+ *
+ * Something may be written right away, if very much is pending.
+ */
+void
+counter_add_listeners(CounterBinding *binding, Datum *values, bool *isnull,
+					  Datum listeners, bool is_sketch)
+{
+	PendingLevel *level = current_level();
+	PendingCounter *counter = find_counter(level, binding);
+	PendingKey *entry = pending_key(level, counter, binding->slot, values,
+									isnull);
+
+	if (entry->sketch == NULL)
+		entry->sketch = MemoryContextAllocZero(level->context,
+											   sizeof(PendingSketch));
+	if (is_sketch)
+		merge_sketch(level, counter, entry->sketch, listeners);
+	else
+		add_to_sketch(level, counter, entry->sketch, listeners);
 	if (level->members >= MAX_PENDING)
 		write_all();
 }
@@ -576,6 +738,32 @@ counter_init(void)
 }
 
 /*
+ * bound_counter
+ *		What the trigger that fires stands for.  The first row of a statement
+ *		takes the lock that all others rely on.
+ */
+static inline CounterBinding *
+bound_counter(FunctionCallInfo fcinfo, TriggerData *trigdata)
+{
+	CounterBinding *binding = fcinfo->flinfo->fn_extra;
+
+	if (binding == NULL || !binding->valid || !binding->slot->valid)
+	{
+		binding = counter_binding(trigdata->tg_relation, trigdata->tg_trigger);
+		fcinfo->flinfo->fn_extra = binding;
+	}
+	return binding;
+}
+
+static inline void
+get_key(CounterBinding *binding, TupleTableSlot *row, Datum *values,
+		bool *isnull)
+{
+	for (int i = 0; i < binding->nkeys; i++)
+		values[i] = slot_getattr(row, binding->event_attnos[i], &isnull[i]);
+}
+
+/*
  * playevent.count(slot table, count column, key column, ...) returns trigger
  *
  * AFTER INSERT FOR EACH ROW: adds the row to the pending counts.
@@ -597,19 +785,47 @@ playevent_count(PG_FUNCTION_ARGS)
 								  TRIGGER_EVENT_WHOLE,
 								  TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW |
 								  TRIGGER_EVENT_AFTER);
-
-	/* The first row of a statement takes the lock that all others rely on. */
-	binding = fcinfo->flinfo->fn_extra;
-	if (binding == NULL || !binding->valid || !binding->slot->valid)
-	{
-		binding = counter_binding(trigdata->tg_relation, trigdata->tg_trigger);
-		fcinfo->flinfo->fn_extra = binding;
-	}
-
-	for (int i = 0; i < binding->nkeys; i++)
-		values[i] = slot_getattr(trigdata->tg_trigslot,
-								 binding->event_attnos[i], &isnull[i]);
+	binding = bound_counter(fcinfo, trigdata);
+	get_key(binding, trigdata->tg_trigslot, values, isnull);
 	counter_add(binding, values, isnull, 1);
+
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * playevent.sketch(slot table, sketch column, listener column,
+ *					key column, ...) returns trigger
+ *
+ * AFTER INSERT FOR EACH ROW: adds the row's listener, if it has one, to the
+ * pending sketches.
+ *
+ * Errors: what counter_binding reports; none tells of a listener.
+ */
+Datum
+playevent_sketch(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata;
+	CounterBinding *binding;
+	Datum		listener;
+	bool		is_nobody;
+	Datum		values[COUNTER_MAX_KEYS] = {0};
+	bool		isnull[COUNTER_MAX_KEYS] = {0};
+
+	trigdata = check_trigger_call(fcinfo, "sketch",
+								  "AFTER INSERT FOR EACH ROW",
+								  TRIGGER_EVENT_WHOLE,
+								  TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW |
+								  TRIGGER_EVENT_AFTER);
+	binding = bound_counter(fcinfo, trigdata);
+	listener = slot_getattr(trigdata->tg_trigslot, binding->listener_attno,
+							&is_nobody);
+	if (is_nobody)
+		return PointerGetDatum(NULL);
+	if (OidIsValid(binding->listener_output))
+		listener = CStringGetTextDatum(OidOutputFunctionCall(binding->listener_output,
+															 listener));
+	get_key(binding, trigdata->tg_trigslot, values, isnull);
+	counter_add_listeners(binding, values, isnull, listener, false);
 
 	return PointerGetDatum(NULL);
 }

@@ -13,6 +13,9 @@
 extern void counter_init(void);
 extern void counter_add(CounterBinding *binding, Datum *values, bool *isnull,
 						int64 n);
+extern void counter_add_listeners(CounterBinding *binding, Datum *values,
+								  bool *isnull, Datum listeners,
+								  bool is_sketch);
 extern void counter_flush(Oid log_relid);
 extern bool counter_pending_outside(SlotBinding *slot);
 

@@ -24,6 +24,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -111,7 +112,7 @@ next_counter(Relation event, TriggerDesc *triggers, int *position)
 	{
 		Trigger    *trigger = &triggers->triggers[(*position)++];
 
-		if (trigger_calls(trigger, playevent_count))
+		if (trigger_counts(trigger))
 			return counter_binding(event, trigger);
 	}
 	return NULL;
@@ -138,6 +139,10 @@ counter_name(CounterBinding *binding)
  * difference_query
  *		The query for the keys whose count is not their number of rows: the
  *		key's columns, what is counted and what is logged.
+ *
+ * Of sketches, how many listeners there are about, for these two; then the
+ * sketch of those in the log if one of them is missing, and whether there are
+ * any that the log has not.
  */
 static char *
 difference_query(Relation event, CounterBinding *binding)
@@ -147,6 +152,9 @@ difference_query(Relation event, CounterBinding *binding)
 	StringInfoData columns;
 	StringInfoData aliases;
 	StringInfoData numbers;
+	const char *slot_table;
+	const char *log_table;
+	const char *amount;
 
 	initStringInfo(&columns);
 	initStringInfo(&aliases);
@@ -159,39 +167,92 @@ difference_query(Relation event, CounterBinding *binding)
 		appendStringInfo(&numbers, "%s%d", i > 0 ? ", " : "", i + 1);
 	}
 
+	slot_table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(slot->relid)),
+											get_rel_name(slot->relid));
+	log_table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(event)),
+										   RelationGetRelationName(event));
+	amount = quote_identifier(NameStr(slot->count_name));
 	initStringInfo(&query);
-	appendStringInfo(&query,
-					 "SELECT %ssum(counted)::bigint, sum(logged)::bigint"
-					 " FROM (SELECT %s%s, 0::bigint FROM ONLY %s"
-					 " UNION ALL SELECT %s0::bigint, count(*) FROM %s GROUP BY %s)"
-					 " AS side(%scounted, logged)"
-					 " GROUP BY %s HAVING sum(counted) <> sum(logged)",
-					 aliases.data,
-					 columns.data, quote_identifier(NameStr(slot->count_name)),
-					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(slot->relid)),
-												get_rel_name(slot->relid)),
-					 columns.data,
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(event)),
-												RelationGetRelationName(event)),
-					 numbers.data,
-					 aliases.data,
-					 numbers.data);
+	if (slot->sketch == NULL)
+		appendStringInfo(&query,
+						 "SELECT %ssum(counted)::bigint, sum(logged)::bigint"
+						 " FROM (SELECT %s%s, 0::bigint FROM ONLY %s"
+						 " UNION ALL SELECT %s0::bigint, count(*) FROM %s GROUP BY %s)"
+						 " AS side(%scounted, logged)"
+						 " GROUP BY %s HAVING sum(counted) <> sum(logged)",
+						 aliases.data,
+						 columns.data, amount, slot_table,
+						 columns.data, log_table, numbers.data,
+						 aliases.data,
+						 numbers.data);
+	else
+	{
+		const char *hll = sketch_schema(slot->sketch);
+		Form_pg_attribute listener = TupleDescAttr(RelationGetDescr(event),
+												   binding->listener_attno - 1);
+		const char *column = quote_identifier(NameStr(listener->attname));
+
+		appendStringInfo(&query,
+						 "SELECT %s"
+						 "coalesce(round(%s.hll_cardinality(counted))::bigint, 0),"
+						 " coalesce(round(%s.hll_cardinality(logged))::bigint, 0),",
+						 aliases.data, hll, hll);
+		appendStringInfo(&query,
+						 " CASE WHEN counted IS NULL OR"
+						 " %s.hll_ne(%s.hll_union(counted, logged), counted)"
+						 " THEN logged END,"
+						 " counted IS NOT NULL AND"
+						 " %s.hll_ne(%s.hll_union(counted, logged), logged) IS NOT FALSE",
+						 hll, hll, hll, hll);
+		appendStringInfo(&query,
+						 " FROM (SELECT %s%s.hll_union_agg(counted),"
+						 " %s.hll_union_agg(logged)"
+						 " FROM (SELECT %s%s, NULL::%s.hll FROM ONLY %s",
+						 aliases.data, hll,
+						 hll,
+						 columns.data, amount, hll, slot_table);
+		appendStringInfo(&query,
+						 " UNION ALL SELECT %sNULL::%s.hll,"
+						 " %s.hll_add_agg(%s.hll_hash_text(%s::text), %s)"
+						 " FROM %s WHERE %s IS NOT NULL GROUP BY %s)",
+						 columns.data, hll,
+						 hll, hll, column, slot->sketch->parameters,
+						 log_table, column, numbers.data);
+		appendStringInfo(&query,
+						 " AS side(%scounted, logged) GROUP BY %s)"
+						 " AS key(%scounted, logged)"
+						 " WHERE %s.hll_ne(counted, logged) IS NOT FALSE",
+						 aliases.data, numbers.data,
+						 aliases.data,
+						 hll);
+	}
 	return query.data;
 }
 
 /*
  * open_differences
  *		Open a cursor on difference_query, in the active snapshot.
+ *
+ * A sketch that is being aggregated takes 128 kB, which the planner does not
+ * know: one at a time, then, instead of hashing.
  */
 static Portal
 open_differences(Relation event, CounterBinding *binding)
 {
 	SPIPlanPtr	plan = SPI_prepare(difference_query(event, binding), 0, NULL);
+	Portal		portal;
+	int			nest_level = NewGUCNestLevel();
 
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s",
 			 SPI_result_code_string(SPI_result));
-	return SPI_cursor_open(NULL, plan, NULL, NULL, true);
+	if (binding->slot->sketch != NULL)
+		(void) set_config_option("enable_hashagg", "off", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
+	portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+	AtEOXact_GUC(true, nest_level);
+	return portal;
 }
 
 /*
@@ -341,6 +402,38 @@ check_all_counted(Relation event)
 }
 
 /*
+ * add_difference
+ *		Add to a counter what a row of difference_query says it lacks; false if
+ *		nothing.  *has_surplus is set if a sketch has listeners that the log has
+ *		not, which nothing takes out again.
+ */
+static bool
+add_difference(CounterBinding *binding, HeapTuple tuple, TupleDesc desc,
+			   bool *has_surplus)
+{
+	Datum		values[COUNTER_MAX_KEYS + 4];
+	bool		isnull[COUNTER_MAX_KEYS + 4];
+	int			nkeys = binding->nkeys;
+
+	heap_deform_tuple(tuple, desc, values, isnull);
+	if (binding->slot->sketch == NULL)
+	{
+		*has_surplus = false;
+		counter_add(binding, values, isnull,
+					DatumGetInt64(values[nkeys + 1]) -
+					DatumGetInt64(values[nkeys]));
+		return true;
+	}
+	*has_surplus = DatumGetBool(values[nkeys + 3]);
+	if (isnull[nkeys + 2])
+		return false;
+	counter_add_listeners(binding, values, isnull,
+						  PointerGetDatum(PG_DETOAST_DATUM(values[nkeys + 2])),
+						  true);
+	return true;
+}
+
+/*
  * rebuild_counter
  *		Add to one counter what it lacks; returns how many keys were wrong.
  */
@@ -351,6 +444,7 @@ rebuild_counter(Relation event, CounterBinding *binding)
 	MemoryContext context;
 	Portal		portal;
 	int64		changed = 0;
+	int64		surplus = 0;
 
 	/* One's own pending counts would be taken for missing ones. */
 	counter_flush(RelationGetRelid(event));
@@ -383,16 +477,13 @@ rebuild_counter(Relation event, CounterBinding *binding)
 		oldcontext = MemoryContextSwitchTo(context);
 		for (uint64 row = 0; row < SPI_processed; row++)
 		{
-			HeapTuple	tuple = SPI_tuptable->vals[row];
-			TupleDesc	desc = SPI_tuptable->tupdesc;
-			Datum		values[COUNTER_MAX_KEYS + 2];
-			bool		isnull[COUNTER_MAX_KEYS + 2];
+			bool		has_surplus;
 
-			heap_deform_tuple(tuple, desc, values, isnull);
-			counter_add(binding, values, isnull,
-						DatumGetInt64(values[binding->nkeys + 1]) -
-						DatumGetInt64(values[binding->nkeys]));
-			changed++;
+			if (add_difference(binding, SPI_tuptable->vals[row],
+							   SPI_tuptable->tupdesc, &has_surplus))
+				changed++;
+			if (has_surplus)
+				surplus++;
 		}
 		MemoryContextSwitchTo(oldcontext);
 		MemoryContextReset(context);
@@ -402,6 +493,15 @@ rebuild_counter(Relation event, CounterBinding *binding)
 	PopActiveSnapshot();
 	counter_flush(RelationGetRelid(event));
 	MemoryContextDelete(context);
+
+	if (surplus > 0)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("sketches in table \"%s\" have listeners that table \"%s\" has not, for " INT64_FORMAT " keys",
+						get_rel_name(slot->relid),
+						RelationGetRelationName(event), surplus),
+				 errdetail("A listener can't be taken out of a sketch."),
+				 errhint("To make them anew, call playevent.drop_counter and playevent.add_listener_sketch.")));
 	return changed;
 }
 

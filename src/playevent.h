@@ -27,6 +27,7 @@ extern Datum playevent_append_only(PG_FUNCTION_ARGS);
 extern Datum playevent_slot_guard(PG_FUNCTION_ARGS);
 extern Datum playevent_resolve(PG_FUNCTION_ARGS);
 extern Datum playevent_count(PG_FUNCTION_ARGS);
+extern Datum playevent_sketch(PG_FUNCTION_ARGS);
 extern Datum playevent_flush(PG_FUNCTION_ARGS);
 
 #endif							/* PLAYEVENT_H */

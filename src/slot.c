@@ -34,6 +34,13 @@
  * SQL writes), no rules, no policies.  Index entries are made by
  * ExecInsertIndexTuples.
  *
+ * A slot's amount is a count or a sketch of listeners.  Sketches are united
+ * instead of added, and a slot that has all listeners already is left as it is,
+ * even unlocked, if the snapshot sees it: it was committed then, or written by
+ * this very transaction, so whoever sees this transaction sees it too; and as
+ * nothing ever takes listeners out of a key's slots, they stay in whatever comes
+ * after it.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -67,9 +74,10 @@
 /*
  * Free space under which a slot's page is pruned.  Enough for some
  * more versions, as pruning has to wait for a moment when nobody else has the
- * page pinned.
+ * page pinned.  A sketch may be a third of a page.
  */
 #define PRUNE_BELOW (BLCKSZ / 8)
+#define PRUNE_SKETCHES_BELOW (BLCKSZ / 2)
 
 /* A version of a slot, and the pinned buffer that its tuple points into. */
 typedef struct SlotVersion
@@ -84,6 +92,7 @@ struct SlotWriter
 	Relation	rel;
 	CommandId	cid;
 	Snapshot	snapshot;		/* what slots must be visible to, or NULL */
+	Size		prune_below;
 	MemoryContext context;		/* holds the writer and what it opens */
 
 	/* the key being added to */
@@ -125,6 +134,8 @@ slot_writer_begin(SlotBinding *binding)
 	writer->cid = GetCurrentCommandId(true);
 	if (IsolationUsesXactSnapshot())
 		writer->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	writer->prune_below = binding->sketch != NULL ? PRUNE_SKETCHES_BELOW :
+		PRUNE_BELOW;
 	writer->context = CurrentMemoryContext;
 	writer->row_isnull = (bool *) &writer->row_values[natts];
 	return writer;
@@ -196,7 +207,7 @@ make_index_entries(SlotWriter *writer, HeapTuple tuple, bool update,
  *		A row for the key being added to.
  */
 static HeapTuple
-form_slot(SlotWriter *writer, int64 count)
+form_slot(SlotWriter *writer, Datum amount)
 {
 	SlotBinding *binding = writer->binding;
 	TupleDesc	desc = RelationGetDescr(writer->rel);
@@ -208,7 +219,7 @@ form_slot(SlotWriter *writer, int64 count)
 		writer->row_values[binding->key_attnos[i] - 1] = writer->values[i];
 		writer->row_isnull[binding->key_attnos[i] - 1] = writer->isnull[i];
 	}
-	writer->row_values[binding->count_attno - 1] = Int64GetDatum(count);
+	writer->row_values[binding->count_attno - 1] = amount;
 	writer->row_isnull[binding->count_attno - 1] = false;
 
 	return heap_form_tuple(desc, writer->row_values, writer->row_isnull);
@@ -242,38 +253,57 @@ holds_key(void *arg, HeapTuple slot)
 }
 
 /*
- * read_count
- *		What the slot counts.
+ * read_amount
+ *		What the slot counts.  A sketch stays where it is.
  */
-static int64
-read_count(SlotWriter *writer, HeapTuple slot)
+static Datum
+read_amount(SlotWriter *writer, HeapTuple slot)
 {
 	bool		isnull;
-	Datum		count = heap_getattr(slot, writer->binding->count_attno,
-									 RelationGetDescr(writer->rel), &isnull);
+	Datum		amount = heap_getattr(slot, writer->binding->count_attno,
+									  RelationGetDescr(writer->rel), &isnull);
 
 	if (isnull)
 		elog(ERROR, "slot without a count in table \"%s\"",
 			 RelationGetRelationName(writer->rel));
-	return DatumGetInt64(count);
+	return amount;
 }
 
 /*
- * add_counts
- *		a + b, or an error (22003).
+ * add_amounts
+ *		a + b, or an error (22003); of sketches, the union.
  */
-static int64
-add_counts(SlotWriter *writer, int64 a, int64 b)
+static Datum
+add_amounts(SlotWriter *writer, Datum a, Datum b)
 {
 	int64		sum;
 
-	if (pg_add_s64_overflow(a, b, &sum))
+	if (writer->binding->sketch != NULL)
+		return sketch_union(writer->binding->sketch, a, b);
+
+	if (pg_add_s64_overflow(DatumGetInt64(a), DatumGetInt64(b), &sum))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("count in table \"%s\" out of range",
 						RelationGetRelationName(writer->rel)),
 				 errtablecol(writer->rel, writer->binding->count_attno)));
-	return sum;
+	return Int64GetDatum(sum);
+}
+
+/*
+ * is_visible
+ *		Does the snapshot see the version?
+ */
+static bool
+is_visible(SlotVersion *version, Snapshot snapshot)
+{
+	bool		visible;
+
+	LockBuffer(version->buffer, BUFFER_LOCK_SHARE);
+	visible = HeapTupleSatisfiesVisibility(&version->tuple, snapshot,
+										   version->buffer);
+	LockBuffer(version->buffer, BUFFER_LOCK_UNLOCK);
+	return visible;
 }
 
 /*
@@ -294,18 +324,8 @@ lock_version(SlotWriter *writer, SlotVersion *version, LockTupleMode mode)
 	TM_FailureData tmfd;
 	TM_Result	result;
 
-	if (writer->snapshot != NULL)
-	{
-		bool		visible;
-
-		LockBuffer(version->buffer, BUFFER_LOCK_SHARE);
-		visible = HeapTupleSatisfiesVisibility(&version->tuple,
-											   writer->snapshot,
-											   version->buffer);
-		LockBuffer(version->buffer, BUFFER_LOCK_UNLOCK);
-		if (!visible)
-			return false;
-	}
+	if (writer->snapshot != NULL && !is_visible(version, writer->snapshot))
+		return false;
 
 	locked.t_self = version->tuple.t_self;
 	result = heap_lock_tuple(writer->rel, &locked, writer->cid, mode,
@@ -315,13 +335,13 @@ lock_version(SlotWriter *writer, SlotVersion *version, LockTupleMode mode)
 }
 
 /*
- * write_count
+ * write_amount
  *		Write a new version of a locked slot of the key.
  */
 static void
-write_count(SlotWriter *writer, SlotVersion *version, int64 count)
+write_amount(SlotWriter *writer, SlotVersion *version, Datum amount)
 {
-	HeapTuple	tuple = form_slot(writer, count);
+	HeapTuple	tuple = form_slot(writer, amount);
 	IndexDemand demand;
 	TM_Result	result;
 
@@ -345,19 +365,50 @@ write_count(SlotWriter *writer, SlotVersion *version, int64 count)
 }
 
 /*
+ * merge_into_version
+ *		Unite a slot's sketch of the key with another, unless the slot is out of
+ *		reach.
+ *
+ * The snapshot that a slot with all the listeners must be visible to is the
+ * statement's, lest the rest of the statement see the row and not the slot.
+ */
+static bool
+merge_into_version(SlotWriter *writer, SlotVersion *version, Datum sketch)
+{
+	Datum		known = read_amount(writer, &version->tuple);
+	Datum		merged = add_amounts(writer, known, sketch);
+
+	if (sketch_equal(merged, known) &&
+		is_visible(version, writer->snapshot != NULL ? writer->snapshot :
+				   GetActiveSnapshot()))
+	{
+		writer->written = version->tuple.t_self;
+		writer->root_buffer = version->buffer;
+		return true;
+	}
+	if (!lock_version(writer, version, LockTupleNoKeyExclusive))
+		return false;
+	write_amount(writer, version, merged);
+	return true;
+}
+
+/*
  * add_to_version
  *		Add n to a slot of the key, unless that is out of reach.  Unpins its
  *		buffer.
  */
 static bool
-add_to_version(SlotWriter *writer, SlotVersion *version, int64 n)
+add_to_version(SlotWriter *writer, SlotVersion *version, Datum n)
 {
 	bool		added = false;
 
-	if (lock_version(writer, version, LockTupleNoKeyExclusive))
+	if (writer->binding->sketch != NULL)
+		added = merge_into_version(writer, version, n);
+	else if (lock_version(writer, version, LockTupleNoKeyExclusive))
 	{
-		write_count(writer, version,
-					add_counts(writer, read_count(writer, &version->tuple), n));
+		write_amount(writer, version,
+					 add_amounts(writer, read_amount(writer, &version->tuple),
+								 n));
 		added = true;
 	}
 	ReleaseBuffer(version->buffer);
@@ -371,13 +422,13 @@ add_to_version(SlotWriter *writer, SlotVersion *version, int64 n)
  *		nobody: the others stick to theirs.
  */
 static bool
-add_to_sticky(SlotWriter *writer, uint32 hash, int64 n)
+add_to_sticky(SlotWriter *writer, uint32 hash, Datum n)
 {
 	SlotVersion version;
 
-	version.buffer = sticky_fetch(writer->rel, hash, SnapshotSelf, PRUNE_BELOW,
-								  holds_key, writer, &version.tuple,
-								  &writer->root);
+	version.buffer = sticky_fetch(writer->rel, hash, SnapshotSelf,
+								  writer->prune_below, holds_key, writer,
+								  &version.tuple, &writer->root);
 	return BufferIsValid(version.buffer) &&
 		add_to_version(writer, &version, n);
 }
@@ -399,8 +450,9 @@ static bool
 next_version(SlotWriter *writer, ScanDirection direction, int *limit,
 			 SlotVersion *version)
 {
-	version->buffer = fetch_next(writer->scan, direction, limit, PRUNE_BELOW,
-								 &version->tuple, &writer->root);
+	version->buffer = fetch_next(writer->scan, direction, limit,
+								 writer->prune_below, &version->tuple,
+								 &writer->root);
 	return BufferIsValid(version->buffer);
 }
 
@@ -409,7 +461,7 @@ next_version(SlotWriter *writer, ScanDirection direction, int *limit,
  *		Add n to a free slot of the key, the newest first.
  */
 static bool
-add_to_any(SlotWriter *writer, int64 n)
+add_to_any(SlotWriter *writer, Datum n)
 {
 	SlotBinding *binding = writer->binding;
 	ScanKeyData scankeys[COUNTER_MAX_KEYS];
@@ -461,10 +513,10 @@ add_to_any(SlotWriter *writer, int64 n)
 
 /*
  * add_slot
- *		Make a new slot with n plays.
+ *		Make a new slot with n plays, or the listeners n.
  */
 static void
-add_slot(SlotWriter *writer, int64 n)
+add_slot(SlotWriter *writer, Datum n)
 {
 	HeapTuple	tuple = form_slot(writer, n);
 
@@ -477,7 +529,8 @@ add_slot(SlotWriter *writer, int64 n)
 
 /*
  * slot_writer_add
- *		Add n, which may be negative, to a key's count.
+ *		Add n to a key's amount: to a count a bigint, which may be negative, to
+ *		a sketch another.
  *
  * The key is a tuple of the binding's key_desc, and hash its hash value.
  * Within one writer, add to each key only once: the second time would not see
@@ -488,7 +541,7 @@ add_slot(SlotWriter *writer, int64 n)
  * index (54000).
  */
 void
-slot_writer_add(SlotWriter *writer, uint32 hash, MinimalTuple key, int64 n)
+slot_writer_add(SlotWriter *writer, uint32 hash, MinimalTuple key, Datum n)
 {
 	HeapTupleData tuple;
 
@@ -549,7 +602,7 @@ remove_version(SlotWriter *writer, SlotVersion *version)
  *
  * Walks the index, where a key's slots are neighbours if the index covers the
  * whole key; if it does not, some are passed over.  The first free slot of
- * a key is kept locked while others are removed, and takes their counts when
+ * a key is kept locked while others are removed, and takes their amounts when
  * the key is done with.  Nobody waits for these locks: writers go to another
  * slot or make one until this transaction ends, which is why limit should be
  * modest.  A writer used for this is good for nothing else.
@@ -562,7 +615,7 @@ slot_writer_compact(SlotWriter *writer, int64 limit)
 													  ALLOCSET_SMALL_SIZES);
 	SlotVersion kept = {.buffer = InvalidBuffer};
 	bool		kept_is_locked = false;
-	int64		kept_count = 0;
+	Datum		kept_amount = (Datum) 0;
 	int64		removed = 0;
 	int64		removed_of_key = 0;
 	bool		more = true;
@@ -583,7 +636,7 @@ slot_writer_compact(SlotWriter *writer, int64 limit)
 		{
 			MemoryContextSwitchTo(key_context);
 			if (removed_of_key > 0)
-				write_count(writer, &kept, kept_count);
+				write_amount(writer, &kept, kept_amount);
 			MemoryContextSwitchTo(writer->context);
 			MemoryContextReset(key_context);
 			ReleaseBuffer(kept.buffer);
@@ -615,12 +668,14 @@ slot_writer_compact(SlotWriter *writer, int64 limit)
 				continue;
 			}
 			kept_is_locked = true;
-			kept_count = read_count(writer, &kept.tuple);
+			kept_amount = read_amount(writer, &kept.tuple);
 		}
 		if (lock_version(writer, &version, LockTupleExclusive))
 		{
-			kept_count = add_counts(writer, kept_count,
-									read_count(writer, &version.tuple));
+			MemoryContextSwitchTo(key_context);
+			kept_amount = add_amounts(writer, kept_amount,
+									  read_amount(writer, &version.tuple));
+			MemoryContextSwitchTo(writer->context);
 			remove_version(writer, &version);
 			removed++;
 			removed_of_key++;

@@ -14,7 +14,7 @@ typedef struct SlotWriter SlotWriter;
 
 extern SlotWriter *slot_writer_begin(SlotBinding *binding);
 extern void slot_writer_add(SlotWriter *writer, uint32 hash,
-							MinimalTuple key, int64 n);
+							MinimalTuple key, Datum n);
 extern int64 slot_writer_compact(SlotWriter *writer, int64 limit);
 extern void slot_writer_end(SlotWriter *writer);
 

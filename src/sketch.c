@@ -1,0 +1,178 @@
+/*-------------------------------------------------------------------------
+ *
+ * sketch.c
+ *	  Sketches of distinct listeners: what HyperLogLog, by the extension hll,
+ *	  keeps of a set to estimate its size.
+ *
+ * playevent needs hll only where there is such a sketch, so its functions are
+ * found by the type of the column that holds them: they are in the type's
+ * schema and members of the same extension.  Nobody else's are called, as these
+ * run in the middle of everyone's insert.  They are looked up without
+ * permission checks on the current user, who need not know them.
+ *
+ * A sketch says the same whatever the order in which listeners came and in
+ * which parts were merged; so two of the same listeners have equal images, if
+ * one session has packed both.
+ *
+ * Memory: sketches are made in the current memory context.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "sketch.h"
+
+#define HLL "hll"				/* the extension, and its type */
+
+/*
+ * find_function
+ *		Look up a function of extension hll.
+ */
+static void
+find_function(FmgrInfo *finfo, const char *name, Oid namespace, Oid extension,
+			  int nargs, const Oid *argtypes, MemoryContext context)
+{
+	Oid			oid;
+
+	oid = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+						  CStringGetDatum(name),
+						  PointerGetDatum(buildoidvector(argtypes, nargs)),
+						  ObjectIdGetDatum(namespace));
+	if (!OidIsValid(oid) ||
+		getExtensionOfObject(ProcedureRelationId, oid) != extension)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("extension \"%s\" does not have its function \"%s\"",
+						HLL, name),
+				 errhint("Update it: ALTER EXTENSION %s UPDATE;", HLL)));
+	fmgr_info_cxt(oid, finfo, context);
+}
+
+/*
+ * sketch_type
+ *		How sketches of a type are worked with, in the context given; NULL if it
+ *		is not hll, or without the parameters that all must share to be merged.
+ */
+SketchType *
+sketch_type(Oid type, int32 typmod, MemoryContext context)
+{
+	SketchType	result;
+	SketchType *copy;
+	MemoryContext oldcontext;
+	Oid			extension = getExtensionOfObject(TypeRelationId, type);
+	Oid			namespace;
+	HeapTuple	tuple;
+	Form_pg_type form;
+	FmgrInfo	empty;
+	Oid			hash_args[] = {TEXTOID, INT4OID};
+	Oid			add_args[] = {type, InvalidOid};
+	Oid			merge_args[] = {type, type};
+	Oid			empty_args[] = {INT4OID, INT4OID, INT8OID, INT4OID};
+	bool		fits;
+	char	   *parameters;
+	int			log2m;
+	int			regwidth;
+	int64		expthresh;
+	int			sparseon;
+
+	if (!OidIsValid(extension) || typmod < 0 ||
+		strcmp(get_extension_name(extension), HLL) != 0)
+		return NULL;
+
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	namespace = form->typnamespace;
+	fits = strcmp(NameStr(form->typname), HLL) == 0;
+	parameters = fits ?
+		DatumGetCString(OidFunctionCall1(form->typmodout,
+										 Int32GetDatum(typmod))) : "";
+	ReleaseSysCache(tuple);
+	if (sscanf(parameters, "(%d,%d," INT64_FORMAT ",%d)",
+			   &log2m, &regwidth, &expthresh, &sparseon) != 4)
+		return NULL;
+
+	find_function(&result.hash, "hll_hash_text", namespace, extension,
+				  lengthof(hash_args), hash_args, context);
+	add_args[1] = get_func_rettype(result.hash.fn_oid);
+	find_function(&result.add, "hll_add", namespace, extension,
+				  lengthof(add_args), add_args, context);
+	find_function(&result.merge, "hll_union", namespace, extension,
+				  lengthof(merge_args), merge_args, context);
+	find_function(&empty, "hll_empty", namespace, extension,
+				  lengthof(empty_args), empty_args, CurrentMemoryContext);
+	result.empty = FunctionCall4(&empty, Int32GetDatum(log2m),
+								 Int32GetDatum(regwidth),
+								 Int64GetDatum(expthresh),
+								 Int32GetDatum(sparseon));
+
+	oldcontext = MemoryContextSwitchTo(context);
+	copy = palloc(sizeof(SketchType));
+	*copy = result;
+	copy->empty = datumCopy(result.empty, false, -1);
+	copy->parameters = psprintf("%d, %d, " INT64_FORMAT ", %d",
+								log2m, regwidth, expthresh, sparseon);
+	MemoryContextSwitchTo(oldcontext);
+	return copy;
+}
+
+void
+sketch_type_free(SketchType *type)
+{
+	pfree(DatumGetPointer(type->empty));
+	pfree(type->parameters);
+	pfree(type);
+}
+
+/*
+ * sketch_add
+ *		The sketch with one more listener.
+ */
+Datum
+sketch_add(SketchType *type, Datum sketch, Datum listener)
+{
+	return FunctionCall2(&type->add, sketch,
+						 FunctionCall2(&type->hash, listener,
+									   Int32GetDatum(0)));
+}
+
+/*
+ * sketch_union
+ *		The sketch of the listeners of both.
+ */
+Datum
+sketch_union(SketchType *type, Datum a, Datum b)
+{
+	return FunctionCall2(&type->merge, a, b);
+}
+
+/*
+ * sketch_equal
+ *		Do the two look the same?
+ */
+bool
+sketch_equal(Datum a, Datum b)
+{
+	return datum_image_eq(a, b, false, -1);
+}
+
+/*
+ * sketch_schema
+ *		The schema of hll's functions, quoted.
+ */
+const char *
+sketch_schema(SketchType *type)
+{
+	return quote_identifier(get_namespace_name(get_func_namespace(type->merge.fn_oid)));
+}

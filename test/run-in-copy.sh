@@ -23,12 +23,19 @@ max_prepared_transactions = 10
 CONF
 export PGUSER=postgres
 
-# A server built from sources has no pgTAP; that of a package is plain SQL.
+# A server built from sources has no pgTAP and no hll.  Those of a package will
+# do: the one is plain SQL, the other's library that of the same major.
 sharedir=$("$PG_CONFIG" --sharedir)
 if [ ! -e "$sharedir/extension/pgtap.control" ]; then
     destdir=$root/stage
     [ -z "${INSTALL:-}" ] || [ -d "$destdir" ] || destdir=''
     cp /usr/share/postgresql/*/extension/pgtap* "$destdir$sharedir/extension"
+    read -r _ version < <("$PG_CONFIG" --version)
+    library=/usr/lib/postgresql/${version%%[!0-9]*}/lib/hll.so
+    if [ -e "$library" ]; then
+        cp /usr/share/postgresql/"${version%%[!0-9]*}"/extension/hll* "$destdir$sharedir/extension"
+        cp "$library" "$destdir$("$PG_CONFIG" --pkglibdir)"
+    fi
 fi
 
 # An interrupted TAP test leaves its servers running.

@@ -7,4 +7,4 @@
 #   TAP            which TAP tests, as a pattern; default test/t/*.pl
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 run_in_copy test/run-in-copy.sh postgresql-@ postgresql-server-dev-@ \
-    postgresql-@-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl
+    postgresql-@-pgtap '?postgresql-@-hll' libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl

@@ -7,7 +7,8 @@
 # no existing cluster is touched, and the temporary directory goes at the end.
 #
 #   run_in_copy SCRIPT PACKAGE...   SCRIPT is relative to the source tree; in a
-#                                   package name, @ stands for the major version
+#                                   package name, @ stands for the major version,
+#                                   and ? in front for "if it can be had"
 #
 # From the environment:
 #
@@ -66,15 +67,27 @@ choose_major() {
 # Debian makes a cluster when a server is first installed; this one is not ours
 # to make, so it is told not to, for the time of the installation.
 install_missing() {
-    local package missing='' made='' conf=/etc/postgresql-common/createcluster.d/playevent.conf
+    local package missing='' optional='' made='' conf=/etc/postgresql-common/createcluster.d/playevent.conf
     command -v dpkg-query > /dev/null || return 0
     for package; do
-        dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q 'ok installed' ||
+        dpkg-query -W -f '${Status}' "${package#\?}" 2> /dev/null | grep -q 'ok installed' && continue
+        if [ "${package#\?}" = "$package" ]; then
             missing="$missing $package"
+        else
+            optional="$optional ${package#\?}"
+        fi
+    done
+    [ -n "$missing$optional" ] || return 0
+    as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
+    for package in $optional; do
+        if [ -n "$(apt-cache madison "$package")" ]; then
+            missing="$missing $package"
+        else
+            say "no package $package: what needs it is not tested"
+        fi
     done
     [ -n "$missing" ] || return 0
     say "installing:$missing"
-    as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
     # shellcheck disable=SC2064
     trap "as_root rm -f '$conf'" EXIT
     [ -d "${conf%/*}" ] || made=${conf%/*}

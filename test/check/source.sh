@@ -78,7 +78,7 @@ run_from_source() {
     export MAJOR
     # shellcheck disable=SC2086
     set -- "$1" $source_packages "postgresql-$MAJOR" "postgresql-server-dev-$MAJOR" \
-        "postgresql-$MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
+        "postgresql-$MAJOR-pgtap" "?postgresql-$MAJOR-hll" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
     install_missing "${@:2}"
     [ -n "$(package_origins "$MAJOR")" ] || as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
 

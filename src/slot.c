@@ -74,7 +74,7 @@
 /*
  * Free space under which a slot's page is pruned.  Enough for some
  * more versions, as pruning has to wait for a moment when nobody else has the
- * page pinned.  A sketch may be a third of a page.
+ * page pinned.  A sketch may be two thirds of a page.
  */
 #define PRUNE_BELOW (BLCKSZ / 8)
 #define PRUNE_SKETCHES_BELOW (BLCKSZ / 2)

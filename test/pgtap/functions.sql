@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(58);
+SELECT plan(59);
 
 CREATE SCHEMA f;
 SET LOCAL search_path = f, public;
@@ -19,8 +19,10 @@ SELECT set_eq(
         FROM pg_proc
        WHERE pronamespace = 'playevent'::regnamespace
          AND proname IN ('create_log', 'attach_log', 'verify', 'rebuild', 'compact',
-                         'add_counter', 'drop_counter', 'top', 'series')$$,
+                         'add_counter', 'add_listener_sketch', 'drop_counter', 'top', 'series')$$,
     $$VALUES ('add_counter(event regclass, counter name, columns name[]) returns regclass'),
+             ('add_listener_sketch(event regclass, listener_column name DEFAULT ''anon_id''::name, '
+              'day_column name DEFAULT ''day''::name) returns regclass'),
              ('drop_counter(event regclass, counter name) returns void'),
              ('series(event regclass, since date, until date, track_entry_key text DEFAULT NULL::text, '
               'release_id text DEFAULT NULL::text, step text DEFAULT ''day''::text) '
@@ -229,7 +231,7 @@ SELECT throws_ok($$SELECT made_by_hand('BEFORE INSERT ON scrap FOR EACH ROW EXEC
 SELECT throws_ok(format('SELECT playevent.%s()', name), '39P01',
                  format('function "playevent.%s" was not called by trigger manager', name),
                  format('playevent.%s called as a function', name))
-  FROM (VALUES ('append_only'), ('slot_guard'), ('resolve'), ('count'), ('flush')) AS f (name);
+  FROM (VALUES ('append_only'), ('slot_guard'), ('resolve'), ('count'), ('sketch'), ('flush')) AS f (name);
 
 SELECT * FROM finish();
 ROLLBACK;

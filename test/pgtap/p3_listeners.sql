@@ -42,7 +42,7 @@ DECLARE
 BEGIN
     RETURN QUERY EXECUTE format(
         'WITH counted AS (SELECT %1$s, listeners::text FROM %2$s_listeners),
-              logged AS (SELECT %1$s, hll_add_agg(hll_hash_text(%3$I::text), 12, 5, -1, 1)::text
+              logged AS (SELECT %1$s, hll_add_agg(hll_hash_text(%3$I::text), 13, 5, -1, 1)::text
                            FROM %2$s_event WHERE %3$I IS NOT NULL GROUP BY %1$s)
          SELECT d::text FROM ((TABLE counted EXCEPT ALL TABLE logged) UNION ALL
                               (TABLE logged EXCEPT ALL TABLE counted)) d',

@@ -392,10 +392,10 @@ $$;
 COMMENT ON FUNCTION playevent.counter_indexes(regclass, name[]) IS
 'internal: the columns of each index of a further counter''s slot table';
 
--- The type of sketches.  One of up to 640 listeners is exact; from there on the
--- standard error is 1.04 / sqrt(2 ^ 13) = 1.15 %, so that 99 in 100 are true to
--- 3 %, and it has up to 5.1 kB, 8 bytes for each listener at first.  With half of
--- that, the error would be 1.6 %; on real plays one was 3.3 % off.
+-- The type of sketches.  One of up to 256 listeners is exact, at 8 bytes each; from
+-- there on the standard error is 1.04 / sqrt(2 ^ 13) = 1.15 %, so that 99 in 100
+-- are true to 3 %, and the size grows from 0.6 kB to 5.1 kB, which fits a page.
+-- With half of that, the error would be 1.6 %; on real plays one was 3.3 % off.
 CREATE FUNCTION playevent.sketch_type() RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -414,7 +414,7 @@ BEGIN
             HINT = format('Install the package (postgresql-%s-hll on Debian), then: CREATE EXTENSION hll;',
                 current_setting('server_version_num')::int / 10000);
     END IF;
-    RETURN format('%I.hll(13, 5, -1, 1)', schema);
+    RETURN format('%I.hll(13, 5, 256, 1)', schema);
 END
 $$;
 

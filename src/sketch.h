@@ -25,6 +25,7 @@ extern void sketch_type_free(SketchType *type);
 extern Datum sketch_add(SketchType *type, Datum sketch, Datum listener);
 extern Datum sketch_union(SketchType *type, Datum a, Datum b);
 extern bool sketch_equal(Datum a, Datum b);
+extern bool sketch_contains(Datum set, Datum listeners);
 extern const char *sketch_schema(SketchType *type);
 
 #endif							/* PLAYEVENT_SKETCH_H */

@@ -376,9 +376,15 @@ static bool
 merge_into_version(SlotWriter *writer, SlotVersion *version, Datum sketch)
 {
 	Datum		known = read_amount(writer, &version->tuple);
-	Datum		merged = add_amounts(writer, known, sketch);
+	Datum		merged = (Datum) 0;
+	bool		knows_all = sketch_contains(known, sketch);
 
-	if (sketch_equal(merged, known) &&
+	if (!knows_all)
+	{
+		merged = add_amounts(writer, known, sketch);
+		knows_all = sketch_equal(merged, known);
+	}
+	if (knows_all &&
 		is_visible(version, writer->snapshot != NULL ? writer->snapshot :
 				   GetActiveSnapshot()))
 	{
@@ -386,6 +392,8 @@ merge_into_version(SlotWriter *writer, SlotVersion *version, Datum sketch)
 		writer->root_buffer = version->buffer;
 		return true;
 	}
+	if (merged == (Datum) 0)
+		merged = known;
 	if (!lock_version(writer, version, LockTupleNoKeyExclusive))
 		return false;
 	write_amount(writer, version, merged);

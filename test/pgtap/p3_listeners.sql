@@ -42,7 +42,7 @@ DECLARE
 BEGIN
     RETURN QUERY EXECUTE format(
         'WITH counted AS (SELECT %1$s, listeners::text FROM %2$s_listeners),
-              logged AS (SELECT %1$s, hll_add_agg(hll_hash_text(%3$I::text), 13, 5, -1, 1)::text
+              logged AS (SELECT %1$s, hll_add_agg(hll_hash_text(%3$I::text), 13, 5, 256, 1)::text
                            FROM %2$s_event WHERE %3$I IS NOT NULL GROUP BY %1$s)
          SELECT d::text FROM ((TABLE counted EXCEPT ALL TABLE logged) UNION ALL
                               (TABLE logged EXCEPT ALL TABLE counted)) d',
@@ -152,9 +152,11 @@ SELECT is_empty('SELECT differs()', 'P3: a crowd in one statement');
 SELECT cmp_ok(abs(listeners(repeat('x', 90)) - 5000), '<=', 150::bigint, 'P3: is estimated to 3 %');
 DO $$
 BEGIN
-    FOR n IN 1 .. 50 LOOP
+    FOR n IN 1 .. 1500 LOOP
         INSERT INTO play_event (track_entry_key, bucket, anon_id)
-        SELECT 'k2', 'most', 'crowd ' || n * 37 + m FROM generate_series(1, 50) m;
+        SELECT 'k2', 'most', 'crowd ' || n * 2 + m FROM generate_series(1, n % 3 + 1) m;
+        INSERT INTO play_event (track_entry_key, bucket, anon_id)
+        SELECT 'n1', 'most', 'crowd ' || n * 5 + m FROM generate_series(1, 9) m;
     END LOOP;
 END
 $$;

@@ -44,7 +44,7 @@ sub wrong_sketches
 	my ($log) = @_;
 	return qq{
 		WITH logged AS (SELECT track_entry_key, release_id, day,
-							   hll_add_agg(hll_hash_text(anon_id), 13, 5, -1, 1)::text
+							   hll_add_agg(hll_hash_text(anon_id), 13, 5, 256, 1)::text
 						FROM ${log}_event WHERE anon_id IS NOT NULL GROUP BY 1, 2, 3),
 			 counted AS (SELECT track_entry_key, release_id, day, listeners::text
 						 FROM ${log}_listeners)

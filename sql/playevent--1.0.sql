@@ -1331,16 +1331,20 @@ BEGIN
                        WHEN release_id IS NOT NULL THEN log.release_column END;
     counter := playevent.day_counter(event, counted_by);
 
-    -- Without its typmod, for a key that is too long must not be cut.
+    -- The key's type without its typmod, for a key that is too long must not be
+    -- cut.  A release's slots are found day by day, for which the day is in
+    -- front of the index.
     RETURN QUERY EXECUTE format(
         'SELECT p.first::date, coalesce(c.plays, 0)
            FROM generate_series(date_trunc($1, $2::timestamp), $3::timestamp,
                     (''1 '' || $1)::interval) AS p(first)
            LEFT JOIN (
                SELECT date_trunc($1, %1$I::timestamp) AS first, sum(%2$I)::bigint AS plays
-                 FROM %3$s WHERE %1$I BETWEEN $2 AND $3 %4$s GROUP BY 1) AS c USING (first)
+                 FROM %3$s WHERE %1$I %4$s %5$s GROUP BY 1) AS c USING (first)
           ORDER BY 1',
         counter.day_column, counter.count_column, counter.slot,
+        CASE WHEN release_id IS NULL THEN 'BETWEEN $2 AND $3'
+             ELSE '= ANY (ARRAY(SELECT $2 + generate_series(0, $3 - $2)))' END,
         CASE WHEN counted_by IS NOT NULL THEN
             format('AND %I = $4::%s', counted_by,
                 (SELECT format_type(a.atttypid, NULL) FROM pg_attribute a

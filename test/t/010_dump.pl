@@ -78,7 +78,7 @@ SQL
 
 # Events and counters, each pair in order.
 my @odd = map { qq{"Odd ""Schema"""."It's ""odd""_$_"} } qw(event counter);
-my @play = qw(public.play_event public.play_counter);
+my @play = qw(public.play_event public.play_counter public.play_daily);
 my @relations = (@play, qw(public.share_event public.share_counter), @odd,
 	qw(public.listens public.listens_counter
 	   app.play_event app.play_counter shop.play_event shop.play_counter));
@@ -288,7 +288,7 @@ succeeded("section $_, dumped alone", by_psql($db, dump_site("--section=$_"), @s
 restored($node, $db, 'sections dumped one by one');
 
 # Data last: the triggers are there already.
-my $refused = qr/ERROR:  table ".*_counter_slot" is written by playevent alone
+my $refused = qr/ERROR:  table ".*_slot" is written by playevent alone
 .*HINT:  To restore data alone, use --disable-triggers\./s;
 $db = new_database();
 succeeded("section $_", by_pg_restore($db, $custom, '-e', "--section=$_")) foreach qw(pre-data post-data);
@@ -396,7 +396,7 @@ $node->safe_psql($db, q{
 restored($node, $db, 'triggers of partitions and slots weakened, then attach_log');
 
 # Without the slots.
-my @no_slots = ('-T', '*_counter_slot', '-n', 'public');
+my @no_slots = ('-T', '*_slot', '-n', 'public');
 $db = database_with_schema();
 ($result, $err) = by_psql($db, dump_site('--data-only', @no_slots));
 unlike($err, qr/ERROR/, 'P7: data without slots, triggers enabled: no error');
@@ -416,7 +416,7 @@ is(log_content($node, $db, @play), $play_content, 'P7: data without slots or tri
 is(not_exact($node, $db), '', 'P7: data without slots or triggers, then rebuild: exact');
 
 $db = new_database();
-succeeded('the data of slots left out', by_psql($db, dump_site('--exclude-table-data=*_counter_slot'), @stop));
+succeeded('the data of slots left out', by_psql($db, dump_site('--exclude-table-data=*_slot'), @stop));
 isnt(not_exact($node, $db), '', 'P7: the data of slots left out: verify finds what they counted');
 $node->safe_psql($db, $rebuild);
 restored($node, $db, 'the data of slots left out, then rebuild');
@@ -447,7 +447,7 @@ $node->safe_psql($db, $attach);
 restored_play($db, 'event table alone, then attach_log');
 
 $db = new_database($basis);
-succeeded('event and slots', by_psql($db, dump_site(@event, '-t', 'public.play_counter_slot'), @stop));
+succeeded('event and slots', by_psql($db, dump_site(@event, map { ('-t', "public.play_${_}_slot") } qw(counter daily)), @stop));
 is(not_exact($node, $db), '', 'P7: event and slots: exact');
 is($node->safe_psql($db, 'SELECT intact FROM playevent.log'), 't', 'P7: event and slots: intact');
 is(log_faults($node, $db), '', 'P7: event and slots: plays are counted on');

@@ -3,6 +3,10 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION playevent" to load this file. \quit
 
+-- What is parsed here, views and bodies, keeps the operators it finds; the
+-- schema may belong to someone who made some to be found.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 --
 -- Trigger functions
 --
@@ -968,6 +972,8 @@ COMMENT ON VIEW playevent.log IS
 'the logs of this database, as their triggers tell; intact: all triggers are there and enabled as they were made, on partitions and the slot table too';
 
 -- The functions act with their caller's rights, and the view shows what
--- pg_trigger shows everyone.
+-- pg_trigger shows everyone.  Default privileges may have kept EXECUTE from the
+-- public, and the event triggers call functions for whoever makes a table.
 GRANT USAGE ON SCHEMA playevent TO PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA playevent TO PUBLIC;
 GRANT SELECT ON playevent.log TO PUBLIC;

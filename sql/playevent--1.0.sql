@@ -267,6 +267,7 @@ DECLARE
     event_name name;
     owner regrole;
     view_name text;
+    view_owner regrole;
     view_query text;
     count_column text := playevent.count_column(log);
     slot_name text := log || '_counter_slot';
@@ -368,7 +369,8 @@ BEGIN
          FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard()', slot);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER playevent_slot_guard_row', slot);
 
-    -- The views; one that is there already may be as the app wants it.
+    -- The views; one that is there already may be as the app wants it, if it
+    -- is the owner's: whoever reads it runs what is in it.
     SELECT coalesce(string_agg(
             format('coalesce(sum(%I) FILTER (WHERE %I = %L), 0)::bigint AS %I, ',
                 count_column, kind_column, k, k), '' ORDER BY ord), '')
@@ -389,7 +391,15 @@ BEGIN
             END,
             key_column, release_column, kind_column, count_column, slot, kind_columns);
         view_name := format('%I.%I', schema, log || view_name);
-        CONTINUE WHEN EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(view_name) AND relkind = 'v');
+        SELECT relowner INTO view_owner FROM pg_class WHERE oid = to_regclass(view_name) AND relkind = 'v';
+        IF view_owner <> owner THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'insufficient_privilege',
+                MESSAGE = format('view "%s" belongs to someone else than "%s"',
+                    (SELECT relname FROM pg_class WHERE oid = to_regclass(view_name)), event_name),
+                HINT = format('ALTER VIEW %s OWNER TO %s;', view_name, owner);
+        END IF;
+        CONTINUE WHEN view_owner IS NOT NULL;
         EXECUTE format('CREATE VIEW %s AS %s', view_name, view_query);
         EXECUTE format('ALTER VIEW %s OWNER TO %s', view_name, owner);
     END LOOP;

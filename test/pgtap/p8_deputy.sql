@@ -3,7 +3,7 @@
 -- parent of others' partitions, or by overloading the extension's functions.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(14);
+SELECT plan(15);
 
 CREATE ROLE deputy_owner;
 CREATE ROLE deputy_mallory;
@@ -73,6 +73,16 @@ SELECT throws_ok($$INSERT INTO trap VALUES ('key')$$, '42501', 'permission denie
     'P8: a partition acts with the rights of its log''s owner, not of its own');
 SELECT throws_ok($$INSERT INTO trap_all VALUES ('key')$$, '42501', 'permission denied for table secret',
     'P8: straight into the partition too');
+RESET ROLE;
+
+-- A log's views are read by those who trust its owner.
+SET ROLE deputy_mallory;
+CREATE VIEW listen_counter AS SELECT 0 AS listens;
+SET ROLE deputy_owner;
+CREATE TABLE listen_event (track_entry_key text NOT NULL, release_id bigint, bucket text NOT NULL);
+SELECT throws_ok($$SELECT playevent.attach_log('listen_event', track => 'track')$$,
+    '42501', 'view "listen_counter" belongs to someone else than "listen_event"',
+    'P8: a view that somebody put there beforehand does not become the log''s');
 RESET ROLE;
 
 -- The schema belongs to whoever created the extension.

@@ -3,9 +3,11 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION playevent" to load this file. \quit
 
--- What is parsed here, views and bodies, keeps the operators it finds; the
--- schema may belong to someone who made some to be found.
-SET LOCAL search_path = pg_catalog, pg_temp;
+-- The schema is made here, not by CREATE EXTENSION, for that would give it to
+-- whoever says so, or take one that is there.  Its owner could move it aside and
+-- put functions in its place, which the event triggers would call as everyone,
+-- superusers included; or leave operators in it for what is parsed here.
+CREATE SCHEMA playevent;
 
 --
 -- Trigger functions

@@ -3,6 +3,12 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION playevent" to load this file. \quit
 
+-- The schema is made here, not by CREATE EXTENSION, for that would give it to
+-- whoever says so, or take one that is there.  Its owner could move it aside and
+-- put functions in its place, which the event triggers would call as everyone,
+-- superusers included; or leave operators in it for what is parsed here.
+CREATE SCHEMA playevent;
+
 --
 -- Trigger functions
 --
@@ -100,15 +106,25 @@ AS 'MODULE_PATHNAME', 'playevent_named_table';
 COMMENT ON FUNCTION playevent.named_table(text, oid) IS
 'internal: the table that a trigger''s argument names, or null';
 
+-- A query on pg_trigger sees what its snapshot does, which in REPEATABLE READ
+-- may be long past.
+CREATE FUNCTION playevent.triggers(rel regclass)
+RETURNS TABLE (name name, function regproc, enabled "char", tgargs bytea)
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'playevent_triggers';
+
+COMMENT ON FUNCTION playevent.triggers(regclass) IS
+'internal: what pg_trigger says of a table at this moment';
+
 -- That replicated rows are not counted is an argument of the flush trigger, for
 -- what a trigger is enabled for is lost when it is disabled.
 CREATE FUNCTION playevent.count_enabled(event regclass) RETURNS "char"
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 RETURN CASE WHEN EXISTS (
-    SELECT FROM pg_catalog.pg_trigger
-     WHERE tgrelid = event AND tgfoid = 'playevent.flush'::pg_catalog.regproc
-       AND playevent.trigger_arguments(tgargs) = '{origin}'::pg_catalog.text[])
+    SELECT FROM playevent.triggers(event) t
+     WHERE t.function = 'playevent.flush'::pg_catalog.regproc
+       AND playevent.trigger_arguments(t.tgargs) = '{origin}'::pg_catalog.text[])
     THEN 'O'::pg_catalog."char" ELSE 'A'::pg_catalog."char" END;
 
 COMMENT ON FUNCTION playevent.count_enabled(regclass) IS
@@ -380,6 +396,37 @@ $$;
 COMMENT ON FUNCTION playevent.counter_indexes(regclass, name[]) IS
 'internal: the columns of each index of a further counter''s slot table';
 
+-- Makes a view of a log's in its schema, owned by its owner.  One that is there
+-- may be as the app wants it, if it is the owner's: whoever reads it runs what
+-- is in it.
+CREATE FUNCTION playevent.make_view(event regclass, name text, query text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    log pg_class;
+    made text;
+    view_owner regrole;
+BEGIN
+    SELECT * INTO STRICT log FROM pg_class WHERE oid = event;
+    made := format('%s.%I', log.relnamespace::regnamespace, name);
+    SELECT relowner INTO view_owner FROM pg_class
+     WHERE relname = name AND relnamespace = log.relnamespace AND relkind = 'v';
+    IF NOT FOUND THEN
+        EXECUTE format('CREATE VIEW %s AS %s', made, query);
+        EXECUTE format('ALTER VIEW %s OWNER TO %s', made, log.relowner::regrole);
+    ELSIF view_owner <> log.relowner THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = format('view "%s" belongs to someone else than "%s"', name, log.relname),
+            HINT = format('ALTER VIEW %s OWNER TO %s;', made, log.relowner::regrole);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.make_view(regclass, text, text) IS
+'internal: makes one of a log''s views';
+
 -- Makes the slot table of a counter, the view that adds its slots up, and the
 -- trigger that counts, as far as they are not there; indexes are column lists.
 -- The counts are rebuild's to fill in.
@@ -396,7 +443,6 @@ DECLARE
     owner regrole;
     slot_name text := counter || '_slot';
     slot text;
-    view_name text;
     column_list text := (SELECT string_agg(quote_ident(c), ', ' ORDER BY ord)
                            FROM unnest(columns) WITH ORDINALITY AS u(c, ord));
     index_columns text;
@@ -406,7 +452,6 @@ BEGIN
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.oid = event;
     slot := format('%I.%I', schema, slot_name);
-    view_name := format('%I.%I', schema, counter);
 
     -- The slot table.  Truncation by VACUUM would make writers wait, so it is
     -- off.  The rest was chosen by measurement, on PostgreSQL 15 with 2 cores
@@ -482,14 +527,9 @@ BEGIN
          FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard()', slot);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER playevent_slot_guard_row', slot);
 
-    -- A view that is there already may be as the app wants it.
-    IF NOT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(view_name) AND relkind = 'v') THEN
-        EXECUTE format(
-            'CREATE VIEW %s AS SELECT %s, sum(%3$I)::bigint AS %3$I FROM %4$s
-             GROUP BY %2$s HAVING sum(%3$I) <> 0',
-            view_name, column_list, count_column, slot);
-        EXECUTE format('ALTER VIEW %s OWNER TO %s', view_name, owner);
-    END IF;
+    PERFORM playevent.make_view(event, counter, format(
+        'SELECT %1$s, sum(%2$I)::bigint AS %2$I FROM %3$s GROUP BY %1$s HAVING sum(%2$I) <> 0',
+        column_list, count_column, slot));
 
     -- The slot's name has no schema: it is the log's.
     EXECUTE format(
@@ -553,7 +593,6 @@ BEGIN
               quote_ident(key_column)],
         'playevent_count'::name, count_replicated);
 
-    -- Views that are there already may be as the app wants them.
     SELECT coalesce(string_agg(
             format('coalesce(sum(%I) FILTER (WHERE %I = %L), 0)::bigint AS %I, ',
                 count_column, kind_column, k, k), '' ORDER BY ord), '')
@@ -570,10 +609,7 @@ BEGIN
                      GROUP BY 1 HAVING sum(%3$I) <> 0'
             END,
             key_column, release_column, count_column, slot, kind_columns);
-        view_name := format('%I.%I', schema, log || view_name);
-        CONTINUE WHEN EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(view_name) AND relkind = 'v');
-        EXECUTE format('CREATE VIEW %s AS %s', view_name, view_query);
-        EXECUTE format('ALTER VIEW %s OWNER TO %s', view_name, owner);
+        PERFORM playevent.make_view(event, log || view_name, view_query);
     END LOOP;
 
     -- The triggers.  Names in their arguments are of the log's schema unless
@@ -1375,30 +1411,29 @@ DECLARE
 BEGIN
     -- Other children than partitions have none of the triggers.
     IF log IS NULL AND EXISTS (
-        SELECT FROM pg_inherits i JOIN pg_trigger t ON t.tgrelid = i.inhparent
-         WHERE i.inhrelid = part AND t.tgfoid = 'playevent.append_only'::regproc) THEN
+        SELECT FROM pg_inherits i CROSS JOIN LATERAL playevent.triggers(i.inhparent::regclass) t
+         WHERE i.inhrelid = part AND t.function = 'playevent.append_only'::regproc) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'feature_not_supported',
             MESSAGE = format('table "%s" cannot inherit from a log', (SELECT relname FROM pg_class WHERE oid = part)),
             DETAIL = 'Its rows would be in the log without being counted, and could be changed.',
             HINT = 'To spread a log over several tables, partition it.';
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_trigger
-                    WHERE tgrelid = log AND tgname = 'playevent_append_only_truncate'
-                      AND tgfoid = 'playevent.append_only'::regproc) THEN
+    IF NOT EXISTS (SELECT FROM playevent.triggers(log) t
+                    WHERE t.name = 'playevent_append_only_truncate'
+                      AND t.function = 'playevent.append_only'::regproc) THEN
         RETURN;
     END IF;
     IF may_be_old AND EXISTS (
-        SELECT FROM pg_trigger
-         WHERE tgrelid = part AND tgname = 'playevent_append_only_truncate' AND tgenabled = 'A'
-           AND tgfoid = 'playevent.append_only'::regproc) THEN
+        SELECT FROM playevent.triggers(part) t
+         WHERE t.name = 'playevent_append_only_truncate' AND t.enabled = 'A'
+           AND t.function = 'playevent.append_only'::regproc) THEN
         RETURN;
     END IF;
     FOR added IN
-        SELECT tree.relid
-          FROM (SELECT part UNION SELECT relid FROM pg_partition_tree(part)) AS tree(relid)
-          JOIN pg_class c ON c.oid = tree.relid
-         WHERE c.relkind IN ('r', 'p')
+        -- not foreign tables, which are leaves without a file
+        SELECT relid FROM pg_partition_tree(part)
+         WHERE NOT isleaf OR pg_relation_filenode(relid) IS NOT NULL
     LOOP
         PERFORM playevent.refuse_truncate(added);
         -- Not by a query: its snapshot may be older than the rows.
@@ -1452,11 +1487,11 @@ DECLARE
     weakened name;
 BEGIN
     FOR weakened IN
-        SELECT tgname FROM pg_trigger
-         WHERE tgrelid = altered AND tgenabled = 'O'
-           AND (tgfoid IN ('playevent.append_only'::regproc, 'playevent.slot_guard'::regproc)
+        SELECT t.name FROM playevent.triggers(altered) t
+         WHERE t.enabled = 'O'
+           AND (t.function IN ('playevent.append_only'::regproc, 'playevent.slot_guard'::regproc)
                 OR count_enabled = 'A'
-                AND tgfoid IN ('playevent.count'::regproc, 'playevent.flush'::regproc))
+                AND t.function IN ('playevent.count'::regproc, 'playevent.flush'::regproc))
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', altered, weakened);
     END LOOP;
@@ -1482,35 +1517,13 @@ COMMENT ON EVENT TRIGGER playevent_watch_partitions IS
 'partitions do not inherit the trigger against TRUNCATE';
 
 -- The triggers act with the rights of the table's owner, so nobody else may say
--- what they do; for CREATE TRIGGER alone, the right TRIGGER on the table is
--- enough.
+-- what they do, nor put others in their place; for CREATE TRIGGER alone, the
+-- right TRIGGER on the table is enough.
 CREATE FUNCTION playevent.check_trigger_owner() RETURNS event_trigger
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    made record;
-BEGIN
-    FOR made IN
-        SELECT t.tgname, c.relname
-          FROM pg_event_trigger_ddl_commands() AS command
-          JOIN pg_trigger t ON t.oid = command.objid
-          JOIN pg_class c ON c.oid = t.tgrelid
-         WHERE command.classid = 'pg_trigger'::regclass
-           AND t.tgfoid IN ('playevent.resolve'::regproc, 'playevent.count'::regproc,
-                            'playevent.flush'::regproc)
-           AND NOT pg_has_role(c.relowner, 'USAGE')
-    LOOP
-        RAISE EXCEPTION USING
-            ERRCODE = 'insufficient_privilege',
-            MESSAGE = format('must be owner of table %s', made.relname),
-            DETAIL = format('Trigger "%s" acts with its owner''s rights.', made.tgname);
-    END LOOP;
-END
-$$;
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_check_trigger_owner';
 
 COMMENT ON FUNCTION playevent.check_trigger_owner() IS
-'event trigger: lets a table''s owner alone put playevent''s triggers on it';
+'event trigger: lets a table''s owner alone put playevent''s triggers on it, or replace them';
 
 CREATE EVENT TRIGGER playevent_check_trigger_owner ON ddl_command_end
 WHEN TAG IN ('CREATE TRIGGER', 'CREATE SCHEMA')
@@ -1522,6 +1535,8 @@ COMMENT ON EVENT TRIGGER playevent_check_trigger_owner IS
 'playevent''s triggers act with the rights of the table''s owner';
 
 -- The functions act with their caller's rights, and the view shows what
--- pg_trigger shows everyone.
+-- pg_trigger shows everyone.  Default privileges may have kept EXECUTE from the
+-- public, and the event triggers call functions for whoever makes a table.
 GRANT USAGE ON SCHEMA playevent TO PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA playevent TO PUBLIC;
 GRANT SELECT ON playevent.log, playevent.counter TO PUBLIC;

@@ -7,8 +7,8 @@
  * play's release, counter.c gathers a transaction's counts, slot.c writes
  * them without waiting, binding.c turns trigger arguments into relations,
  * maintenance.c compares counters with their log and merges slots,
- * partition.c notices partitions that come and go, sticky.c remembers where
- * rows were found, fetch.c fetches them.
+ * partition.c notices partitions that come and go, triggers.c who makes
+ * triggers, sticky.c remembers where rows were found, fetch.c fetches them.
  *
  * Nothing lives in shared memory and nothing needs preloading: the library
  * comes in with the first trigger a backend fires, and registers its

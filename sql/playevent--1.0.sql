@@ -31,6 +31,12 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_resolve';
 COMMENT ON FUNCTION playevent.resolve() IS
 'trigger BEFORE INSERT, row: sets the release; arguments: track table, its key, release and deletion columns, record or reject, the log''s key and release columns';
 
+CREATE FUNCTION playevent.day() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_day';
+
+COMMENT ON FUNCTION playevent.day() IS
+'trigger BEFORE INSERT, row: sets the day that the row counts for, in UTC; arguments: the day''s column, those of when it was and when it was recorded';
+
 CREATE FUNCTION playevent.count() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_count';
 
@@ -203,10 +209,15 @@ SELECT class.oid::pg_catalog.regclass AS event,
                   AND NOT playevent.always_fire(part.oid, 'playevent.append_only'::pg_catalog.regproc))
            AND NOT EXISTS (
                SELECT FROM pg_catalog.pg_trigger t
+                WHERE t.tgrelid = class.oid AND t.tgenabled <> counts.tgenabled
+                  AND t.tgfoid = 'playevent.day'::pg_catalog.regproc)
+           AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_trigger t
                 WHERE t.tgparentid <> 0
                   AND pg_catalog.pg_partition_root(t.tgrelid) = class.oid
                   AND t.tgenabled <> CASE t.tgfoid
                       WHEN 'playevent.resolve'::pg_catalog.regproc THEN resolves.tgenabled
+                      WHEN 'playevent.day'::pg_catalog.regproc THEN counts.tgenabled
                       WHEN 'playevent.count'::pg_catalog.regproc THEN counts.tgenabled
                       ELSE t.tgenabled END)
            AS intact
@@ -634,6 +645,20 @@ BEGIN
          AFTER INSERT ON %s
          FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush(%s)',
         event, CASE WHEN NOT count_replicated THEN quote_literal('origin') END);
+    -- The columns by which create_log's tables tell days
+    IF 3 = (SELECT count(*) FROM pg_attribute a
+             WHERE a.attrelid = event AND a.attgenerated = ''
+               AND (a.attname, a.atttypid) IN (('day', 'date'::regtype),
+                    (playevent.time_column(log), 'timestamptz'::regtype))
+                OR a.attrelid = event AND (a.attname, a.atttypid) = ('created_at', 'timestamptz'::regtype)) THEN
+        EXECUTE format(
+            'CREATE OR REPLACE TRIGGER playevent_day
+             BEFORE INSERT ON %s
+             FOR EACH ROW EXECUTE FUNCTION playevent.day(''day'', %L, ''created_at'')',
+            event, playevent.time_column(log));
+        EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER playevent_day', event,
+            CASE WHEN count_replicated THEN 'ALWAYS' END);
+    END IF;
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER playevent_append_only', event);
     EXECUTE format('ALTER TABLE %s ENABLE TRIGGER playevent_resolve', event);
     EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER playevent_flush', event,
@@ -801,9 +826,8 @@ BEGIN
             anon_id text,
             event_id uuid,
             created_at timestamptz NOT NULL DEFAULT now(),
-            %6$I timestamptz CHECK (%6$I <= created_at AND isfinite(%6$I)),
-            day date NOT NULL GENERATED ALWAYS AS
-                ((coalesce(%6$I, created_at) AT TIME ZONE ''UTC'')::date) STORED)',
+            %6$I timestamptz,
+            day date NOT NULL DEFAULT (now() AT TIME ZONE ''UTC'')::date)',
         event, key_type,
         CASE WHEN is_string THEN 'CHECK (track_entry_key <> '''')' END,
         playevent.column_type(track, track_release, 'track_release'::text),
@@ -1491,7 +1515,7 @@ BEGIN
          WHERE t.enabled = 'O'
            AND (t.function IN ('playevent.append_only'::regproc, 'playevent.slot_guard'::regproc)
                 OR count_enabled = 'A'
-                AND t.function IN ('playevent.count'::regproc, 'playevent.flush'::regproc))
+                AND t.function IN ('playevent.day'::regproc, 'playevent.count'::regproc, 'playevent.flush'::regproc))
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', altered, weakened);
     END LOOP;

@@ -62,6 +62,7 @@
 
 #include "binding.h"
 #include "compat.h"
+#include "day.h"
 #include "playevent.h"
 
 /* What every trigger's arguments are, in order. */
@@ -1035,6 +1036,12 @@ binding_check(Relation event)
 
 		if (trigger_calls(trigger, playevent_resolve))
 			(void) track_binding(event, trigger);
+		else if (trigger_calls(trigger, playevent_day))
+		{
+			DayColumns	columns;
+
+			day_columns(event, trigger, &columns);
+		}
 		else if (trigger_calls(trigger, playevent_count))
 			(void) counter_binding(event, trigger);
 	}

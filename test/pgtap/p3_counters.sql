@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(84);
+SELECT plan(86);
 
 CREATE SCHEMA c;
 SET LOCAL search_path = c, public;
@@ -53,8 +53,16 @@ SELECT throws_ok($$INSERT INTO play_event (track_entry_key, bucket, played_at) V
     '23514', NULL, 'P9: no play is later than it is recorded');
 SELECT throws_ok($$INSERT INTO play_event (track_entry_key, bucket, played_at) VALUES ('k1', 'most', '-infinity')$$,
     '23514', NULL, 'P9: nor before all time');
-SELECT throws_ok($$INSERT INTO play_event (track_entry_key, bucket, day) VALUES ('k1', 'most', '2020-01-01')$$,
-    '428C9', NULL, 'P9: the day is not for the client to say');
+SAVEPOINT s;
+INSERT INTO play_event (track_entry_key, bucket, day) VALUES ('k1', 'partial', '2020-01-01');
+SELECT results_eq($$SELECT day FROM play_event WHERE track_entry_key = 'k1' AND bucket = 'partial'$$,
+    $$SELECT (now() AT TIME ZONE 'UTC')::date$$, 'P9: the day is not for the client to say');
+INSERT INTO play_event (track_entry_key, bucket, created_at)
+SELECT 'edge', 'most', t FROM unnest('{-infinity,infinity,4713-01-01 00:00+00 BC,1999-12-31 23:59:59.999999+00,2000-01-01 00:00+00,294276-12-31 23:59:59+00}'::timestamptz[]) t;
+SELECT is_empty($$SELECT * FROM play_event WHERE day <> (coalesce(played_at, created_at) AT TIME ZONE 'UTC')::date$$,
+    'P3: the day is that of the time, at all edges');
+SELECT is_empty('SELECT differs()', 'P3: and counted so');
+ROLLBACK TO s;
 SELECT throws_ok('UPDATE play_daily_slot SET plays = 0', '23001', NULL, 'P3: its slots can''t be written');
 
 --

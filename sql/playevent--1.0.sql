@@ -849,7 +849,7 @@ BEGIN
             playevent.count_column(log::text),
             '{track_entry_key,release_id,day}'::name[],
             playevent.counter_indexes(event::regclass, '{track_entry_key,release_id,day}'::name[]),
-            'playevent_count_daily'::name, count_replicated);
+            ('playevent_count_' || log || '_daily')::name, count_replicated);
         PERFORM playevent.check_log(event::regclass);
     END IF;
     RETURN event::regclass;

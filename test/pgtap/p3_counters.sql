@@ -84,10 +84,10 @@ SELECT results_eq(
         FROM playevent.counter WHERE event = 'play_event'::regclass ORDER BY counter$$,
     $$VALUES ('play_by_listener_day', 'play_by_listener_day_slot', 'plays', '{anon_id,day}'::text[], 'playevent_count_play_by_listener_day'),
              ('play_counter', 'play_counter_slot', 'plays', '{track_entry_key,release_id,bucket}', 'playevent_count'),
-             ('play_daily', 'play_daily_slot', 'plays', '{track_entry_key,release_id,day}', 'playevent_count_daily')$$,
+             ('play_daily', 'play_daily_slot', 'plays', '{track_entry_key,release_id,day}', 'playevent_count_play_daily')$$,
     'playevent.counter lists the counters');
 SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), true, 'P1: the log is intact with them');
-ALTER TABLE play_event ENABLE TRIGGER playevent_count_daily;
+ALTER TABLE play_event ENABLE TRIGGER playevent_count_play_daily;
 SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), false, 'P1: it is not if one of them does not count replicated rows');
 ALTER TABLE play_event DISABLE TRIGGER ALL;
 ALTER TABLE play_event ENABLE TRIGGER ALL;
@@ -95,7 +95,7 @@ SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass
 
 -- what was not counted
 ALTER TABLE play_event DISABLE TRIGGER playevent_count_play_by_listener_day;
-ALTER TABLE play_event DISABLE TRIGGER playevent_count_daily;
+ALTER TABLE play_event DISABLE TRIGGER playevent_count_play_daily;
 INSERT INTO play_event (track_entry_key, bucket, anon_id, created_at) VALUES ('k1', 'most', 'l9', '2026-04-01 12:00+00');
 ALTER TABLE play_event ENABLE TRIGGER ALL;
 SELECT results_eq(
@@ -182,7 +182,7 @@ SELECT is_empty('SELECT differs()', 'P3: and counts anew');
 SELECT has_view('c', 'play_daily', 'P10: the view is back');
 SELECT set_eq($$SELECT regexp_replace(indexdef, '^.*\(|\)$', '', 'g') FROM pg_indexes WHERE tablename = 'play_daily_slot'$$,
     $$VALUES ('day, release_id, track_entry_key'), ('track_entry_key, day')$$, 'P10: with the indexes that it had');
-DROP TRIGGER playevent_count_daily ON play_event;
+DROP TRIGGER playevent_count_play_daily ON play_event;
 DROP TRIGGER playevent_count ON play_event;
 INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most');
 SELECT lives_ok($$SELECT playevent.attach_log('play_event', 'track')$$, 'P10: attach_log after the triggers are gone');

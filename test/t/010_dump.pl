@@ -459,7 +459,7 @@ restored_play($db, 'all of one log');
 # pg_restore leaves out the triggers.
 $db = new_database($basis);
 succeeded('pg_restore of tables',
-	by_pg_restore($db, $custom, '-e', '-n', 'public', map { ('-t', $_) } qw(track play_event play_counter_slot)));
+	by_pg_restore($db, $custom, '-e', '-n', 'public', map { ('-t', $_) } qw(track play_event play_counter_slot play_daily_slot)));
 ($result, undef, $err) = $node->psql($db, q{SELECT * FROM playevent.verify('play_event')});
 like($err, qr/ERROR:  table "play_event" is not a log\n.*HINT:.*playevent\.attach_log/s,
 	'P7: pg_restore of tables: verify tells that there is no log, and the way');
@@ -469,7 +469,8 @@ $node->safe_psql($db, q{
 ($result, undef, $err) = $node->psql($db, $attach);
 like($err, qr/ERROR:  slot table "play_counter_slot" has no usable index on its key\n.*HINT:  Create one: CREATE INDEX/s,
 	'P7: pg_restore of tables: attach_log tells what else is missing');
-$node->safe_psql($db, "CREATE INDEX ON play_counter_slot (track_entry_key, release_id, bucket); $attach");
+$node->safe_psql($db, "CREATE INDEX ON play_counter_slot (track_entry_key, release_id, bucket);
+	CREATE INDEX ON play_daily_slot (track_entry_key); $attach");
 restored_play($db, 'pg_restore of tables, then attach_log');
 
 #

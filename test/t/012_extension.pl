@@ -288,6 +288,7 @@ exact($db, 'slot table renamed back');
 $node->safe_psql($db, q{
 	CREATE SCHEMA archive;
 	GRANT USAGE ON SCHEMA archive TO ext_app, ext_shop;
+	ALTER TABLE play_daily_slot SET SCHEMA archive;
 	ALTER TABLE play_counter_slot SET SCHEMA archive});
 fails($db, $play, qr/ERROR:  slot table "play_counter_slot" does not exist\n.*HINT:/s,
 	'P10: slot table in another schema: an insert says what is missing, and the way');
@@ -301,7 +302,8 @@ $node->safe_psql($db, q{
 	ALTER TABLE listens SET SCHEMA archive;
 	ALTER TABLE listens_counter_slot SET SCHEMA archive;
 	ALTER TABLE "Odd ""one's""_event" SET SCHEMA archive;
-	ALTER TABLE "Odd ""one's""_counter_slot" SET SCHEMA archive});
+	ALTER TABLE "Odd ""one's""_counter_slot" SET SCHEMA archive;
+	ALTER TABLE "Odd ""one's""_daily_slot" SET SCHEMA archive});
 exact($db, 'all in another schema, partitions left behind');
 
 # Handed over.

@@ -275,14 +275,12 @@ SELECT results_eq('SELECT track_entry_key, release_id FROM narrow_event ORDER BY
                   'P2: integer keys played, bigint keys in the track table');
 
 --
--- Keys that hash alike, told apart all the same: two strings, found by trying,
--- and the integers whose bytes they are
+-- Keys that hash alike, told apart all the same: two strings, found by trying
+-- (where the low byte comes first), and the integers whose bytes they are
 --
 
-SELECT array_agg(key ORDER BY key) AS alike
-  FROM (SELECT 't' || lpad(n::text, 7, '0') FROM generate_series(1, 300000) n) AS k (key)
- GROUP BY hashtext(key) HAVING count(*) = 2 LIMIT 1 \gset
-SELECT isnt(:'alike'::text[], NULL, 'two keys hash alike');
+SELECT '{t0039452,t0070817}' AS alike \gset
+SELECT is(hashtext((:'alike'::text[])[1]), hashtext((:'alike'::text[])[2]), 'two keys hash alike');
 CREATE TABLE alike_track (entry_key text PRIMARY KEY, release_id int);
 INSERT INTO alike_track SELECT key, n FROM unnest(:'alike'::text[]) WITH ORDINALITY AS k (key, n);
 SELECT playevent.create_log('alike', track => 'alike_track') AS log \gset

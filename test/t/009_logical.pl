@@ -417,7 +417,7 @@ $hub->safe_psql('mistaken', schema(999, '') . ' DELETE FROM track;');
 $ingest[0]->safe_psql('postgres', q{
 	CREATE PUBLICATION everything FOR ALL TABLES;
 	GRANT SELECT ON ALL TABLES IN SCHEMA public TO hub;});
-my $slot_refused = qr/ 23001 ERROR:  table "play_counter_slot" is written by playevent alone/;
+my $slot_refused = qr/ 23001 ERROR:  table "play_(?:counter|daily)_slot" is written by playevent alone/;
 
 my $offset = -s $hub->logfile;
 $hub->safe_psql('mistaken', "CREATE SUBSCRIPTION mistaken CONNECTION '$connstr[0]' PUBLICATION everything");

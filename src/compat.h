@@ -104,7 +104,7 @@ begin_table_scan(Relation rel, Snapshot snapshot, int nkeys, ScanKey keys)
 #endif
 }
 
-/* 19 can set bits of the visibility map meanwhile, and pins its page. */
+/* 19 hands back a pin on a page of the visibility map, if it needed one. */
 static inline void
 prune_heap_page(Relation rel, Buffer buffer)
 {

@@ -236,7 +236,7 @@ search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
 		TableScanDesc scan;
 
 		init_scan_key(binding, binding->track_key, key, &scankey);
-		scan = table_beginscan(track, snapshot, 1, &scankey);
+		scan = begin_table_scan(track, snapshot, 1, &scankey);
 		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
 
 		/* What the slot points to is a part of the scan. */

@@ -539,11 +539,9 @@ take_key(SlotWriter *writer, HeapTuple slot)
 static void
 remove_version(SlotWriter *writer, SlotVersion *version)
 {
-	TM_FailureData tmfd;
-	TM_Result	result;
+	TM_Result	result = delete_heap_tuple(writer->rel, &version->tuple.t_self,
+										   writer->cid);
 
-	result = heap_delete(writer->rel, &version->tuple.t_self, writer->cid,
-						 InvalidSnapshot, true, &tmfd, false);
 	if (result != TM_Ok)
 		elog(ERROR, "unexpected heap_delete status: %d", result);
 }

@@ -62,6 +62,7 @@
 
 #include "binding.h"
 #include "compat.h"
+#include "day.h"
 #include "playevent.h"
 
 /* What every trigger's arguments are, in order. */
@@ -1104,6 +1105,12 @@ binding_check(Relation event)
 
 		if (trigger_calls(trigger, playevent_resolve))
 			(void) track_binding(event, trigger);
+		else if (trigger_calls(trigger, playevent_day))
+		{
+			DayColumns	columns;
+
+			day_columns(event, trigger, &columns);
+		}
 		else if (trigger_counts(trigger))
 			(void) counter_binding(event, trigger);
 	}

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  The differences between PostgreSQL majors 15 to 18, under one name each.
+ *	  The differences between PostgreSQL majors 15 to 19, under one name each.
  *
  * Nothing outside this file may ask for PG_VERSION_NUM.
  *
@@ -28,12 +28,15 @@
 
 /*
  * begin_index_scan: index_beginscan without order-by keys.  18 added a
- * parameter for instrumentation, which a trigger has none to fill.
+ * parameter for instrumentation, which a trigger has none to fill, and 19 one
+ * for hints.
  */
 static inline IndexScanDesc
 begin_index_scan(Relation heap, Relation index, Snapshot snapshot, int nkeys)
 {
-#if PG_VERSION_NUM >= 180000
+#if PG_VERSION_NUM >= 190000
+	return index_beginscan(heap, index, snapshot, NULL, nkeys, 0, 0);
+#elif PG_VERSION_NUM >= 180000
 	return index_beginscan(heap, index, snapshot, NULL, nkeys, 0);
 #else
 	return index_beginscan(heap, index, snapshot, nkeys, 0);
@@ -60,8 +63,13 @@ update_heap_tuple(Relation rel, ItemPointer tid, HeapTuple tuple,
 #if PG_VERSION_NUM >= 160000
 	TU_UpdateIndexes indexes;
 
+#if PG_VERSION_NUM >= 190000
+	result = heap_update(rel, tid, tuple, cid, 0, InvalidSnapshot, true, &tmfd,
+						 &lockmode, &indexes);
+#else
 	result = heap_update(rel, tid, tuple, cid, InvalidSnapshot, true, &tmfd,
 						 &lockmode, &indexes);
+#endif
 	demand->any = indexes != TU_None;
 	demand->only_summarizing = indexes == TU_Summarizing;
 #else
@@ -73,12 +81,58 @@ update_heap_tuple(Relation rel, ItemPointer tid, HeapTuple tuple,
 	return result;
 }
 
+/* 19 gathered flags of tables' functions in one parameter. */
+static inline TM_Result
+delete_heap_tuple(Relation rel, ItemPointer tid, CommandId cid)
+{
+	TM_FailureData tmfd;
+
+#if PG_VERSION_NUM >= 190000
+	return heap_delete(rel, tid, cid, 0, InvalidSnapshot, true, &tmfd);
+#else
+	return heap_delete(rel, tid, cid, InvalidSnapshot, true, &tmfd, false);
+#endif
+}
+
+static inline TableScanDesc
+begin_table_scan(Relation rel, Snapshot snapshot, int nkeys, ScanKey keys)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_beginscan(rel, snapshot, nkeys, keys, 0);
+#else
+	return table_beginscan(rel, snapshot, nkeys, keys);
+#endif
+}
+
+/* 19 hands back a pin on a page of the visibility map, if it needed one. */
+static inline void
+prune_heap_page(Relation rel, Buffer buffer)
+{
+#if PG_VERSION_NUM >= 190000
+	Buffer		vmbuffer = InvalidBuffer;
+
+	heap_page_prune_opt(rel, buffer, &vmbuffer, false);
+	if (BufferIsValid(vmbuffer))
+		ReleaseBuffer(vmbuffer);
+#else
+	heap_page_prune_opt(rel, buffer);
+#endif
+}
+
 static inline void
 insert_index_entries(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate,
 					 bool update,
 					 bool only_summarizing pg_attribute_unused())
 {
-#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 190000
+	uint32		flags = 0;
+
+	if (update)
+		flags |= EIIT_IS_UPDATE;
+	if (only_summarizing)
+		flags |= EIIT_ONLY_SUMMARIZING;
+	(void) ExecInsertIndexTuples(rri, estate, flags, slot, NIL, NULL);
+#elif PG_VERSION_NUM >= 160000
 	(void) ExecInsertIndexTuples(rri, slot, estate, update, false, NULL, NIL,
 								 only_summarizing);
 #else

@@ -28,6 +28,7 @@
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -285,7 +286,8 @@ check_unaltered(PendingCounter *counter, SlotBinding *slot)
 			   counter->nkeys * sizeof(Oid)) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("slot table was altered in the transaction that counts for it"),
+				 errmsg("slot table \"%s\" was altered in the transaction that counts for it",
+						get_rel_name(slot->relid)),
 				 errhint("Insert and alter in separate transactions.")));
 }
 
@@ -650,7 +652,10 @@ static void
 warn_uncounted(void)
 {
 	if (pending->members > 0)
-		elog(WARNING, "plays recorded by a pre-commit callback were not counted");
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("plays recorded by a pre-commit callback were not counted"),
+				 errhint("Another extension records them too late: playevent.verify shows them, playevent.rebuild counts them.")));
 }
 
 static void

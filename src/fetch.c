@@ -19,6 +19,7 @@
 #include "storage/bufmgr.h"
 #include "storage/predicate.h"
 
+#include "compat.h"
 #include "fetch.h"
 
 /*
@@ -34,7 +35,7 @@ static inline void
 prune_below(Relation rel, Buffer buffer, Size room)
 {
 	if (room > 0 && PageGetHeapFreeSpace(BufferGetPage(buffer)) < room)
-		heap_page_prune_opt(rel, buffer);
+		prune_heap_page(rel, buffer);
 }
 
 /*

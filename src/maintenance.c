@@ -28,6 +28,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 #include "binding.h"
 #include "compat.h"
@@ -542,10 +543,10 @@ playevent_rebuild(PG_FUNCTION_ARGS)
 /*
  * playevent.compact(event regclass) returns bigint
  *
- * Merges spare slots and says how many it removed: at most some 10,000 a call,
- * so that its transaction is short, for until that ends writers pass the slots
- * it has touched by.  Waits for nobody, and nobody for it; slots in use are
- * left for another time.
+ * Merges spare slots, of counters by day those of the last week, and says how
+ * many it removed: at most some 10,000 of a counter, so that its transaction is
+ * short, for until that ends writers pass the slots it has touched by.  Waits
+ * for nobody, and nobody for it; slots in use are left for another time.
  *
  * Errors: not a log (55000), not its owner (42501), in a read-only transaction
  * (25006).  Locks: the slot table in RowExclusiveLock.

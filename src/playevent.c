@@ -4,11 +4,11 @@
  *	  Module entry of playevent: an append-only play log with exact counters.
  *
  * The parts: append_only.c refuses changes to the log, release.c fills in a
- * play's release, counter.c gathers a transaction's counts, slot.c writes
+ * play's release, day.c its day, counter.c gathers a transaction's counts, slot.c writes
  * them without waiting, binding.c turns trigger arguments into relations,
  * maintenance.c compares counters with their log and merges slots,
- * partition.c notices partitions that come and go, sticky.c remembers where
- * rows were found, fetch.c fetches them.
+ * partition.c notices partitions that come and go, triggers.c who makes
+ * triggers, sticky.c remembers where rows were found, fetch.c fetches them.
  *
  * Nothing lives in shared memory and nothing needs preloading: the library
  * comes in with the first trigger a backend fires, and registers its
@@ -17,6 +17,10 @@
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include "access/htup_details.h"
+#include "utils/datum.h"
+#include "utils/rel.h"
 
 #include "binding.h"
 #include "counter.h"
@@ -62,4 +66,39 @@ check_trigger_call(FunctionCallInfo fcinfo, const char *function,
 				 errhint("It must be created %s.", usage)));
 
 	return trigdata;
+}
+
+/*
+ * replace_column
+ *		The row of a BEFORE ROW trigger with another value in a column, or as it
+ *		is if it has that.
+ *
+ * Like heap_modify_tuple, but that the row's values are in the trigger's table
+ * slot, or will be as soon as somebody asks.
+ */
+HeapTuple
+replace_column(TriggerData *trigdata, AttrNumber attno, Datum value,
+			   bool isnull)
+{
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	Form_pg_attribute att = TupleDescAttr(desc, attno - 1);
+	TupleTableSlot *slot = trigdata->tg_trigslot;
+	int			column = attno - 1;
+	HeapTuple	tuple;
+	Datum		sent;
+	bool		sent_isnull;
+
+	slot_getallattrs(slot);
+	sent = slot->tts_values[column];
+	sent_isnull = slot->tts_isnull[column];
+	if (sent_isnull ? isnull :
+		!isnull && datum_image_eq(sent, value, att->attbyval, att->attlen))
+		return trigdata->tg_trigtuple;
+
+	slot->tts_values[column] = value;
+	slot->tts_isnull[column] = isnull;
+	tuple = heap_form_tuple(desc, slot->tts_values, slot->tts_isnull);
+	slot->tts_values[column] = sent;
+	slot->tts_isnull[column] = sent_isnull;
+	return tuple;
 }

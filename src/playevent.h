@@ -17,6 +17,8 @@ extern TriggerData *check_trigger_call(FunctionCallInfo fcinfo,
 									   const char *usage,
 									   TriggerEvent mask,
 									   TriggerEvent expected);
+extern HeapTuple replace_column(TriggerData *trigdata, AttrNumber attno,
+								Datum value, bool isnull);
 
 /* The whole of a trigger's event: operation, level and timing. */
 #define TRIGGER_EVENT_WHOLE \
@@ -26,6 +28,7 @@ extern TriggerData *check_trigger_call(FunctionCallInfo fcinfo,
 extern Datum playevent_append_only(PG_FUNCTION_ARGS);
 extern Datum playevent_slot_guard(PG_FUNCTION_ARGS);
 extern Datum playevent_resolve(PG_FUNCTION_ARGS);
+extern Datum playevent_day(PG_FUNCTION_ARGS);
 extern Datum playevent_count(PG_FUNCTION_ARGS);
 extern Datum playevent_sketch(PG_FUNCTION_ARGS);
 extern Datum playevent_flush(PG_FUNCTION_ARGS);

@@ -236,7 +236,7 @@ search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
 		TableScanDesc scan;
 
 		init_scan_key(binding, binding->track_key, key, &scankey);
-		scan = table_beginscan(track, snapshot, 1, &scankey);
+		scan = begin_table_scan(track, snapshot, 1, &scankey);
 		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
 
 		/* What the slot points to is a part of the scan. */
@@ -490,43 +490,6 @@ warn_of_copied_release(TriggerData *trigdata, ReleaseMemo *memo)
 }
 
 /*
- * with_release
- *		The row with the release that was found, or as it is if it has that.
- *
- * Like heap_modify_tuple, but that the row's values are in the trigger's table
- * slot, or will be as soon as somebody asks.
- */
-static HeapTuple
-with_release(TriggerData *trigdata, ReleaseMemo *memo, Answer *answer)
-{
-	TrackBinding *binding = memo->binding;
-	TupleTableSlot *slot = trigdata->tg_trigslot;
-	int			column = binding->event_release - 1;
-	HeapTuple	tuple;
-	Datum		sent;
-	bool		sent_isnull;
-
-	slot_getallattrs(slot);
-	sent = slot->tts_values[column];
-	sent_isnull = slot->tts_isnull[column];
-	if (sent_isnull ? answer->isnull :
-		!answer->isnull && datum_image_eq(sent, answer->release,
-										  binding->release_byval,
-										  binding->release_len))
-		return trigdata->tg_trigtuple;
-
-	if (!sent_isnull)
-		warn_of_copied_release(trigdata, memo);
-	slot->tts_values[column] = answer->release;
-	slot->tts_isnull[column] = answer->isnull;
-	tuple = heap_form_tuple(RelationGetDescr(trigdata->tg_relation),
-							slot->tts_values, slot->tts_isnull);
-	slot->tts_values[column] = sent;
-	slot->tts_isnull[column] = sent_isnull;
-	return tuple;
-}
-
-/*
  * playevent.resolve(track, track key, track release, track deleted or '',
  *					 record | reject, key column, release column)
  *		returns trigger
@@ -549,6 +512,7 @@ playevent_resolve(PG_FUNCTION_ARGS)
 	Datum		key;
 	bool		key_isnull;
 	Answer		answer = {0};
+	HeapTuple	tuple;
 
 	trigdata = check_trigger_call(fcinfo, "resolve",
 								  "BEFORE INSERT FOR EACH ROW",
@@ -587,5 +551,10 @@ playevent_resolve(PG_FUNCTION_ARGS)
 	}
 	/* else: the column's NOT NULL constraint has the word, later */
 
-	return PointerGetDatum(with_release(trigdata, memo, &answer));
+	tuple = replace_column(trigdata, binding->event_release, answer.release,
+						   answer.isnull);
+	if (tuple != trigdata->tg_trigtuple &&
+		!slot_attisnull(trigdata->tg_trigslot, binding->event_release))
+		warn_of_copied_release(trigdata, memo);
+	return PointerGetDatum(tuple);
 }

@@ -51,11 +51,14 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "common/int.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "utils/date.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -78,6 +81,9 @@
  */
 #define PRUNE_BELOW (BLCKSZ / 8)
 #define PRUNE_SKETCHES_BELOW (BLCKSZ / 2)
+
+/* How far back the slots of a counter by day are merged. */
+#define COMPACT_DAYS 7
 
 /* A version of a slot, and the pinned buffer that its tuple points into. */
 typedef struct SlotVersion
@@ -594,11 +600,9 @@ take_key(SlotWriter *writer, HeapTuple slot)
 static void
 remove_version(SlotWriter *writer, SlotVersion *version)
 {
-	TM_FailureData tmfd;
-	TM_Result	result;
+	TM_Result	result = delete_heap_tuple(writer->rel, &version->tuple.t_self,
+										   writer->cid);
 
-	result = heap_delete(writer->rel, &version->tuple.t_self, writer->cid,
-						 InvalidSnapshot, true, &tmfd, false);
 	if (result != TM_Ok)
 		elog(ERROR, "unexpected heap_delete status: %d", result);
 }
@@ -609,7 +613,8 @@ remove_version(SlotWriter *writer, SlotVersion *version)
  *		about limit slots are removed.  Returns how many were.
  *
  * Walks the index, where a key's slots are neighbours if the index covers the
- * whole key; if it does not, some are passed over.  The first free slot of
+ * whole key; if it does not, some are passed over.  Where a day comes first in
+ * it, only the last COMPACT_DAYS are walked.  The first free slot of
  * a key is kept locked while others are removed, and takes their amounts when
  * the key is done with.  Nobody waits for these locks: writers go to another
  * slot or make one until this transaction ends, which is why limit should be
@@ -627,9 +632,16 @@ slot_writer_compact(SlotWriter *writer, int64 limit)
 	int64		removed = 0;
 	int64		removed_of_key = 0;
 	bool		more = true;
+	ScanKeyData since[1];
+	int			nkeys = 0;
 
-	begin_scan(writer, 0);
-	index_rescan(writer->scan, NULL, 0, NULL, 0);
+	/* Days before are not counted in any more, and only grow in number. */
+	if (writer->binding->key_types[writer->binding->index_key[0]] == DATEOID)
+		ScanKeyInit(&since[nkeys++], 1, BTGreaterEqualStrategyNumber,
+					F_DATE_GE,
+					DateADTGetDatum(GetSQLCurrentDate() - COMPACT_DAYS));
+	begin_scan(writer, nkeys);
+	index_rescan(writer->scan, since, nkeys, NULL, 0);
 
 	while (more)
 	{

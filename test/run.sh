@@ -6,5 +6,5 @@
 #   ONLY           of regress isolation pgtap tap: just those
 #   TAP            which TAP tests, as a pattern; default test/t/*.pl
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
-run_in_copy test/run-in-copy.sh postgresql-@ postgresql-server-dev-@ \
-    postgresql-@-pgtap '?postgresql-@-hll' libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl
+# shellcheck disable=SC2046
+run_in_copy test/run-in-copy.sh $(test_packages)

@@ -65,8 +65,9 @@ choose_major() {
 }
 
 # Debian makes a cluster when a server is first installed; this one is not ours
-# to make, so it is told not to, for the time of the installation.
-install_missing() {
+# to make, so it is told not to, for the time of the installation.  Parentheses
+# keep the trap apart from the caller's.
+install_missing() (
     local package missing='' optional='' made='' conf=/etc/postgresql-common/createcluster.d/playevent.conf
     command -v dpkg-query > /dev/null || return 0
     for package; do
@@ -99,7 +100,19 @@ install_missing() {
         die "playevent: could not install$missing"
     as_root rm -f "$conf"
     [ -z "$made" ] || as_root rmdir --ignore-fail-on-non-empty "$made"
-    trap - EXIT
+)
+
+# What `make test` needs
+test_packages() {
+    echo postgresql-@ postgresql-server-dev-@ postgresql-@-pgtap '?postgresql-@-hll' \
+        libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl
+}
+
+# install_for MAJOR PACKAGE...: what building takes, and these
+install_for() {
+    local major=$1
+    shift
+    install_missing make gcc libc6-dev "${@//@/$major}"
 }
 
 run_in_copy() {
@@ -107,7 +120,7 @@ run_in_copy() {
     shift
     source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
     major=$(choose_major)
-    install_missing make gcc libc6-dev "${@//@/$major}"
+    install_for "$major" "$@"
     PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/$major/bin/pg_config}
 
     # Short, since a socket's path may have 107 bytes.

@@ -11,5 +11,5 @@
 # fortifying needs it.
 export COVERAGE_MIN=${COVERAGE_MIN:-95}
 export BUILD_FLAGS='--coverage -O0 -Wno-cpp' AFTERWARDS=test/check/uncovered.sh
-run_in_copy test/run-in-copy.sh postgresql-@ postgresql-server-dev-@ \
-    postgresql-@-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl lcov
+# shellcheck disable=SC2046
+run_in_copy test/run-in-copy.sh $(test_packages) lcov

@@ -37,7 +37,7 @@ check_scan-build() {
 # and reports on them.
 check_cppcheck() {
     local major status=0
-    for major in 15 16 17 18; do
+    for major in 15 16 17 18 19; do
         cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability \
             --inline-suppr --std=c99 -DPG_VERSION_NUM=${major}0000 src || status=1
     done

@@ -6,8 +6,9 @@
 # A major that this machine's apt knows is tested here.  Others are tested in a
 # small Debian of their own, in a directory: debootstrap fills it, and tests see
 # nothing of the machine but that, with a view of processes and mounts of their
-# own.  The one for 17 has 15 too, to upgrade from (PLAYEVENT_OLD_PG_CONFIG).
-# From the environment:
+# own.  Those are set up while others are tested.  The one for 17 has 15 too, to
+# upgrade from (PLAYEVENT_OLD_PG_CONFIG).  The first major has all of the random
+# tests, the others a part, unless told otherwise.  From the environment:
 #
 #   MAJORS         which; default "15 17 18"
 #   MIRROR         Debian's archive; default is what this machine's apt uses
@@ -37,8 +38,13 @@ if [ -n "${CACHE:-}" ]; then
 else
     roots=$(mktemp -d /tmp/playevent-majors.XXXXXX)
 fi
+# The sources in a root
+there=/root/playevent
 logs=$(mktemp -d /tmp/playevent-majors.XXXXXX)
 finish() {
+    local group
+    for group in $(jobs -pr); do as_root kill -KILL -- "-$group"; done
+    wait
     rm -rf "$logs"
     # No mount of ours is left: they went with the processes that saw them.
     [ -n "${CACHE:-}" ] || as_root rm -rf --one-file-system "$roots"
@@ -50,6 +56,10 @@ is_known() {
     [ -n "$(apt-cache madison "postgresql-server-dev-$1" 2> /dev/null)" ]
 }
 
+is_tested_here() {
+    is_known "$1" && [ -z "${older[$1]:-}" ]
+}
+
 # The archive's address without its path of suites: what apt has for Debian
 mirror() {
     if [ -n "${MIRROR:-}" ]; then
@@ -57,7 +67,7 @@ mirror() {
     else
         # shellcheck disable=SC2016
         apt-get indextargets --format '$(ORIGIN) $(LABEL) $(SITE)' 'Created-By: Packages' |
-            awk '$1 == "Debian" && $2 == "Debian" { print $3; exit }'
+            awk '$1 == "Debian" && $2 == "Debian" && !n++ { print $3 }'
     fi
 }
 
@@ -89,8 +99,8 @@ bootstrap() {
     site=$(mirror)
     [ -n "$site" ] || { say 'no Debian archive is known here: set MIRROR'; return 1; }
     # The script of sid: an older debootstrap may not know the suite yet.
-    as_root debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$site" \
-        /usr/share/debootstrap/scripts/sid || return
+    as_root unshare --mount debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$site" \
+        /usr/share/debootstrap/scripts/sid
     as_root cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
     # How this machine reaches archives; sid's index may read as expired.
     {
@@ -107,47 +117,40 @@ bootstrap() {
     in_root "$root" apt-get -qq update
 }
 
-# root_for MAJOR: makes the root, if it isn't there yet, and sets $root
-root_for() {
-    local major=$1 suite
+# bootstrap_for MAJOR: one that has the major, as $roots/MAJOR
+bootstrap_for() {
+    local major=$1 suite root
     for suite in ${suites[$major]:-}; do
         root=$roots/$suite
         if [ -e "$root.complete" ]; then
-            in_root "$root" apt-get -qq update || return
+            in_root "$root" apt-get -qq update
         else
-            say "setting up a Debian $suite for PostgreSQL $major"
             as_root rm -rf --one-file-system "$root"
-            bootstrap "$root" "$suite" > "$logs/bootstrap" 2>&1 ||
-                { tail -n 30 "$logs/bootstrap" >&2; return 1; }
+            bootstrap "$root" "$suite"
             as_root touch "$root.complete"
         fi
-        if in_root "$root" apt-cache show "postgresql-server-dev-$major" > /dev/null 2>&1; then return 0; fi
+        if in_root "$root" apt-cache show "postgresql-server-dev-$major" > /dev/null 2>&1; then
+            as_root ln -sfn "$suite" "$roots/$major"
+            return
+        fi
     done
     say "no Debian of: ${suites[$major]:-none} has PostgreSQL $major"
     return 1
 }
 
-# add_older ROOT MAJOR SUITE: another Debian's packages, where the root has none
-add_older() {
-    local root=$1 major=$2 suite=$3
+# Another Debian's packages, for what a root's own lacks
+add_suite() {
+    local root=$1 suite=$2
     echo "deb $(mirror) $suite main" | write "$root/etc/apt/sources.list.d/$suite.list"
     printf 'Package: *\nPin: release n=%s\nPin-Priority: 100\n' "$suite" |
         write "$root/etc/apt/preferences.d/$suite"
-    # shellcheck disable=SC2016
-    in_root "$root" bash -c '
-        . "$1/test/setup.sh"
-        apt-get -qq update
-        install_missing "postgresql-$2" "postgresql-server-dev-$2"' - "$there" "$major"
+    in_root "$root" apt-get -qq update
 }
 
-# test_major MAJOR: prints what `make test` prints
-test_major() {
-    local major=$1 root there=/root/playevent old=''
-    if is_known "$major" && [ -z "${older[$major]:-}" ]; then
-        MAJOR=$major bash "$source/test/run.sh"
-        return
-    fi
-    root_for "$major" || return
+# set_up MAJOR: a root with the sources and all that tests need
+set_up() {
+    local major=$1 root=$roots/$1 more=()
+    bootstrap_for "$major"
     as_root rm -rf "$root$there" "$root/root/shared"
     as_root mkdir "$root$there"
     tar -C "$source" -cf - --exclude=.git . | as_root tar -C "$root$there" -xf - --no-same-owner
@@ -156,18 +159,43 @@ test_major() {
         as_root cp -R "$source/../shared/data" "$root/root/shared/"
     fi
     if [ -n "${older[$major]:-}" ]; then
-        # shellcheck disable=SC2086
-        add_older "$root" ${older[$major]} || return
-        old=/usr/lib/postgresql/${older[$major]% *}/bin/pg_config
+        add_suite "$root" "${older[$major]#* }"
+        more=("postgresql-${older[$major]% *}" "postgresql-server-dev-${older[$major]% *}")
     fi
-    in_root "$root" MAJOR="$major" ${old:+PLAYEVENT_OLD_PG_CONFIG="$old"} \
-        bash "$there/test/run.sh"
+    # shellcheck disable=SC2016
+    in_root "$root" bash -c '. "$1/test/setup.sh"; install_for "$2" $(test_packages) "${@:3}"' - \
+        "$there" "$major" "${more[@]}"
+}
+
+# test_major MAJOR: prints what `make test` prints
+test_major() {
+    local major=$1 variables=("MAJOR=$1")
+    [ "$major" = "${chosen[0]}" ] ||
+        variables+=("PLAYEVENT_HISTORIES=${PLAYEVENT_HISTORIES:-500}" "PLAYEVENT_INPUTS=${PLAYEVENT_INPUTS:-25000}")
+    if is_tested_here "$major"; then
+        env "${variables[@]}" bash "$source/test/run.sh"
+    else
+        [ -z "${older[$major]:-}" ] ||
+            variables+=("PLAYEVENT_OLD_PG_CONFIG=/usr/lib/postgresql/${older[$major]% *}/bin/pg_config")
+        in_root "$roots/$major" env "${variables[@]}" bash "$there/test/run.sh"
+    fi
 }
 
 as_root true
 install_missing debootstrap
 for major in "${chosen[@]}"; do is_known "$major" || unknown=1; done
 [ -z "${unknown:-}" ] || as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
+
+# A process group each, so that it can be ended as a whole.
+declare -A setups=()
+set -m
+for major in "${chosen[@]}"; do
+    if is_tested_here "$major"; then continue; fi
+    say "PostgreSQL $major: setting up a Debian meanwhile"
+    set_up "$major" < /dev/null > "$logs/$major.setup" 2>&1 &
+    setups[$major]=$!
+done
+set +m
 
 passed=0
 failed=0
@@ -176,9 +204,14 @@ for major in "${chosen[@]}"; do
     say "PostgreSQL $major"
     started=$SECONDS
     status=0
-    # The closing line of each is not that of all.
-    test_major "$major" 2>&1 | tee "$logs/$major" |
-        sed -uE "s/^[0-9]+ passed, [0-9]+ failed\$/PostgreSQL $major: &/" || status=$?
+    if [ -z "${setups[$major]:-}" ] || wait "${setups[$major]}"; then
+        # The closing line of each is not that of all.
+        test_major "$major" 2>&1 | tee "$logs/$major" |
+            sed -uE "s/^[0-9]+ passed, [0-9]+ failed\$/PostgreSQL $major: &/" || status=$?
+    else
+        status=1
+        tail -n 50 "$logs/$major.setup" | tee "$logs/$major"
+    fi
     read -r good bad < <(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$logs/$major" | tail -n 1; echo) || true
     good=${good:-0}
     bad=${bad:-0}

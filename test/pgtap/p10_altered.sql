@@ -2,7 +2,7 @@
 -- in the transaction that counts, gives an error or the right counts.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(15);
+SELECT plan(20);
 
 CREATE SCHEMA altered;
 SET search_path = altered, public;
@@ -64,6 +64,28 @@ SELECT lives_ok($$SELECT playevent.attach_log('play_event', track => 'track', ki
 SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: which counts the row');
 INSERT INTO play_event SELECT 'b', NULL, 'most', 1 WHERE false;
 SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: once');
+
+-- Keys that wait were made of other types than those that follow, or than the
+-- table they are to be written to.
+DROP VIEW play_counter, play_by_track, play_by_release;
+CREATE FUNCTION retype() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO altered.play_1 VALUES ('a', NULL, 'most', 1);
+    ALTER TABLE altered.play_event ALTER track_entry_key TYPE text;
+    ALTER TABLE altered.play_counter_slot ALTER track_entry_key TYPE text;
+END
+$$;
+SELECT throws_ok($$SELECT retype(); INSERT INTO play_event VALUES ('a', NULL, 'most', 1)$$, '55000',
+    'slot table "play_counter_slot" was altered in the transaction that counts for it', 'P10: a key''s type, then an insert');
+SELECT throws_ok($$DO 'BEGIN BEGIN PERFORM retype(); EXCEPTION WHEN division_by_zero THEN END; END'$$, '55000',
+    'slot table "play_counter_slot" was altered in the transaction that counts for it', 'P10: a key''s type, then the end of the subtransaction');
+SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: nothing of it is left');
+SELECT lives_ok($$INSERT INTO play_1 VALUES ('a', NULL, 'most', 1);
+    INSERT INTO play_event SELECT 'b', NULL, 'most', 1 WHERE false;
+    ALTER TABLE play_event ALTER track_entry_key TYPE text;
+    ALTER TABLE play_counter_slot ALTER track_entry_key TYPE text;
+    INSERT INTO play_event VALUES ('a', NULL, 'most', 1)$$, 'P10: once they are written, any type will do');
+SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: and counts are right');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -12,23 +12,31 @@ SELECT playevent.create_log('play', track => 'track');
 
 -- A trigger of the app's that invalidates in the middle of each statement, and
 -- caches that are dropped at every chance, where the server was built for that.
+-- Not while they are built, too, as a higher setting would have it, nor for
+-- pgTAP's queries: each takes thousands of times as long.
 CREATE FUNCTION invalidate() RETURNS trigger LANGUAGE plpgsql AS
 $$BEGIN GRANT SELECT ON play_event, play_counter_slot, track TO PUBLIC; RETURN NEW; END$$;
 CREATE TRIGGER invalidate BEFORE INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION invalidate();
 CREATE TRIGGER invalidate_after AFTER INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION invalidate();
-SELECT set_config(name, max_val, false) FROM pg_settings WHERE name = 'debug_discard_caches';
-SELECT lives_ok($$INSERT INTO play_event (track_entry_key, bucket) VALUES ('a', 'most'), ('b', 'most'), ('a', 'most')$$,
-    'P10: an insert survives invalidations at every turn');
-SELECT lives_ok($$SELECT playevent.check_log('play_event')$$, 'P10: so does check_log');
-SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: and the counts are right');
-SELECT is(playevent.rebuild('play_event'), 0::bigint, 'P3: rebuild agrees');
+SELECT set_config(name, '1', false) FROM pg_settings WHERE name = 'debug_discard_caches' AND max_val::int >= 1;
+INSERT INTO play_event (track_entry_key, bucket) VALUES ('a', 'most'), ('b', 'most'), ('a', 'most');
+SELECT count(*) AS checks FROM playevent.check_log('play_event') \gset
+SELECT count(*) AS wrong FROM playevent.verify('play_event') \gset
+SELECT playevent.rebuild('play_event') AS changed \gset
 RESET debug_discard_caches;
+SELECT results_eq('SELECT track_entry_key::text, release_id, bucket::text, plays FROM play_counter ORDER BY 1',
+    $$VALUES ('a', 1::bigint, 'most', 2::bigint), ('b', 2, 'most', 1)$$,
+    'P10: an insert survives invalidations at every turn');
+SELECT is(:checks, 1, 'P10: so does check_log');
+SELECT is(:wrong, 0, 'P3: so does verify, which finds the counts right');
+SELECT is(:changed, 0, 'P3: and rebuild, which agrees');
 
 -- Indexes that look as if they covered the key.
 DROP INDEX play_counter_slot_release_id_track_entry_key_bucket_idx;
 CREATE INDEX ON play_counter_slot (track_entry_key, track_entry_key, release_id);
+CREATE INDEX ON play_counter_slot (plays, track_entry_key, release_id, bucket);
 INSERT INTO play_event (track_entry_key, bucket) VALUES ('a', 'partial'), ('a', 'complete'), ('a', 'partial');
-SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: an index on part of the key, twice, counts right');
+SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: an index on part of the key, twice, counts right; one that starts with the count is none of use');
 
 -- rebuild where it can't be right
 CREATE FUNCTION rebuild_now() RETURNS bigint LANGUAGE plpgsql AS

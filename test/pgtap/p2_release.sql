@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(78);
+SELECT plan(85);
 
 CREATE SCHEMA p2;
 SET LOCAL search_path = p2, public;
@@ -152,6 +152,45 @@ SELECT results_eq(
     'P2: a track moved in the middle of a statement has one release in it');
 SELECT is_empty($$SELECT * FROM playevent.verify('bulk_event')$$,
                 'P2: the counters have the releases of the rows');
+-- What alters the track table in the middle of a statement makes it forget the
+-- answers it had.
+CREATE TABLE split_track (entry_key text PRIMARY KEY, release_id int, album_id int);
+INSERT INTO split_track VALUES ('a', 1, 10), ('b', 2, 20);
+SELECT playevent.create_log('split', track => 'split_track') AS log \gset
+CREATE FUNCTION rename_and_say(n int) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    IF n = 5 THEN
+        ALTER TABLE split_track RENAME release_id TO single_id;
+        ALTER TABLE split_track RENAME album_id TO release_id;
+    END IF;
+    RETURN CASE WHEN n % 2 = 1 THEN 'a' ELSE 'b' END;
+END
+$$;
+INSERT INTO split_event (track_entry_key, bucket) SELECT rename_and_say(n), 'most' FROM generate_series(1, 8) n;
+SELECT results_eq('SELECT release_id FROM split_event ORDER BY id', 'VALUES (1), (2), (1), (2), (10), (20), (10), (20)',
+    'P2: answers of a statement do not outlive a change of what they were read from');
+
+--
+-- A track table of another access method, whose pages are not read but by it
+--
+
+CREATE ACCESS METHOD p2_other TYPE TABLE HANDLER heap_tableam_handler;
+CREATE TABLE other_track (entry_key text, release_id text, gone timestamptz) USING p2_other;
+CREATE UNIQUE INDEX ON other_track (entry_key);
+INSERT INTO other_track VALUES ('live', 'r1', NULL), ('loose', NULL, NULL), ('gone', 'r1', now());
+SELECT playevent.create_log('other', track => 'other_track', track_deleted => 'gone') AS log \gset
+INSERT INTO other_event (track_entry_key, bucket) VALUES ('live', 'most');
+INSERT INTO other_event (track_entry_key, bucket) VALUES ('gone', 'most');
+INSERT INTO other_event (track_entry_key, bucket) VALUES
+    ('loose', 'most'), ('unknown', 'most'), ('live', 'most'), ('unknown', 'most'), ('live', 'most');
+UPDATE other_track SET release_id = 'r2' WHERE entry_key = 'live';
+INSERT INTO other_event (track_entry_key, bucket) VALUES ('live', 'most');
+DELETE FROM other_track WHERE entry_key = 'live';
+INSERT INTO other_event (track_entry_key, bucket) VALUES ('live', 'most');
+SELECT results_eq('SELECT release_id FROM other_event ORDER BY id',
+    $$VALUES ('r1'), (NULL), (NULL), (NULL), ('r1'), (NULL), ('r1'), ('r2'), (NULL)$$,
+    'P2: a track table of another access method');
+SELECT is_empty($$SELECT * FROM playevent.verify('other_event')$$, 'P3: is counted by, too');
 
 --
 -- Deletion columns of other types
@@ -234,6 +273,30 @@ INSERT INTO narrow_event VALUES (1, NULL, 'x'), (-2, NULL, 'x'), (3, NULL, 'x'),
 SELECT results_eq('SELECT track_entry_key, release_id FROM narrow_event ORDER BY 1',
                   'VALUES (-2, 6), (1, 5), (1, 5), (3, NULL)',
                   'P2: integer keys played, bigint keys in the track table');
+
+--
+-- Keys that hash alike, told apart all the same: two strings, found by trying
+-- (where the low byte comes first), and the integers whose bytes they are
+--
+
+SELECT '{t0039452,t0070817}' AS alike \gset
+SELECT is(hashtext((:'alike'::text[])[1]), hashtext((:'alike'::text[])[2]), 'two keys hash alike');
+CREATE TABLE alike_track (entry_key text PRIMARY KEY, release_id int);
+INSERT INTO alike_track SELECT key, n FROM unnest(:'alike'::text[]) WITH ORDINALITY AS k (key, n);
+SELECT playevent.create_log('alike', track => 'alike_track') AS log \gset
+INSERT INTO alike_event (track_entry_key, bucket)
+SELECT (:'alike'::text[])[n % 2 + 1], 'most' FROM generate_series(1, 10) n;
+SELECT is_empty($$SELECT * FROM alike_event e JOIN alike_track t ON t.entry_key = e.track_entry_key
+                  WHERE e.release_id IS DISTINCT FROM t.release_id$$, 'P2: of string keys that hash alike, each has its release');
+CREATE TABLE alike_number (entry_key bigint PRIMARY KEY, release_id int);
+INSERT INTO alike_number SELECT ('x' || encode(reverse(entry_key)::bytea, 'hex'))::bit(64)::bigint, release_id FROM alike_track;
+SELECT playevent.create_log('number', track => 'alike_number') AS log \gset
+INSERT INTO number_event (track_entry_key, bucket)
+SELECT entry_key, 'most' FROM alike_number, generate_series(1, 5) n ORDER BY n;
+SELECT is_empty($$SELECT * FROM number_event e JOIN alike_number t ON t.entry_key = e.track_entry_key
+                  WHERE e.release_id IS DISTINCT FROM t.release_id$$, 'P2: of integer keys, too');
+SELECT is_empty($$SELECT * FROM playevent.verify('alike_event') UNION ALL SELECT * FROM playevent.verify('number_event')$$,
+                'P3: they are counted apart');
 
 --
 -- unknown_track => 'reject'

@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(83);
+SELECT plan(86);
 
 CREATE SCHEMA c;
 SET LOCAL search_path = c, public;
@@ -53,8 +53,16 @@ SELECT throws_ok($$INSERT INTO play_event (track_entry_key, bucket, played_at) V
     '23514', NULL, 'P9: no play is later than it is recorded');
 SELECT throws_ok($$INSERT INTO play_event (track_entry_key, bucket, played_at) VALUES ('k1', 'most', '-infinity')$$,
     '23514', NULL, 'P9: nor before all time');
-SELECT throws_ok($$INSERT INTO play_event (track_entry_key, bucket, day) VALUES ('k1', 'most', '2020-01-01')$$,
-    '428C9', NULL, 'P9: the day is not for the client to say');
+SAVEPOINT s;
+INSERT INTO play_event (track_entry_key, bucket, day) VALUES ('k1', 'partial', '2020-01-01');
+SELECT results_eq($$SELECT day FROM play_event WHERE track_entry_key = 'k1' AND bucket = 'partial'$$,
+    $$SELECT (now() AT TIME ZONE 'UTC')::date$$, 'P9: the day is not for the client to say');
+INSERT INTO play_event (track_entry_key, bucket, created_at)
+SELECT 'edge', 'most', t FROM unnest('{-infinity,infinity,4713-01-01 00:00+00 BC,1999-12-31 23:59:59.999999+00,2000-01-01 00:00+00,294276-12-31 23:59:59+00}'::timestamptz[]) t;
+SELECT is_empty($$SELECT * FROM play_event WHERE day <> (coalesce(played_at, created_at) AT TIME ZONE 'UTC')::date$$,
+    'P3: the day is that of the time, at all edges');
+SELECT is_empty('SELECT differs()', 'P3: and counted so');
+ROLLBACK TO s;
 SELECT throws_ok('UPDATE play_daily_slot SET plays = 0', '23001', NULL, 'P3: its slots can''t be written');
 
 --
@@ -76,10 +84,10 @@ SELECT results_eq(
         FROM playevent.counter WHERE event = 'play_event'::regclass ORDER BY counter$$,
     $$VALUES ('play_by_listener_day', 'play_by_listener_day_slot', 'plays', '{anon_id,day}'::text[], 'playevent_count_play_by_listener_day'),
              ('play_counter', 'play_counter_slot', 'plays', '{track_entry_key,release_id,bucket}', 'playevent_count'),
-             ('play_daily', 'play_daily_slot', 'plays', '{track_entry_key,release_id,day}', 'playevent_count_daily')$$,
+             ('play_daily', 'play_daily_slot', 'plays', '{track_entry_key,release_id,day}', 'playevent_count_play_daily')$$,
     'playevent.counter lists the counters');
 SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), true, 'P1: the log is intact with them');
-ALTER TABLE play_event ENABLE TRIGGER playevent_count_daily;
+ALTER TABLE play_event ENABLE TRIGGER playevent_count_play_daily;
 SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), false, 'P1: it is not if one of them does not count replicated rows');
 ALTER TABLE play_event DISABLE TRIGGER ALL;
 ALTER TABLE play_event ENABLE TRIGGER ALL;
@@ -87,7 +95,7 @@ SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass
 
 -- what was not counted
 ALTER TABLE play_event DISABLE TRIGGER playevent_count_play_by_listener_day;
-ALTER TABLE play_event DISABLE TRIGGER playevent_count_daily;
+ALTER TABLE play_event DISABLE TRIGGER playevent_count_play_daily;
 INSERT INTO play_event (track_entry_key, bucket, anon_id, created_at) VALUES ('k1', 'most', 'l9', '2026-04-01 12:00+00');
 ALTER TABLE play_event ENABLE TRIGGER ALL;
 SELECT results_eq(
@@ -113,7 +121,14 @@ SELECT is(playevent.rebuild('listen'), 0::bigint, 'P3: a partitioned log with co
 SELECT is_empty($$SELECT differs('listen')$$, 'P3: it is exact');
 
 -- compact
-SELECT is(playevent.compact('play_event') >= 0, true, 'compact goes over all counters');
+-- Slots that several transactions might have left, of today and of long ago
+ALTER TABLE play_daily_slot DISABLE TRIGGER USER;
+INSERT INTO play_daily_slot
+SELECT track_entry_key, release_id, day, n FROM play_daily CROSS JOIN unnest('{1,-1}'::int[]) n WHERE track_entry_key = 'k1';
+ALTER TABLE play_daily_slot ENABLE TRIGGER USER;
+SELECT is(playevent.compact('play_event'), 2::bigint, 'compact merges the slots by day of the last week');
+SELECT results_eq($$SELECT day >= current_date - 7, count(*) FROM play_daily_slot WHERE track_entry_key = 'k1' GROUP BY day ORDER BY day$$,
+    $$VALUES (false, 3::bigint), (false, 3), (false, 3), (false, 3), (true, 1)$$, 'and leaves older ones be');
 SELECT is_empty('SELECT differs()', 'P3: and changes no count');
 
 -- bad input
@@ -167,7 +182,7 @@ SELECT is_empty('SELECT differs()', 'P3: and counts anew');
 SELECT has_view('c', 'play_daily', 'P10: the view is back');
 SELECT set_eq($$SELECT regexp_replace(indexdef, '^.*\(|\)$', '', 'g') FROM pg_indexes WHERE tablename = 'play_daily_slot'$$,
     $$VALUES ('day, release_id, track_entry_key'), ('track_entry_key, day')$$, 'P10: with the indexes that it had');
-DROP TRIGGER playevent_count_daily ON play_event;
+DROP TRIGGER playevent_count_play_daily ON play_event;
 DROP TRIGGER playevent_count ON play_event;
 INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most');
 SELECT lives_ok($$SELECT playevent.attach_log('play_event', 'track')$$, 'P10: attach_log after the triggers are gone');

@@ -7,7 +7,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(41);
+SELECT plan(47);
 
 CREATE SCHEMA p3;
 SET LOCAL search_path = p3, public;
@@ -300,6 +300,23 @@ INSERT INTO part_2 VALUES ('k1', NULL, 'most', 2), ('k1', NULL, 'complete', 2);
 INSERT INTO part_1 VALUES ('k1', NULL, 'most', 1);
 SELECT is(playevent.rebuild('part_event'), 0::bigint, 'P3: rebuild knows of counts still pending');
 SELECT is_empty('part_differences', 'P3: straight into a partition, then rebuild');
+
+-- A subtransaction can't write what waits outside, and would take it for missing.
+INSERT INTO part_1 VALUES ('k1', NULL, 'most', 1), ('k2', NULL, 'most', 1);
+SELECT throws_ok($$SELECT playevent.rebuild('part_event')$$, '55000',
+    'cannot rebuild the counters of table "part_event" in this subtransaction',
+    'P3: rebuild refuses in a subtransaction where counts are pending outside');
+SELECT lives_ok($$SELECT playevent.rebuild('play_event')$$, 'P3: unless they are another log''s');
+SELECT is(playevent.rebuild('part_event'), 0::bigint, 'P3: outside it knows of them');
+SAVEPOINT inner_play;
+INSERT INTO part_1 VALUES ('k1', NULL, 'most', 1);
+SAVEPOINT innermost;
+SELECT throws_ok($$SELECT playevent.rebuild('part_event')$$, '55000', NULL, 'P3: nor does it in a deeper one');
+ROLLBACK TO innermost;
+RELEASE innermost;
+SELECT is(playevent.rebuild('part_event'), 0::bigint, 'P3: and in one it knows of that one''s own');
+RELEASE inner_play;
+SELECT is_empty('part_differences', 'P3: straight into a partition, rebuild, and subtransactions');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,7 +1,7 @@
 -- P3 and P1: partitions that come to a log and leave it.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(15);
+SELECT plan(19);
 
 CREATE SCHEMA parts;
 CREATE SCHEMA elsewhere;
@@ -55,8 +55,12 @@ SELECT is(differences(), 0::bigint, 'P3: rows of an attached subtree are counted
 SELECT throws_ok('TRUNCATE play_3_most', '23001', NULL, 'P1: its leaves refuse TRUNCATE');
 
 -- created in passing
-CREATE SCHEMA made_with CREATE TABLE play_4 PARTITION OF parts.play_event FOR VALUES IN (4);
+CREATE SCHEMA made_with CREATE TABLE other (i int) CREATE TABLE play_4 PARTITION OF parts.play_event FOR VALUES IN (4);
 SELECT throws_ok('TRUNCATE made_with.play_4', '23001', NULL, 'P1: a partition made by CREATE SCHEMA refuses TRUNCATE');
+
+-- what the event trigger has nothing to do with
+SELECT lives_ok('ALTER TABLE IF EXISTS no_such_table ENABLE TRIGGER ALL', 'P10: a table that is not there');
+SELECT throws_ok('SELECT playevent.watch_partitions()', '39P03', NULL, 'P10: the event trigger''s function called by hand');
 
 -- a job that makes sure of a partition that is there does nothing to it
 ALTER TABLE play_1 DISABLE TRIGGER playevent_count;
@@ -71,6 +75,18 @@ INSERT INTO play_1 VALUES ('b', NULL, 'most', 1);
 ALTER TABLE play_event DETACH PARTITION play_1;
 ALTER TABLE play_event ATTACH PARTITION play_1 FOR VALUES IN (1);
 SELECT is(differences(), 0::bigint, 'P3: rows straight into a partition that leaves and comes back are counted');
+
+-- and when it goes for good
+CREATE TABLE play_5 PARTITION OF play_event FOR VALUES IN (5);
+SELECT lives_ok($$DO 'BEGIN
+    BEGIN
+        INSERT INTO play_1 VALUES (''b'', NULL, ''most'', 1);
+        INSERT INTO play_5 VALUES (''b'', NULL, ''most'', 5);
+        DROP TABLE play_5;
+    EXCEPTION WHEN division_by_zero THEN
+    END;
+END'$$, 'P3: rows go with their partition before they are counted');
+SELECT is(differences(), 0::bigint, 'P3: and others are counted');
 
 SELECT * FROM finish();
 ROLLBACK;

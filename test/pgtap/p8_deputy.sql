@@ -3,7 +3,7 @@
 -- parent of others' partitions, or by overloading the extension's functions.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(10);
+SELECT plan(15);
 
 CREATE ROLE deputy_owner;
 CREATE ROLE deputy_mallory;
@@ -19,7 +19,7 @@ CREATE TABLE note (name text NOT NULL, word text, bucket text NOT NULL DEFAULT '
 GRANT ALL ON note TO deputy_mallory;
 CREATE TABLE track (entry_key text PRIMARY KEY, release_id bigint);
 SELECT playevent.create_log('play', track => 'track');
-GRANT ALL ON play_event TO deputy_mallory;
+GRANT ALL ON play_event, play_counter_slot TO deputy_mallory;
 
 SET ROLE deputy_mallory;
 SELECT throws_ok(
@@ -36,6 +36,25 @@ SELECT throws_ok(
     $$CREATE TRIGGER peek AFTER INSERT ON note FOR EACH STATEMENT
       EXECUTE FUNCTION playevent.flush('play_counter_slot', 'plays', 'name', 'word', 'bucket')$$,
     '42501', 'must be owner of table note', 'P8: flush included');
+
+-- CREATE OR REPLACE asks for no more than TRIGGER either.
+CREATE FUNCTION ignore() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+SELECT throws_ok(
+    $$CREATE OR REPLACE TRIGGER playevent_append_only BEFORE UPDATE OR DELETE ON play_event
+      FOR EACH ROW EXECUTE FUNCTION ignore()$$,
+    '42501', 'must be owner of table play_event',
+    'P1: the right TRIGGER is no way to replace what keeps the log');
+SELECT throws_ok(
+    $$CREATE OR REPLACE TRIGGER playevent_count AFTER INSERT ON play_event
+      FOR EACH ROW EXECUTE FUNCTION ignore()$$,
+    '42501', 'must be owner of table play_event', 'P3: nor what counts');
+SELECT throws_ok(
+    $$CREATE OR REPLACE TRIGGER playevent_slot_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON play_counter_slot
+      FOR EACH STATEMENT EXECUTE FUNCTION ignore()$$,
+    '42501', 'must be owner of table play_counter_slot', 'P3: nor what keeps the counters');
+SELECT lives_ok(
+    $$CREATE TRIGGER ignored AFTER INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION ignore()$$,
+    'P1: a trigger of one''s own may be made as on any table');
 
 SELECT lives_ok(
     $$CREATE TABLE trap (name text NOT NULL, word text) PARTITION BY LIST (name);
@@ -54,6 +73,16 @@ SELECT throws_ok($$INSERT INTO trap VALUES ('key')$$, '42501', 'permission denie
     'P8: a partition acts with the rights of its log''s owner, not of its own');
 SELECT throws_ok($$INSERT INTO trap_all VALUES ('key')$$, '42501', 'permission denied for table secret',
     'P8: straight into the partition too');
+RESET ROLE;
+
+-- A log's views are read by those who trust its owner.
+SET ROLE deputy_mallory;
+CREATE VIEW listen_counter AS SELECT 0 AS listens;
+SET ROLE deputy_owner;
+CREATE TABLE listen_event (track_entry_key text NOT NULL, release_id bigint, bucket text NOT NULL);
+SELECT throws_ok($$SELECT playevent.attach_log('listen_event', track => 'track')$$,
+    '42501', 'view "listen_counter" belongs to someone else than "listen_event"',
+    'P8: a view that somebody put there beforehand does not become the log''s');
 RESET ROLE;
 
 -- The schema belongs to whoever created the extension.

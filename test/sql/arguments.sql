@@ -140,7 +140,8 @@ SELECT create_log($$'play', 'track', unknown_track => 'ignore'$$);
 SELECT create_log($$'play', 'track', unknown_track => NULL$$);
 SELECT create_log($$'play', 'track', count_replicated => NULL$$);
 SELECT create_log($$'play', 'track', ingest_role => 'no_such_role'$$);
-SELECT create_log($$'play', 'track', nonsense => 1$$);
+-- what else Postgres says of this differs by major
+SELECT create_log($$'play', 'track', nonsense => 1$$) LIMIT 1;
 
 -- nothing of a call that failed is left behind
 SELECT relname FROM pg_class WHERE relnamespace = 'args'::regnamespace AND relname LIKE 'play%';

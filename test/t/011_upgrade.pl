@@ -83,6 +83,7 @@ sub new_node
 }
 
 # The extension's objects in all detail: definition, owner, rights, comment.
+# pg_upgrade does not spell out those rights that functions have by default.
 sub extension_objects
 {
 	my ($node, $db) = @_;
@@ -93,14 +94,12 @@ sub extension_objects
 			SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
 			WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'playevent'
 			UNION ALL
-			SELECT 'pg_namespace'::regclass, oid FROM pg_namespace WHERE nspname = 'playevent'
-			UNION ALL
 			SELECT 'pg_extension'::regclass, oid FROM pg_extension WHERE extname = 'playevent')
 		SELECT i.type, i.identity,
 			   obj_description(m.objid, c.relname),
 			   CASE i.type WHEN 'function' THEN pg_get_functiondef(m.objid)
 						   WHEN 'view' THEN pg_get_viewdef(m.objid) END,
-			   (SELECT jsonb_build_array(proacl, proowner)
+			   (SELECT jsonb_build_array(coalesce(proacl, acldefault('f', proowner)), proowner)
 				FROM pg_proc p WHERE m.classid = 'pg_proc'::regclass AND p.oid = m.objid),
 			   (SELECT jsonb_build_array(relacl, relowner, reloptions)
 				FROM pg_class r WHERE m.classid = 'pg_class'::regclass AND r.oid = m.objid),
@@ -111,7 +110,7 @@ sub extension_objects
 			   (SELECT to_jsonb(e) - '{oid,extnamespace}'::text[]
 				FROM pg_extension e WHERE m.classid = 'pg_extension'::regclass AND e.oid = m.objid),
 			   (SELECT jsonb_agg(jsonb_build_array(p.privtype, p.initprivs, p.objsubid) ORDER BY p.objsubid)
-				FROM pg_init_privs p WHERE p.classoid = m.classid AND p.objoid = m.objid)
+				FROM pg_init_privs p WHERE p.classoid = m.classid AND p.objoid = m.objid AND m.classid <> 'pg_proc'::regclass)
 		FROM member m JOIN pg_class c ON c.oid = m.classid,
 			 pg_identify_object(m.classid, m.objid, 0) i
 		ORDER BY 1, 2});

@@ -96,6 +96,19 @@ AS 'MODULE_PATHNAME', 'playevent_compact';
 COMMENT ON FUNCTION playevent.compact(regclass) IS
 'merges spare slots of a log''s counters without making anyone wait, and returns how many it removed';
 
+-- The log's own functions call it, with the rights of its owner.  Arrays are of
+-- whatever types the log's columns have.
+CREATE FUNCTION playevent.record_batch(
+    event regclass, kind_column name, time_column name,
+    track_entry_keys "any", kinds "any", event_ids uuid[], anon_ids text[],
+    times timestamptz[], release_ids "any")
+RETURNS TABLE (ord int, status text, id bigint, reason text)
+LANGUAGE c VOLATILE ROWS 1000
+AS 'MODULE_PATHNAME', 'playevent_record_batch';
+
+COMMENT ON FUNCTION playevent.record_batch(regclass, name, name, "any", "any", uuid[], text[], timestamptz[], "any") IS
+'internal: records a batch in one''s own log, and returns a receipt for each row';
+
 CREATE FUNCTION playevent.check_log(event regclass) RETURNS void
 LANGUAGE c VOLATILE STRICT
 SET search_path = pg_catalog, pg_temp
@@ -146,6 +159,15 @@ COMMENT ON FUNCTION playevent.count_enabled(regclass) IS
 -- The logs there are
 --
 
+-- Of a log's triggers that resolve, the one for events of a release alone has
+-- the release for a key.
+CREATE FUNCTION playevent.resolves_releases(tgargs bytea) RETURNS boolean
+LANGUAGE sql IMMUTABLE STRICT
+RETURN (playevent.trigger_arguments(tgargs))[6] OPERATOR(pg_catalog.=) (playevent.trigger_arguments(tgargs))[7];
+
+COMMENT ON FUNCTION playevent.resolves_releases(bytea) IS
+'internal: does a resolve trigger with these arguments look up releases';
+
 -- Each guard of a table is a pair of triggers, for rows and for statements.
 CREATE FUNCTION playevent.always_fire(rel oid, guard regproc) RETURNS boolean
 LANGUAGE sql STABLE
@@ -195,8 +217,11 @@ SELECT class.oid::pg_catalog.regclass AS event,
        resolve_args[3] AS track_release,
        NULLIF(resolve_args[4], '') AS track_deleted,
        resolve_args[5] AS unknown_track,
+       playevent.named_table(release_args[1], class.relnamespace) AS release,
+       release_args[2] AS release_key,
        counts.tgenabled = 'A' AS count_replicated,
-       COALESCE(resolves.tgenabled = 'O' AND counts.tgenabled = playevent.count_enabled(class.oid::pg_catalog.regclass), false)
+       COALESCE(resolves.tgenabled = 'O' AND COALESCE(release_resolves.tgenabled, 'O') = 'O'
+                AND counts.tgenabled = playevent.count_enabled(class.oid::pg_catalog.regclass), false)
            AND EXISTS (
                SELECT FROM pg_catalog.pg_trigger t
                 WHERE t.tgrelid = class.oid AND t.tgenabled = counts.tgenabled
@@ -239,8 +264,14 @@ SELECT class.oid::pg_catalog.regclass AS event,
   LEFT JOIN pg_catalog.pg_trigger resolves
     ON resolves.tgrelid = class.oid
    AND resolves.tgfoid = 'playevent.resolve'::pg_catalog.regproc
+   AND NOT playevent.resolves_releases(resolves.tgargs)
+  LEFT JOIN pg_catalog.pg_trigger release_resolves
+    ON release_resolves.tgrelid = class.oid
+   AND release_resolves.tgfoid = 'playevent.resolve'::pg_catalog.regproc
+   AND playevent.resolves_releases(release_resolves.tgargs)
   LEFT JOIN LATERAL playevent.trigger_arguments(counts.tgargs) AS count_args ON true
   LEFT JOIN LATERAL playevent.trigger_arguments(resolves.tgargs) AS resolve_args ON true
+  LEFT JOIN LATERAL playevent.trigger_arguments(release_resolves.tgargs) AS release_args ON true
  CROSS JOIN LATERAL playevent.named_table(count_args[1], class.relnamespace) AS slot(oid)
  WHERE NOT class.relispartition
    AND EXISTS (
@@ -614,13 +645,342 @@ $$;
 COMMENT ON FUNCTION playevent.arm_counter(regclass, text, text, name[], text[], name, boolean, name) IS
 'internal: makes the slot table, view and trigger of a counter';
 
+-- A table's name as an argument of a trigger in that schema.
+CREATE FUNCTION playevent.reference(rel regclass, schema name) RETURNS text
+LANGUAGE sql STABLE
+RETURN (
+    SELECT CASE WHEN n.nspname = schema THEN pg_catalog.quote_ident(c.relname)
+                ELSE pg_catalog.format('%I.%I', n.nspname, c.relname) END
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid = rel);
+
+COMMENT ON FUNCTION playevent.reference(regclass, name) IS
+'internal: a table''s name, with its schema if that is another one';
+
+-- The table that lists releases, for events of a release alone.
+CREATE FUNCTION playevent.check_release(release regclass, release_key name) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF release IS NULL THEN
+        RETURN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_class WHERE oid = release) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_table',
+            MESSAGE = format('argument "release" is %s, which is no table', release::oid);
+    END IF;
+    PERFORM playevent.column_type(release, release_key, 'release_key'::text);
+END
+$$;
+
+COMMENT ON FUNCTION playevent.check_release(regclass, name) IS
+'internal: checks the arguments about the release table';
+
+CREATE FUNCTION playevent.check_role(role regrole, argument text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF role IS NOT NULL AND NOT EXISTS (SELECT FROM pg_roles WHERE oid = role) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_object',
+            MESSAGE = format('argument "%s" is %s, which is no role', argument, role::oid);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.check_role(regrole, text) IS
+'internal: checks that an argument is a role or null';
+
+-- A lower bound for each kind, ascending.
+CREATE FUNCTION playevent.check_thresholds(thresholds double precision[], kinds text[])
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF array_ndims(thresholds) > 1 OR cardinality(thresholds) <> cardinality(kinds) OR
+       EXISTS (SELECT FROM (SELECT t, lag(t) OVER (ORDER BY ord) AS before
+                              FROM unnest(thresholds) WITH ORDINALITY AS u(t, ord)) AS pairs
+                WHERE t IS NULL OR t < 0 OR t > 1 OR t <= before) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('argument "thresholds" is %L', thresholds),
+            DETAIL = format('The kinds are %L.', kinds),
+            HINT = 'Give each kind the fraction of a track it starts at, in ascending order: ''{0.05,0.5,0.95}''.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.check_thresholds(double precision[], text[]) IS
+'internal: checks that each kind has a threshold';
+
+-- The functions of a log are, like its tables, the owner's and no part of the
+-- extension, so that a dump carries them.  They act with the owner's rights:
+-- who may call them needs no others.  What they run is in playevent.record_batch
+-- as far as can be, for an update of the extension to reach it.
+CREATE FUNCTION playevent.make_record_functions(
+    event regclass, log text, kind name, by_release boolean, ingest_role regrole)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $make$
+DECLARE
+    schema name;
+    event_name name;
+    qualified text;
+    time_column text := playevent.time_column(log);
+    key_type text;
+    key_limit int;
+    release_type text;
+    kind_type text;
+    one text := 'record_' || log;
+    many text := 'record_' || playevent.count_column(log);
+    many_kinds text := kind || CASE WHEN kind LIKE '%s' THEN 'es' ELSE 's' END;
+    signature text;
+BEGIN
+    SELECT n.nspname, c.relname INTO STRICT schema, event_name
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = event;
+    qualified := format('%I.%I', schema, event_name);
+    SELECT CASE WHEN atttypid = 'varchar'::regtype THEN 'text' ELSE format_type(atttypid, NULL) END,
+           CASE WHEN atttypid = 'varchar'::regtype AND atttypmod > 4 THEN atttypmod - 4 END
+      INTO STRICT key_type, key_limit
+      FROM pg_attribute WHERE attrelid = event AND attname = 'track_entry_key';
+    SELECT format_type(atttypid, NULL) INTO STRICT kind_type
+      FROM pg_attribute WHERE attrelid = event AND attname = kind;
+    SELECT format_type(atttypid, NULL) INTO STRICT release_type
+      FROM pg_attribute WHERE attrelid = event AND attname = 'release_id';
+
+    -- One event.  A constraint's own error would show the whole row, with
+    -- anon_id, so what the columns demand is checked before.
+    EXECUTE format($f$
+CREATE FUNCTION %1$I.%2$I(
+    track_entry_key %3$s, %4$I %5$s, event_id uuid DEFAULT NULL, anon_id text DEFAULT NULL%6$s)
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $body$
+#variable_conflict use_column
+DECLARE
+    result bigint;
+BEGIN
+%7$s%8$s    IF $2 IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'not_null_violation',
+            MESSAGE = %9$L,
+            SCHEMA = %10$L, TABLE = %11$L, COLUMN = %12$L;
+    END IF;
+    INSERT INTO %13$s (track_entry_key, %4$I, event_id, anon_id%14$s)
+    VALUES ($1, $2, $3, $4%15$s)
+    ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING
+    RETURNING id INTO result;
+    IF result IS NULL AND $3 IS NOT NULL THEN
+        -- in a snapshot of its own, which has whatever was in the way
+        SELECT id INTO result FROM %13$s WHERE event_id = $3;
+    END IF;
+    RETURN result;
+END
+$body$ $f$,
+        schema, one, key_type, kind, kind_type,
+        CASE WHEN by_release THEN format(', release_id %s DEFAULT NULL', release_type) END,
+        CASE WHEN by_release THEN
+            format($f$    IF $1 IS NULL AND $5 IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'check_violation',
+            MESSAGE = %L,
+            SCHEMA = %L, TABLE = %L, COLUMN = 'track_entry_key';
+    END IF;
+$f$,            format('row for table "%s" has neither "track_entry_key" nor "release_id"', event_name),
+                schema, event_name)
+        ELSE
+            format($f$    IF $1 IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'not_null_violation',
+            MESSAGE = %L,
+            SCHEMA = %L, TABLE = %L, COLUMN = 'track_entry_key';
+    END IF;
+$f$,            format('null value in column "track_entry_key" of table "%s"', event_name),
+                schema, event_name)
+        END,
+        CASE WHEN key_limit IS NOT NULL THEN
+            format($f$    IF char_length($1) > %s THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'string_data_right_truncation',
+            MESSAGE = %L,
+            DETAIL = %L,
+            SCHEMA = %L, TABLE = %L, COLUMN = 'track_entry_key';
+    END IF;
+$f$,            key_limit, format('value too long for column "track_entry_key" of table "%s"', event_name),
+                format('A key has at most %s characters.', key_limit), schema, event_name)
+        END,
+        format('null value in column "%s" of table "%s"', kind, event_name),
+        schema, event_name, kind,
+        qualified,
+        CASE WHEN by_release THEN ', release_id' END,
+        CASE WHEN by_release THEN ', $5' END);
+    signature := format('%I.%I(%s, %s, uuid, text%s)', schema, one, key_type, kind_type,
+        CASE WHEN by_release THEN ', ' || release_type END);
+    PERFORM playevent.grant_function(signature, ingest_role,
+        format('records one in table %s and returns its id; for an event_id that is there already, the id of the first', event_name));
+
+    -- A batch; and one that says when its events were, for roles that are to be
+    -- trusted with that.
+    EXECUTE format($f$
+CREATE FUNCTION %1$I.%2$I(
+    track_entry_keys %3$s[], %4$I %5$s[], event_ids uuid[] DEFAULT NULL, anon_ids text[] DEFAULT NULL%6$s)
+RETURNS TABLE (ord int, status text, id bigint, reason text)
+LANGUAGE plpgsql SECURITY DEFINER ROWS 1000
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    RETURN QUERY SELECT r.ord, r.status, r.id, r.reason
+      FROM playevent.record_batch(%7$L::regclass, %8$L, %9$L, $1, $2, $3, $4, NULL, %10$s) AS r;
+END
+$body$ $f$,
+        schema, many, key_type, many_kinds, kind_type,
+        CASE WHEN by_release THEN format(', release_ids %s[] DEFAULT NULL', release_type) END,
+        qualified, kind, time_column,
+        CASE WHEN by_release THEN '$5' ELSE 'NULL' END);
+    signature := format('%I.%I(%s[], %s[], uuid[], text[]%s)', schema, many, key_type, kind_type,
+        CASE WHEN by_release THEN ', ' || release_type || '[]' END);
+    PERFORM playevent.grant_function(signature, ingest_role,
+        format('records a batch in table %s, with a receipt for each: recorded, duplicate, or rejected and why', event_name));
+
+    EXECUTE format($f$
+CREATE FUNCTION %1$I.%2$I(
+    track_entry_keys %3$s[], %4$I %5$s[], event_ids uuid[], anon_ids text[]%6$s, %9$I timestamptz[])
+RETURNS TABLE (ord int, status text, id bigint, reason text)
+LANGUAGE plpgsql SECURITY DEFINER ROWS 1000
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    RETURN QUERY SELECT r.ord, r.status, r.id, r.reason
+      FROM playevent.record_batch(%7$L::regclass, %8$L, %9$L, $1, $2, $3, $4, %10$s) AS r;
+END
+$body$ $f$,
+        schema, many, key_type, many_kinds, kind_type,
+        CASE WHEN by_release THEN format(', release_ids %s[]', release_type) END,
+        qualified, kind, time_column,
+        CASE WHEN by_release THEN '$6, $5' ELSE '$5, NULL' END);
+    signature := format('%I.%I(%s[], %s[], uuid[], text[]%s, timestamptz[])', schema, many, key_type, kind_type,
+        CASE WHEN by_release THEN ', ' || release_type || '[]' END);
+    PERFORM playevent.grant_function(signature, NULL::regrole,
+        format('records a batch in table %s that tells when its events were; for roles that are granted it', event_name));
+END
+$make$;
+
+COMMENT ON FUNCTION playevent.make_record_functions(regclass, text, name, boolean, regrole) IS
+'internal: makes the functions that record in a log';
+
+-- From how much of a track was heard to the kind.  Where such rules come from:
+-- video advertising reports start, quartiles and complete (IAB's VAST); Last.fm
+-- counts a play at half of a track or four minutes; the IAB's podcast guidelines
+-- at sixty seconds.  A floor of 5 % keeps skips out, and 95 % is complete, for
+-- hardly anybody hears the silence at the end.
+CREATE FUNCTION playevent.make_kind_function(
+    event regclass, log text, kind name, kinds text[], thresholds double precision[],
+    ingest_role regrole, reader_role regrole)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $make$
+DECLARE
+    schema name;
+    kind_type text;
+    name text := log || '_' || kind || '_of';
+    signature text;
+BEGIN
+    IF octet_length(name) > 63 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'name_too_long',
+            MESSAGE = format('name of function "%s" is too long', name),
+            HINT = 'Choose a shorter log or kind; together they may have 59 bytes.';
+    END IF;
+    SELECT n.nspname INTO STRICT schema
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = event;
+    kind_type := format('%I.%I', schema, log || '_' || kind);
+    EXECUTE format($f$
+CREATE FUNCTION %1$I.%2$I(high_water double precision) RETURNS %3$s
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    IF NOT high_water BETWEEN 0 AND 1 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'numeric_value_out_of_range',
+            MESSAGE = format('argument "high_water" is %%s', high_water),
+            DETAIL = 'It is the furthest point that was heard, as a fraction of the track: from 0 to 1.';
+    END IF;
+    RETURN CASE
+%4$s    END;
+END
+$body$ $f$,
+        schema, name, kind_type,
+        (SELECT string_agg(format('        WHEN high_water >= %L::double precision THEN %L::%s' || E'\n', t, k, kind_type), ''
+                           ORDER BY t DESC)
+           FROM unnest(kinds, thresholds) AS u(k, t)));
+    signature := format('%I.%I(double precision)', schema, name);
+    PERFORM playevent.grant_function(signature, ingest_role,
+        format('the %s of a play by the fraction of the track that was heard; null below the least', kind));
+    IF reader_role IS NOT NULL THEN
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', signature, reader_role);
+    END IF;
+END
+$make$;
+
+COMMENT ON FUNCTION playevent.make_kind_function(regclass, text, name, text[], double precision[], regrole, regrole) IS
+'internal: makes the function that finds the kind of a play';
+
+CREATE FUNCTION playevent.grant_function(signature text, role regrole, description text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', signature);
+    EXECUTE format('COMMENT ON FUNCTION %s IS %L', signature, description);
+    IF role IS NOT NULL THEN
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', signature, role);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.grant_function(text, regrole, text) IS
+'internal: says what a log''s function is, and grants it to one role and no other';
+
+CREATE FUNCTION playevent.grant_reading(event regclass, role regrole, views name[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    schema name;
+    view name;
+BEGIN
+    SELECT n.nspname INTO STRICT schema
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = event;
+    FOREACH view IN ARRAY views LOOP
+        EXECUTE format('GRANT SELECT ON %I.%I TO %s', schema, view, role);
+    END LOOP;
+    IF NOT has_schema_privilege(role, schema, 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', schema, role);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.grant_reading(regclass, regrole, name[]) IS
+'internal: grants SELECT on a log''s views';
+
 -- Makes the slot table, the views and the triggers of a log whose event table
 -- is there, and grants ingest_role what it needs to insert.
 CREATE FUNCTION playevent.arm_log(
     event regclass, log text,
     track regclass, track_key name, track_release name, track_deleted name,
     unknown_track text, count_replicated boolean, ingest_role regrole,
-    key_column name, release_column name, kind_column name, kinds text[])
+    key_column name, release_column name, kind_column name, kinds text[],
+    release regclass, release_key name)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -634,7 +994,6 @@ DECLARE
     count_column text := playevent.count_column(log);
     slot text;
     kind_columns text := '';
-    track_reference text;
     granted text;
     part regclass;
 BEGIN
@@ -669,8 +1028,9 @@ BEGIN
         view_query := format(
             CASE view_name
                 WHEN '_by_track' THEN
-                    'SELECT %1$I, %5$ssum(%3$I)::bigint AS %3$I FROM %4$s
-                     GROUP BY 1 HAVING sum(%3$I) <> 0'
+                    'SELECT %1$I, %5$ssum(%3$I)::bigint AS %3$I FROM %4$s' ||
+                    CASE WHEN release IS NOT NULL THEN ' WHERE %1$I IS NOT NULL' ELSE '' END ||
+                    ' GROUP BY 1 HAVING sum(%3$I) <> 0'
                 WHEN '_by_release' THEN
                     'SELECT %2$I, %5$ssum(%3$I)::bigint AS %3$I FROM %4$s WHERE %2$I IS NOT NULL
                      GROUP BY 1 HAVING sum(%3$I) <> 0'
@@ -681,11 +1041,6 @@ BEGIN
 
     -- The triggers.  Names in their arguments are of the log's schema unless
     -- they say otherwise.
-    SELECT CASE WHEN n.nspname = schema THEN quote_ident(c.relname)
-                ELSE format('%I.%I', n.nspname, c.relname) END
-      INTO STRICT track_reference
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.oid = track;
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER playevent_append_only
          BEFORE UPDATE OR DELETE ON %s
@@ -693,9 +1048,21 @@ BEGIN
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER playevent_resolve
          BEFORE INSERT ON %s
-         FOR EACH ROW EXECUTE FUNCTION playevent.resolve(%L, %L, %L, %L, %L, %L, %L)',
-        event, track_reference, track_key, track_release,
+         FOR EACH ROW %s EXECUTE FUNCTION playevent.resolve(%L, %L, %L, %L, %L, %L, %L)',
+        event, CASE WHEN release IS NOT NULL THEN format('WHEN (NEW.%I IS NOT NULL)', key_column) END,
+        playevent.reference(track, schema), track_key, track_release,
         coalesce(track_deleted, ''), unknown_track, key_column, release_column);
+    -- A row of a release alone has it looked up like a track.
+    IF release IS NOT NULL THEN
+        EXECUTE format(
+            'CREATE OR REPLACE TRIGGER playevent_resolve_release
+             BEFORE INSERT ON %s
+             FOR EACH ROW WHEN (NEW.%I IS NULL)
+             EXECUTE FUNCTION playevent.resolve(%L, %L, %L, %L, %L, %L, %L)',
+            event, key_column, playevent.reference(release, schema),
+            release_key, release_key, '', 'reject', release_column, release_column);
+        EXECUTE format('ALTER TABLE %s ENABLE TRIGGER playevent_resolve_release', event);
+    END IF;
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER playevent_flush
          AFTER INSERT ON %s
@@ -731,15 +1098,12 @@ BEGIN
         key_column, release_column);
 
     IF ingest_role IS NOT NULL THEN
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE oid = ingest_role) THEN
-            RAISE EXCEPTION USING
-                ERRCODE = 'undefined_object',
-                MESSAGE = format('argument "ingest_role" is %s, which is no role', ingest_role::oid);
-        END IF;
+        PERFORM playevent.check_role(ingest_role, 'ingest_role'::text);
         SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO granted
           FROM pg_attribute a
          WHERE a.attrelid = event AND NOT a.attisdropped
-           AND a.attname IN (key_column, kind_column, 'event_id', 'anon_id');
+           AND (a.attname IN (key_column, kind_column, 'event_id', 'anon_id')
+                OR a.attname = release_column AND release IS NOT NULL);
         EXECUTE format('GRANT INSERT (%s) ON %s TO %s', granted, event, ingest_role);
         -- for columns of type serial; those of an identity need no right
         FOR part IN
@@ -758,7 +1122,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION playevent.arm_log(regclass, text, regclass, name, name, name, text, boolean, regrole, name, name, name, text[]) IS
+COMMENT ON FUNCTION playevent.arm_log(regclass, text, regclass, name, name, name, text, boolean, regrole, name, name, name, text[], regclass, name) IS
 'internal: makes the slot table, views and triggers of a log';
 
 CREATE FUNCTION playevent.refuse_truncate(event regclass) RETURNS void
@@ -786,7 +1150,8 @@ CREATE FUNCTION playevent.create_log_in(
     schema name, log name,
     track regclass, track_key name, track_release name, track_deleted name,
     kind name, kinds text[], unknown_track text, count_replicated boolean,
-    ingest_role regrole, daily boolean)
+    ingest_role regrole, reader_role regrole, thresholds double precision[],
+    release regclass, release_key name, daily boolean)
 RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -797,6 +1162,7 @@ DECLARE
     is_string boolean;
     event text;
     time_column text := playevent.time_column(log::text);
+    count_column text := playevent.count_column(log::text);
 BEGIN
     IF schema IS NULL THEN
         RAISE EXCEPTION USING
@@ -835,9 +1201,16 @@ BEGIN
             HINT = 'Name at least one kind: kinds => ''{partial,most,complete}''.';
     END IF;
     PERFORM playevent.check_kinds(kinds,
-        ARRAY['track_entry_key', 'release_id', playevent.count_column(log::text)]::name[]);
+        ARRAY['track_entry_key', 'release_id', count_column]::name[]);
     PERFORM playevent.check_arguments(track, track_key, track_release,
         track_deleted, unknown_track, count_replicated);
+    PERFORM playevent.check_release(release, release_key);
+    PERFORM playevent.check_role(ingest_role, 'ingest_role'::text);
+    PERFORM playevent.check_role(reader_role, 'reader_role'::text);
+    IF thresholds IS NULL AND kinds = '{partial,most,complete}' THEN
+        thresholds := '{0.05,0.5,0.95}';
+    END IF;
+    PERFORM playevent.check_thresholds(thresholds, kinds);
 
     SELECT relname INTO taken
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -851,6 +1224,14 @@ BEGIN
         SELECT typname INTO taken
           FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
          WHERE n.nspname = schema AND t.typname = log || '_' || kind;
+    END IF;
+    IF NOT FOUND THEN
+        SELECT proname INTO taken
+          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+         WHERE n.nspname = schema
+           AND p.proname IN ('record_' || log, 'record_' || count_column,
+                             CASE WHEN thresholds IS NOT NULL THEN log || '_' || kind || '_of' END)
+         ORDER BY p.proname LIMIT 1;
     END IF;
     IF taken IS NOT NULL THEN
         RAISE EXCEPTION USING
@@ -878,7 +1259,7 @@ BEGIN
     EXECUTE format(
         'CREATE TABLE %1$s (
             id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
-            track_entry_key %2$s NOT NULL %3$s,
+            track_entry_key %2$s %3$s,
             release_id %4$s,
             %5$s NOT NULL,
             anon_id text,
@@ -887,7 +1268,9 @@ BEGIN
             %6$I timestamptz,
             day date NOT NULL DEFAULT (now() AT TIME ZONE ''UTC'')::date)',
         event, key_type,
-        CASE WHEN is_string THEN 'CHECK (track_entry_key <> '''')' END,
+        CASE WHEN release IS NULL THEN 'NOT NULL'
+             ELSE 'CHECK (track_entry_key IS NOT NULL OR release_id IS NOT NULL)' END ||
+        CASE WHEN is_string THEN ' CHECK (track_entry_key <> '''')' ELSE '' END,
         playevent.column_type(track, track_release, 'track_release'::text),
         format('%I %I.%I', kind, schema, log || '_' || kind), time_column);
     EXECUTE format('CREATE UNIQUE INDEX ON %s (event_id) WHERE event_id IS NOT NULL', event);
@@ -900,7 +1283,14 @@ BEGIN
     PERFORM playevent.arm_log(event::regclass, log::text,
         track, track_key, track_release, track_deleted,
         unknown_track, count_replicated, ingest_role,
-        'track_entry_key'::name, 'release_id'::name, kind, kinds);
+        'track_entry_key'::name, 'release_id'::name, kind, kinds,
+        release, release_key);
+    PERFORM playevent.make_record_functions(event::regclass, log::text, kind,
+        release IS NOT NULL, ingest_role);
+    IF thresholds IS NOT NULL THEN
+        PERFORM playevent.make_kind_function(event::regclass, log::text, kind, kinds,
+            thresholds, ingest_role, reader_role);
+    END IF;
 
     IF daily THEN
         PERFORM playevent.arm_counter(event::regclass, log || '_daily',
@@ -910,11 +1300,18 @@ BEGIN
             ('playevent_count_' || log || '_daily')::name, count_replicated, NULL::name);
         PERFORM playevent.check_log(event::regclass);
     END IF;
+
+    -- top and series read the slots
+    IF reader_role IS NOT NULL THEN
+        PERFORM playevent.grant_reading(event::regclass, reader_role,
+            ARRAY[log || '_counter', log || '_by_track', log || '_by_release']::name[] ||
+            CASE WHEN daily THEN ARRAY[log || '_daily', log || '_daily_slot']::name[] ELSE '{}' END);
+    END IF;
     RETURN event::regclass;
 END
 $$;
 
-COMMENT ON FUNCTION playevent.create_log_in(name, name, regclass, name, name, name, name, text[], text, boolean, regrole, boolean) IS
+COMMENT ON FUNCTION playevent.create_log_in(name, name, regclass, name, name, name, name, text[], text, boolean, regrole, regrole, double precision[], regclass, name, boolean) IS
 'internal: create_log, in the schema given';
 
 -- The body is parsed now, so that no search_path can bend it later; unpinned,
@@ -930,16 +1327,21 @@ CREATE FUNCTION playevent.create_log(
     unknown_track text DEFAULT 'record',
     count_replicated boolean DEFAULT true,
     ingest_role regrole DEFAULT NULL,
+    reader_role regrole DEFAULT NULL,
+    thresholds double precision[] DEFAULT NULL,
+    release regclass DEFAULT NULL,
+    release_key name DEFAULT 'id',
     daily boolean DEFAULT true)
 RETURNS regclass
 LANGUAGE sql
 BEGIN ATOMIC
     SELECT playevent.create_log_in(pg_catalog.current_schema(), log,
         track, track_key, track_release, track_deleted,
-        kind, kinds, unknown_track, count_replicated, ingest_role, daily);
+        kind, kinds, unknown_track, count_replicated, ingest_role,
+        reader_role, thresholds, release, release_key, daily);
 END;
 
-COMMENT ON FUNCTION playevent.create_log(name, regclass, name, name, name, name, text[], text, boolean, regrole, boolean) IS
+COMMENT ON FUNCTION playevent.create_log(name, regclass, name, name, name, name, text[], text, boolean, regrole, regrole, double precision[], regclass, name, boolean) IS
 'creates a log in the current schema: event table, counters and triggers; returns the event table';
 
 --
@@ -958,7 +1360,9 @@ CREATE FUNCTION playevent.attach_log(
     key_column name DEFAULT 'track_entry_key',
     release_column name DEFAULT 'release_id',
     kind_column name DEFAULT 'bucket',
-    kinds text[] DEFAULT NULL)
+    kinds text[] DEFAULT NULL,
+    release regclass DEFAULT NULL,
+    release_key name DEFAULT 'id')
 RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -1021,6 +1425,7 @@ BEGIN
 
     PERFORM playevent.check_arguments(track, track_key, track_release,
         track_deleted, unknown_track, count_replicated);
+    PERFORM playevent.check_release(release, release_key);
     PERFORM playevent.column_type(event, key_column, 'key_column'::text);
     PERFORM playevent.column_type(event, release_column, 'release_column'::text);
     PERFORM playevent.column_type(event, kind_column, 'kind_column'::text);
@@ -1030,7 +1435,8 @@ BEGIN
             MESSAGE = 'arguments "key_column", "release_column" and "kind_column" must name three columns';
     END IF;
     SELECT attname INTO nullable FROM pg_attribute
-     WHERE attrelid = event AND NOT attnotnull AND attname IN (key_column, kind_column)
+     WHERE attrelid = event AND NOT attnotnull
+       AND (attname = kind_column OR attname = key_column AND release IS NULL)
      ORDER BY attnum;
     IF FOUND THEN
         RAISE EXCEPTION USING
@@ -1063,13 +1469,14 @@ BEGIN
     PERFORM playevent.arm_log(event, log,
         track, track_key, track_release, track_deleted,
         unknown_track, count_replicated, ingest_role,
-        key_column, release_column, kind_column, kinds);
+        key_column, release_column, kind_column, kinds,
+        release, release_key);
     PERFORM playevent.rebuild(event);
     RETURN event;
 END
 $$;
 
-COMMENT ON FUNCTION playevent.attach_log(regclass, regclass, name, name, name, text, boolean, regrole, name, name, name, text[]) IS
+COMMENT ON FUNCTION playevent.attach_log(regclass, regclass, name, name, name, text, boolean, regrole, name, name, name, text[], regclass, name) IS
 'makes a table that is there a log, or mends a log: puts the triggers on, and counts the rows it has; returns the table';
 
 --

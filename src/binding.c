@@ -231,6 +231,33 @@ trigger_counts(Trigger *trigger)
 }
 
 /*
+ * trigger_fires
+ *		Does the trigger fire in this session?  As TriggerEnabled has it.
+ */
+bool
+trigger_fires(Trigger *trigger)
+{
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+		return trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA ||
+			trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
+	return trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
+		trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
+}
+
+/*
+ * resolves_releases
+ *		Is this resolve trigger one that finds a release by itself, for rows
+ *		without a track?
+ */
+bool
+resolves_releases(Trigger *trigger)
+{
+	return trigger->tgnargs == RESOLVE_NARGS &&
+		strcmp(trigger->tgargs[RESOLVE_KEY_COLUMN],
+			   trigger->tgargs[RESOLVE_RELEASE_COLUMN]) == 0;
+}
+
+/*
  * log_of
  *		The table that the trigger was made on: the log.
  *

@@ -86,6 +86,8 @@ extern void binding_init(void);
 extern TrackBinding *track_binding(Relation event, Trigger *trigger);
 extern CounterBinding *counter_binding(Relation event, Trigger *trigger);
 extern void binding_check(Relation event);
+extern bool trigger_fires(Trigger *trigger);
+extern bool resolves_releases(Trigger *trigger);
 extern bool trigger_calls(Trigger *trigger, PGFunction function);
 extern bool trigger_counts(Trigger *trigger);
 extern Oid	named_relation(const char *name, Oid default_namespace,

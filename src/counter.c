@@ -578,6 +578,56 @@ counter_add_listeners(CounterBinding *binding, Datum *values, bool *isnull,
 		write_all();
 }
 
+static inline void
+get_key(CounterBinding *binding, TupleTableSlot *row, Datum *values,
+		bool *isnull)
+{
+	for (int i = 0; i < binding->nkeys; i++)
+		values[i] = slot_getattr(row, binding->event_attnos[i], &isnull[i]);
+}
+
+static inline void
+add_play(CounterBinding *binding, TupleTableSlot *row)
+{
+	/* Only scan-build reads more of them than the keys that there are. */
+	Datum		values[COUNTER_MAX_KEYS] = {0};
+	bool		isnull[COUNTER_MAX_KEYS] = {0};
+
+	get_key(binding, row, values, isnull);
+	counter_add(binding, values, isnull, 1);
+}
+
+static void
+add_listener(CounterBinding *binding, TupleTableSlot *row)
+{
+	Datum		values[COUNTER_MAX_KEYS] = {0};
+	bool		isnull[COUNTER_MAX_KEYS] = {0};
+	bool		is_nobody;
+	Datum		listener = slot_getattr(row, binding->listener_attno,
+										&is_nobody);
+
+	if (is_nobody)
+		return;
+	if (OidIsValid(binding->listener_output))
+		listener = CStringGetTextDatum(OidOutputFunctionCall(binding->listener_output,
+															 listener));
+	get_key(binding, row, values, isnull);
+	counter_add_listeners(binding, values, isnull, listener, false);
+}
+
+/*
+ * counter_add_row
+ *		Do what the counter's trigger would do for a row.
+ */
+void
+counter_add_row(CounterBinding *binding, TupleTableSlot *row)
+{
+	if (binding->slot->sketch != NULL)
+		add_listener(binding, row);
+	else
+		add_play(binding, row);
+}
+
 /*
  * counter_flush
  *		Write what the current (sub)transaction has pending for a log.
@@ -760,14 +810,6 @@ bound_counter(FunctionCallInfo fcinfo, TriggerData *trigdata)
 	return binding;
 }
 
-static inline void
-get_key(CounterBinding *binding, TupleTableSlot *row, Datum *values,
-		bool *isnull)
-{
-	for (int i = 0; i < binding->nkeys; i++)
-		values[i] = slot_getattr(row, binding->event_attnos[i], &isnull[i]);
-}
-
 /*
  * playevent.count(slot table, count column, key column, ...) returns trigger
  *
@@ -779,20 +821,13 @@ Datum
 playevent_count(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata;
-	CounterBinding *binding;
-
-	/* Only scan-build reads more of them than the keys that there are. */
-	Datum		values[COUNTER_MAX_KEYS] = {0};
-	bool		isnull[COUNTER_MAX_KEYS] = {0};
 
 	trigdata = check_trigger_call(fcinfo, "count",
 								  "AFTER INSERT FOR EACH ROW",
 								  TRIGGER_EVENT_WHOLE,
 								  TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW |
 								  TRIGGER_EVENT_AFTER);
-	binding = bound_counter(fcinfo, trigdata);
-	get_key(binding, trigdata->tg_trigslot, values, isnull);
-	counter_add(binding, values, isnull, 1);
+	add_play(bound_counter(fcinfo, trigdata), trigdata->tg_trigslot);
 
 	return PointerGetDatum(NULL);
 }
@@ -810,27 +845,13 @@ Datum
 playevent_sketch(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata;
-	CounterBinding *binding;
-	Datum		listener;
-	bool		is_nobody;
-	Datum		values[COUNTER_MAX_KEYS] = {0};
-	bool		isnull[COUNTER_MAX_KEYS] = {0};
 
 	trigdata = check_trigger_call(fcinfo, "sketch",
 								  "AFTER INSERT FOR EACH ROW",
 								  TRIGGER_EVENT_WHOLE,
 								  TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW |
 								  TRIGGER_EVENT_AFTER);
-	binding = bound_counter(fcinfo, trigdata);
-	listener = slot_getattr(trigdata->tg_trigslot, binding->listener_attno,
-							&is_nobody);
-	if (is_nobody)
-		return PointerGetDatum(NULL);
-	if (OidIsValid(binding->listener_output))
-		listener = CStringGetTextDatum(OidOutputFunctionCall(binding->listener_output,
-															 listener));
-	get_key(binding, trigdata->tg_trigslot, values, isnull);
-	counter_add_listeners(binding, values, isnull, listener, false);
+	add_listener(bound_counter(fcinfo, trigdata), trigdata->tg_trigslot);
 
 	return PointerGetDatum(NULL);
 }

@@ -8,6 +8,8 @@
 #ifndef PLAYEVENT_COUNTER_H
 #define PLAYEVENT_COUNTER_H
 
+#include "executor/tuptable.h"
+
 #include "binding.h"
 
 extern void counter_init(void);
@@ -16,6 +18,7 @@ extern void counter_add(CounterBinding *binding, Datum *values, bool *isnull,
 extern void counter_add_listeners(CounterBinding *binding, Datum *values,
 								  bool *isnull, Datum listeners,
 								  bool is_sketch);
+extern void counter_add_row(CounterBinding *binding, TupleTableSlot *row);
 extern void counter_flush(Oid log_relid);
 extern bool counter_pending_outside(SlotBinding *slot);
 

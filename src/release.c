@@ -36,6 +36,7 @@
 #include "compat.h"
 #include "fetch.h"
 #include "playevent.h"
+#include "release.h"
 #include "sticky.h"
 
 PG_FUNCTION_INFO_V1(playevent_resolve);
@@ -65,19 +66,21 @@ typedef struct MemoCell
 	char		status;			/* for simplehash */
 } MemoCell;
 
-typedef struct ReleaseMemo
+struct ReleaseMemo
 {
-	MemoryContext context;		/* holds all below */
+	MemoryContext context;		/* holds the entries */
 	TrackBinding *binding;
 	struct memo_hash *entries;	/* NULL until the statement's second row */
 	bool		warned;			/* of releases that COPY brought */
 
-	/* the snapshot that the answers hold for */
+	Snapshot	snapshot;		/* release_memo's */
+
+	/* the snapshot that the answers of a trigger hold for */
 	TransactionId xmin;
 	TransactionId xmax;
 	uint32		xcnt;
 	CommandId	curcid;
-} ReleaseMemo;
+};
 
 /*
  * datum_image_hash and datum_image_eq of a key, which has been detoasted if it
@@ -441,6 +444,43 @@ find_release(ReleaseMemo *memo, Snapshot snapshot, Datum key, Answer *answer)
 }
 
 /*
+ * release_memo
+ *		A memo for many keys that a trigger would look up in this snapshot, in
+ *		the current memory context.  Returns with the track table locked.
+ *
+ * Errors: what track_binding reports.
+ */
+ReleaseMemo *
+release_memo(Relation event, Trigger *trigger, Snapshot snapshot)
+{
+	ReleaseMemo *memo = palloc0(sizeof(ReleaseMemo));
+
+	memo->context = CurrentMemoryContext;
+	memo->binding = track_binding(event, trigger);
+	memo->entries = memo_create(memo->context, 64, memo->binding);
+	memo->snapshot = snapshot;
+	return memo;
+}
+
+/*
+ * release_of
+ *		What the trigger would put into a row of this key, which is not null
+ *		and not empty; false if it would refuse the row.
+ */
+bool
+release_of(ReleaseMemo *memo, Datum key, Datum *release, bool *isnull)
+{
+	Answer		answer = {0};
+
+	if (memo->binding->key_is_string)
+		key = PointerGetDatum(PG_DETOAST_DATUM_PACKED(key));
+	find_release(memo, memo->snapshot, key, &answer);
+	*release = answer.release;
+	*isnull = answer.isnull;
+	return answer.known || !memo->binding->reject_unknown;
+}
+
+/*
  * reject_unknown_track
  *		The error of unknown_track => 'reject': as a foreign key would say it.
  */
@@ -456,6 +496,9 @@ reject_unknown_track(TriggerData *trigdata, TrackBinding *binding, Datum key)
 	getTypeOutputInfo(att->atttypid, &output, &isvarlena);
 	ereport(ERROR,
 			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+			 binding->event_key == binding->event_release ?
+			 errmsg("insert on table \"%s\" names an unknown release",
+					RelationGetRelationName(rel)) :
 			 errmsg("insert on table \"%s\" names an unknown track",
 					RelationGetRelationName(rel)),
 			 errdetail("Key (%s)=(%s) is not present in table \"%s\".",
@@ -475,7 +518,9 @@ reject_unknown_track(TriggerData *trigdata, TrackBinding *binding, Datum key)
 static void
 warn_of_copied_release(TriggerData *trigdata, ReleaseMemo *memo)
 {
+	/* Where a release is what was looked up, it is the same or spelt anew. */
 	if (memo->warned || ActivePortal == NULL ||
+		memo->binding->event_key == memo->binding->event_release ||
 		ActivePortal->commandTag != CMDTAG_COPY)
 		return;
 	memo->warned = true;

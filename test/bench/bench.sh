@@ -2,7 +2,7 @@
 # bench.sh: what `make bench` does.  From the environment:
 #
 #   QUICK=1        every workload, small and short: for a look only
-#   ONLY           of single bulk100 copy pinned isolation growth reads
+#   ONLY           of single bulk100 batches copy pinned isolation growth reads
 #   VARIANTS       of bare row_triggers transition_table playevent
 #   ROUNDS, SECONDS_EACH
 #   CLIENTS, KEYS  of the workload single; keys are uniform, zipf or hot

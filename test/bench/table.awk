@@ -6,6 +6,7 @@ BEGIN {
     title["bulk100"] = "100 rows a statement"
     title["copy"] = "COPY"
     title["insert_select"] = "INSERT ... SELECT"
+    title["batches"] = "Batches of 1,000 with receipts"
     title["pinned"] = "One hot track while an old snapshot pins the horizon; counts by slice of time"
     title["isolation"] = "One hot track: READ COMMITTED, with REPEATABLE READ and SERIALIZABLE beside"
     title["growth"] = "One row a transaction, by rows in the log and by tracks"

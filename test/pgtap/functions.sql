@@ -34,12 +34,15 @@ SELECT set_eq(
               'unknown_track text DEFAULT ''record''::text, count_replicated boolean DEFAULT true, '
               'ingest_role regrole DEFAULT NULL::regrole, key_column name DEFAULT ''track_entry_key''::name, '
               'release_column name DEFAULT ''release_id''::name, kind_column name DEFAULT ''bucket''::name, '
-              'kinds text[] DEFAULT NULL::text[]) returns regclass'),
+              'kinds text[] DEFAULT NULL::text[], release regclass DEFAULT NULL::regclass, '
+              'release_key name DEFAULT ''id''::name) returns regclass'),
              ('create_log(log name, track regclass, track_key name DEFAULT ''entry_key''::name, '
               'track_release name DEFAULT ''release_id''::name, track_deleted name DEFAULT NULL::name, '
               'kind name DEFAULT ''bucket''::name, kinds text[] DEFAULT ''{partial,most,complete}''::text[], '
               'unknown_track text DEFAULT ''record''::text, count_replicated boolean DEFAULT true, '
-              'ingest_role regrole DEFAULT NULL::regrole, daily boolean DEFAULT true) returns regclass'),
+              'ingest_role regrole DEFAULT NULL::regrole, reader_role regrole DEFAULT NULL::regrole, '
+              'thresholds double precision[] DEFAULT NULL::double precision[], release regclass DEFAULT NULL::regclass, '
+              'release_key name DEFAULT ''id''::name, daily boolean DEFAULT true) returns regclass'),
              ('compact(event regclass) returns bigint'),
              ('rebuild(event regclass) returns bigint'),
              ('verify(event regclass) returns TABLE(track_entry_key text, release_id text, kind text, '

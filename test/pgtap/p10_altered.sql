@@ -50,7 +50,7 @@ SELECT results_eq('SELECT sum(plays)::bigint FROM play_counter_slot', ARRAY[1::b
 SELECT lives_ok($$SELECT play('DROP TRIGGER playevent_count ON altered.play_event')$$, 'P10: the log is none any more');
 SELECT results_eq('SELECT sum(plays)::bigint FROM play_counter_slot', ARRAY[1::bigint], 'P3: and counts no more');
 DROP TABLE play_event, play_counter_slot;
-DROP TYPE play_bucket;
+DROP TYPE play_bucket CASCADE;
 
 -- Counts that wait for the commit, of a row straight into a partition.
 CREATE TABLE play_event (track_entry_key varchar(100) NOT NULL, release_id bigint, bucket text NOT NULL, part int)

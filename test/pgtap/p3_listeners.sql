@@ -12,7 +12,7 @@ SELECT * FROM finish();
 ROLLBACK;
 \quit
 \endif
-SELECT plan(65);
+SELECT plan(66);
 
 CREATE SCHEMA l;
 SET LOCAL search_path = l, public;
@@ -116,6 +116,8 @@ k2	partial	carla
 loose	most	dora
 \.
 SELECT is_empty('SELECT differs()', 'P3: after COPY');
+SELECT record_plays('{k1,k2,k1,k3}', '{most,most,most,most}', NULL, ARRAY['fay', 'fay', NULL, 'gus']);
+SELECT is_empty('SELECT differs()', 'P3: after a batch with receipts');
 SAVEPOINT s;
 INSERT INTO play_event (track_entry_key, bucket, anon_id) VALUES ('k1', 'most', 'undone'), ('k2', 'most', 'undone');
 ROLLBACK TO s;

@@ -85,12 +85,13 @@ DELETE FROM play_event;
 DELETE FROM share_event;
 SELECT event, counter_slot, intact FROM playevent.log ORDER BY event::text;
 
--- A log is dropped like any table.
+-- A log is dropped like any table; its functions go with its type.
+\set VERBOSITY terse
 DROP TABLE share_counter_slot, share_daily_slot, share_event CASCADE;
-DROP TYPE share_channel;
+DROP TYPE share_channel CASCADE;
 SELECT event FROM playevent.log;
 
-\set VERBOSITY terse
 DROP TABLE play_counter_slot, play_daily_slot, play_event, track CASCADE;
-DROP TYPE play_bucket;
+DROP TYPE play_bucket CASCADE;
+SELECT count(*) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace;
 DROP EXTENSION playevent;

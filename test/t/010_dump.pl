@@ -39,7 +39,9 @@ CREATE EXTENSION playevent;
 CREATE TABLE track (entry_key varchar(100) PRIMARY KEY, release_id bigint, is_deleted boolean NOT NULL DEFAULT false);
 INSERT INTO track SELECT 'k' || i, i % 7 FROM generate_series(1, 40) i;
 SELECT playevent.create_log('play', track => 'track', track_deleted => 'is_deleted', ingest_role => 'dump_web');
-SELECT playevent.create_log('share', track => 'track', kind => 'channel', kinds => '{link,embed}');
+CREATE TABLE release (id bigint PRIMARY KEY);
+INSERT INTO release VALUES (1), (2);
+SELECT playevent.create_log('share', track => 'track', kind => 'channel', kinds => '{link,embed}', release => 'release');
 
 CREATE SCHEMA "Odd ""Schema""";
 CREATE SCHEMA "kata.log";
@@ -88,6 +90,7 @@ my $some_plays = <<"SQL";
 INSERT INTO play_event (track_entry_key, bucket)
 	SELECT 'k' || i % 50, (ARRAY['partial', 'most', 'complete'])[1 + i % 3]::play_bucket FROM generate_series(1, 300) i;
 INSERT INTO share_event (track_entry_key, channel) SELECT 'k' || i % 5, 'link' FROM generate_series(1, 20) i;
+INSERT INTO share_event (release_id, channel) VALUES (1, 'link'), (2, 'embed');
 INSERT INTO $odd[0] (track_entry_key, "what kind") SELECT 'k' || i % 20, 'a "b"' FROM generate_series(1, 40) i;
 INSERT INTO listens (song, heard, at)
 	SELECT 'k' || i % 9, (ARRAY['half', 'all'])[1 + abs(i) % 2], '2019-12-31'::date + i FROM generate_series(-6, 6) i;
@@ -240,9 +243,13 @@ restored($second, 'site', 'pg_dumpall');
 is($second->safe_psql('site', q{
 		SET ROLE dump_web;
 		INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most');
+		DO $$ BEGIN
+			PERFORM record_play('k1', play_bucket_of(0.5));
+			PERFORM record_plays('{k1,k2}', '{most,most}');
+		END $$;
 		RESET ROLE;
 		SELECT * FROM playevent.verify('play_event')}),
-	'', 'P8: pg_dumpall: the web role may insert');
+	'', 'P8: pg_dumpall: the web role may insert, and call the functions');
 $second->stop;
 
 my $plain = dump_site();
@@ -407,7 +414,8 @@ is($node->safe_psql($db, 'SELECT event FROM playevent.log WHERE NOT intact ORDER
 	'P7: the view playevent.log tells what is not as it was made, be it a partition or slots');
 $node->safe_psql($db, q{
 	SELECT playevent.attach_log(event, track, track_key, track_release, track_deleted, unknown_track,
-		count_replicated, NULL, key_column, release_column, kind_column)
+		count_replicated, NULL, key_column, release_column, kind_column,
+		release => release, release_key => release_key)
 	FROM playevent.log WHERE NOT intact});
 restored($node, $db, 'triggers of partitions and slots weakened, then attach_log');
 

@@ -9,8 +9,8 @@ use warnings;
 use Exporter qw(import);
 our @EXPORT = qw(log_state log_content log_faults not_exact);
 
-# All logs and playevent's triggers, a line each, starting with the table's
-# name.
+# All logs, playevent's triggers, and the functions of the schemas that logs are
+# in; starting with the table's name, or with CREATE.
 sub log_state
 {
 	my ($node, $db) = @_;
@@ -23,6 +23,11 @@ sub log_state
 						 CASE WHEN t.tgparentid = 0 THEN pg_get_triggerdef(t.oid) ELSE 'inherited' END)
 		FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
 		WHERE p.pronamespace = 'playevent'::regnamespace
+		UNION ALL
+		SELECT concat_ws(' ', pg_get_functiondef(p.oid), obj_description(p.oid, 'pg_proc'))
+		FROM pg_proc p
+		WHERE p.prokind = 'f' AND p.pronamespace IN (
+			SELECT c.relnamespace FROM playevent.log l JOIN pg_class c ON c.oid = l.event)
 		ORDER BY 1});
 }
 

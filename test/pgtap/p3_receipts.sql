@@ -1,0 +1,285 @@
+-- P3, P9: record_play and record_plays record each event once, tell what became
+-- of it, and count as an INSERT would; one bad row costs the others nothing.
+
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS playevent;
+SELECT plan(64);
+
+CREATE SCHEMA p3_receipts;
+SET LOCAL search_path = p3_receipts, public;
+SET LOCAL client_min_messages = warning;
+
+CREATE TABLE track (entry_key text PRIMARY KEY, release_id int, is_deleted boolean NOT NULL DEFAULT false);
+INSERT INTO track VALUES ('k1', 1), ('k2', 2), ('loose', NULL);
+INSERT INTO track VALUES ('gone', 9, true);
+SELECT playevent.create_log('play', track => 'track', track_deleted => 'is_deleted') AS log \gset
+
+-- An event_id from a small number
+CREATE FUNCTION e(n int) RETURNS uuid LANGUAGE sql STABLE AS $$
+    SELECT (current_setting('test.way') || lpad(to_hex(n), 31, '0'))::uuid
+$$;
+SET LOCAL test.way = '0';
+CREATE FUNCTION exact(log text, title text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN NEXT is_empty(format('SELECT * FROM playevent.verify(%L)', log), 'P3: exact ' || title);
+END
+$$;
+-- The receipts of a batch.  Rows are there for the next statement, not for the
+-- one that records them.
+CREATE TEMP TABLE receipt (ord int, status text, id bigint, reason text);
+CREATE FUNCTION batch(call text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM receipt;
+    EXECUTE 'INSERT INTO receipt SELECT * FROM ' || call;
+END
+$$;
+-- The fields of an error, without its message
+CREATE FUNCTION error_fields(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    tab text; col text; det text; mess text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS tab = TABLE_NAME, col = COLUMN_NAME, det = PG_EXCEPTION_DETAIL, mess = MESSAGE_TEXT;
+    RETURN concat_ws(' ', SQLSTATE, nullif(tab, ''), nullif(col, ''),
+                     CASE WHEN mess || det LIKE '%secret%' THEN 'tells anon_id' END);
+END
+$$;
+
+--
+-- One play
+--
+
+SELECT is(record_play('k1', 'complete'), 1::bigint, 'P3: record_play returns the new row''s id');
+SELECT is(record_play('k1', 'most', e(1), 'a'), 2::bigint, 'P3: with an event_id');
+SELECT is(record_play('k1', 'most', e(1), 'a'), 2::bigint, 'P3: a retry gets the first one''s id');
+SELECT is(record_play('k2', 'partial', e(1)), 2::bigint, 'P3: whatever else it says');
+SELECT is(record_play(track_entry_key => 'unknown', bucket => 'most', event_id => NULL), 5::bigint,
+          'P3: a play of an unknown track');
+SELECT results_eq('SELECT track_entry_key::text, release_id, bucket, anon_id, event_id FROM play_event ORDER BY id',
+    $$VALUES ('k1', 1, 'complete'::play_bucket, NULL, NULL::uuid), ('k1', 1, 'most', 'a', e(1)),
+             ('unknown', NULL, 'most', NULL, NULL)$$,
+    'P3: the rows are as they were sent, with their releases');
+SELECT exact('play_event', 'after single plays');
+
+SELECT is(error_fields($$SELECT record_play(NULL, 'most', NULL, 'secret')$$), '23502 play_event track_entry_key',
+          'P9: no key');
+SELECT is(error_fields($$SELECT record_play('k1', NULL, NULL, 'secret')$$), '23502 play_event bucket',
+          'P9: no bucket');
+SELECT is(error_fields($$SELECT record_play('', 'most', NULL, 'secret')$$), '23514 play_event track_entry_key',
+          'P9: an empty key');
+SELECT is(error_fields($$SELECT record_play(repeat('é', 101), 'most', NULL, 'secret')$$),
+          '22001 play_event track_entry_key', 'P9: a key of 101 characters');
+SELECT lives_ok($$SELECT record_play(repeat('é', 100), 'most')$$, 'P9: one of 100 characters is recorded');
+SELECT is(error_fields($$SELECT record_play('k1', 'loud', NULL, 'secret')$$), '22P02', 'P9: an unknown bucket');
+
+--
+-- A batch, both ways: directly, and by a statement, since a trigger of the
+-- app's own has a say.
+--
+
+CREATE FUNCTION of_the_app() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.anon_id = 'skip' THEN
+        RETURN NULL;
+    ELSIF NEW.anon_id = 'bad' THEN
+        RAISE EXCEPTION 'not this one';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE FUNCTION batches(way text) RETURNS SETOF text LANGUAGE plpgsql AS $test$
+DECLARE
+    first bigint;
+    rows bigint := (SELECT count(*) FROM play_event);
+BEGIN
+    RETURN NEXT is((SELECT count(*) FROM record_plays('{}', '{}')), 0::bigint, way || ': no rows, no receipts');
+    first := record_play('k1', 'complete', e(100));
+    PERFORM set_config('test.first', first::text, true);
+    RETURN NEXT results_eq($$
+        SELECT ord, status, id = current_setting('test.first')::bigint, reason
+          FROM record_plays(ARRAY['k1', 'k2', NULL, '', repeat('x', 101), 'k2', 'loose', 'gone', 'k1', 'k2', 'unknown'],
+            '{complete,most,most,most,most,NULL,partial,partial,complete,most,most}',
+            ARRAY[e(100), e(101), e(102), e(103), e(104), e(105), NULL, NULL, e(101), e(102), NULL])$$,
+        $$VALUES (1, 'duplicate', true, NULL), (2, 'recorded', false, NULL), (3, 'rejected', NULL, 'no key'),
+            (4, 'rejected', NULL, 'empty key'), (5, 'rejected', NULL, 'key too long'),
+            (6, 'rejected', NULL, 'no kind'), (7, 'recorded', false, NULL), (8, 'recorded', false, NULL),
+            (9, 'duplicate', false, NULL), (10, 'recorded', false, NULL), (11, 'recorded', false, NULL)$$,
+        way || ': each row gets its receipt, in order');
+    RETURN NEXT results_eq($$SELECT event_id, track_entry_key::text FROM play_event
+                              WHERE event_id BETWEEN e(100) AND e(105) ORDER BY 1$$,
+        $$VALUES (e(100), 'k1'), (e(101), 'k2'), (e(102), 'k2')$$,
+        way || ': each event_id is there once, and that of a rejected row is free for the next');
+    RETURN NEXT is((SELECT count(*) FROM play_event), rows + 6, way || ': six rows more');
+    PERFORM batch($$record_plays('{k1,gone,k2}', '{most,most,complete}', NULL, '{a,b,NULL}')$$);
+    RETURN NEXT results_eq($$SELECT r.id, p.track_entry_key::text, p.release_id, p.bucket, p.anon_id
+                               FROM receipt r JOIN play_event p USING (id) ORDER BY ord$$,
+        $$SELECT max(id) - 2, 'k1', 1, 'most'::play_bucket, 'a' FROM play_event UNION ALL
+          SELECT max(id) - 1, 'gone', NULL, 'most', 'b' FROM play_event UNION ALL
+          SELECT max(id), 'k2', 2, 'complete', NULL FROM play_event ORDER BY 1$$,
+        way || ': receipts name the rows, ids go up with them');
+    RETURN NEXT results_eq($$SELECT DISTINCT status, id IS NULL FROM record_plays(
+            (SELECT array_agg('k' || n % 3) FROM generate_series(1, 3000) n), array_fill('most'::play_bucket, '{3000}'),
+            (SELECT array_agg(e(1000000 + n * 7919 % 3001)) FROM generate_series(1, 3000) n))$$,
+        $$VALUES ('recorded', false)$$, way || ': a large batch');
+    RETURN NEXT results_eq($$SELECT DISTINCT status, p.event_id = r.sent FROM (
+            SELECT status, id, sent FROM (SELECT array_agg(e(1000000 + n)) FROM generate_series(1, 3000) n) a(ids),
+                record_plays(array_fill('k1'::text, '{3000}'), array_fill('most'::play_bucket, '{3000}'), ids)
+                JOIN unnest(ids) WITH ORDINALITY u(sent, ord) USING (ord)) r JOIN play_event p USING (id)$$,
+        $$VALUES ('duplicate', true)$$, way || ': and again, each with the id of its first');
+    RETURN NEXT exact('play_event', way);
+
+    -- late ones
+    PERFORM batch($$record_plays('{k1,k1,k1,k1,k1}', '{most,most,most,most,most}', NULL, NULL,
+            ARRAY[timestamptz '2020-02-29 23:30-01', now() + interval '1 us', 'infinity', '-infinity', NULL])$$);
+    RETURN NEXT results_eq($$
+        SELECT status, reason, played_at, day FROM receipt LEFT JOIN play_event USING (id) ORDER BY ord$$,
+        $$VALUES ('recorded', NULL, timestamptz '2020-03-01 00:30+00', date '2020-03-01'),
+            ('rejected', 'time in the future', NULL, NULL), ('rejected', 'time not finite', NULL, NULL),
+            ('rejected', 'time not finite', NULL, NULL),
+            ('recorded', NULL, NULL, (now() AT TIME ZONE 'UTC')::date)$$,
+        way || ': late plays count for their day');
+END
+$test$;
+
+SET LOCAL test.way = '1';
+SELECT batches('P3, directly');
+-- By statement they would get them in the order of their event_ids.
+SELECT results_eq($$SELECT ord FROM record_plays('{k1,k1,k1}', '{most,most,most}', ARRAY[e(303), e(301), e(302)]) ORDER BY id$$,
+    'VALUES (1), (2), (3)', 'P3: directly it was: rows get their ids in their own order');
+CREATE TRIGGER of_the_app BEFORE INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION of_the_app();
+SET LOCAL test.way = '2';
+SELECT batches('P3, by statement');
+
+-- A replica's session fires no resolve trigger, so rows keep what they have.
+SET LOCAL session_replication_role = replica;
+SELECT batch($$record_plays('{k1}', '{most}')$$);
+SELECT results_eq($$SELECT status, release_id FROM receipt JOIN play_event USING (id)$$,
+                  $$VALUES ('recorded', NULL::int)$$, 'P3: under session_replication_role = replica');
+SET LOCAL session_replication_role = origin;
+SELECT exact('play_event', 'after that');
+
+--
+-- Rows that the app's own triggers and constraints refuse
+--
+
+SELECT results_eq($$SELECT ord, status, id IS NULL, reason FROM record_plays('{k1,k1,k2,k2,k1,k2}',
+        array_fill('most'::play_bucket, '{6}'), ARRAY[e(200), e(201), e(201), NULL, NULL, e(201)],
+        '{skip,bad,ok,bad,ok,ok}')$$,
+    $$VALUES (1, 'rejected', true, 'left out by a trigger'), (2, 'rejected', true, 'not this one'),
+        (3, 'recorded', false, NULL), (4, 'rejected', true, 'not this one'), (5, 'recorded', false, NULL),
+        (6, 'duplicate', false, NULL)$$,
+    'P3: a row that a trigger refuses costs the others nothing, nor those that have its event_id');
+SELECT is(record_play('k1', 'most', NULL, 'skip'), NULL, 'P3: record_play returns null if a trigger leaves the play out');
+DROP TRIGGER of_the_app ON play_event;
+ALTER TABLE play_event ADD CONSTRAINT short CHECK (length(anon_id) < 10);
+SELECT results_eq($$SELECT ord, status, reason FROM record_plays('{k1,k2,k1}', '{most,most,most}', NULL,
+        ARRAY['a', 'secret and long', 'b'])$$,
+    $$VALUES (1, 'recorded', NULL), (3, 'recorded', NULL),
+        (2, 'rejected', 'new row for relation "play_event" violates check constraint "short"') ORDER BY 1$$,
+    'P3: so does a row that a constraint refuses; its reason tells no values');
+SELECT exact('play_event', 'after refusals');
+
+-- What else an INSERT would do: defaults, generated columns, all indexes
+ALTER TABLE play_event ADD note text DEFAULT 'as ' || 'usual', ADD gone int DEFAULT 3,
+    ADD shout text GENERATED ALWAYS AS (upper(track_entry_key) || '!') STORED;
+ALTER TABLE play_event DROP COLUMN gone;
+CREATE INDEX ON play_event (lower(track_entry_key)) WHERE bucket = 'most';
+CREATE INDEX ON play_event USING brin (track_entry_key, release_id) WITH (pages_per_range = 1);
+SELECT batch($$record_plays(ARRAY['k1', 'K2'], '{most,most}')$$);
+SELECT results_eq($$SELECT note, shout FROM receipt JOIN play_event USING (id) ORDER BY ord$$,
+    $$VALUES ('as usual', 'K1!'), ('as usual', 'K2!')$$, 'P3: defaults and generated columns are made');
+CREATE FUNCTION found(condition text) RETURNS bigint LANGUAGE plpgsql
+SET enable_seqscan = off AS $$
+DECLARE
+    n bigint;
+BEGIN
+    EXECUTE 'SELECT count(*) FROM play_event WHERE ' || condition INTO n;
+    RETURN n;
+END
+$$;
+SELECT is(found($$lower(track_entry_key) = 'k2' AND bucket = 'most' AND shout = 'K2!' AND note IS NOT NULL$$),
+          (SELECT count(*) FROM (SELECT * FROM play_event OFFSET 0) p WHERE shout = 'K2!' AND bucket = 'most' AND note IS NOT NULL),
+          'P3: an index on an expression, of some rows, finds them');
+-- A block's worth of equal values, then another: both are in the range.
+SELECT brin_summarize_new_values(oid::regclass) AS ranges FROM pg_class
+ WHERE relname = 'play_event_track_entry_key_release_id_idx' \gset
+SELECT batch($$record_plays('{zz,zz,zz,zz1,zz,zz2}', array_fill('partial'::play_bucket, '{6}'))$$);
+SELECT is(found($$track_entry_key >= 'zz1' AND track_entry_key < 'zz3'$$), 2::bigint, 'P3: a BRIN index finds them');
+CREATE UNIQUE INDEX one_note ON play_event (note) WHERE note <> 'as usual';
+ALTER TABLE play_event ALTER note SET DEFAULT 'only one';
+SELECT results_eq($$SELECT status, reason FROM record_plays('{k1,k2}', '{most,most}') ORDER BY ord$$,
+    $$VALUES ('recorded', NULL), ('rejected', 'duplicate key value violates unique constraint "one_note"')$$,
+    'P3: a unique index of the app''s own is one reason more');
+SELECT exact('play_event', 'with columns and indexes of the app''s own');
+
+-- Without a unique index there is no telling duplicates: nothing goes in.
+SAVEPOINT no_index;
+DROP INDEX play_event_event_id_idx;
+CREATE UNIQUE INDEX ON play_event (event_id) WHERE bucket = 'most';
+SELECT throws_ok($$SELECT record_plays('{k1}', '{most}', ARRAY[e(1)])$$, '42P10', NULL, 'P10: a batch needs the index on event_id');
+SELECT throws_ok($$SELECT record_play('k1', 'most', e(1))$$, '42P10', NULL, 'P10: so does a play');
+ROLLBACK TO no_index;
+
+--
+-- What can't be a batch
+--
+
+SELECT throws_ok(statement, state, message, 'P9: ' || message)
+  FROM (VALUES
+    ($$SELECT record_plays('{k1,k2}', '{most}')$$, '2202E',
+     'arguments "track_entry_keys" and "buckets" differ in length'),
+    ($$SELECT record_plays('{k1}', '{most}', ARRAY[]::uuid[])$$, '2202E',
+     'arguments "track_entry_keys" and "event_ids" differ in length'),
+    ($$SELECT record_plays('{k1}', '{most}', NULL, '{a,b}')$$, '2202E',
+     'arguments "track_entry_keys" and "anon_ids" differ in length'),
+    ($$SELECT record_plays('{k1}', '{most}', NULL, NULL, ARRAY[now(), now()])$$, '2202E',
+     'arguments "track_entry_keys" and "played_at" differ in length'),
+    ($$SELECT record_plays('{{k1},{k2}}', '{most,most}')$$, '2202E',
+     'argument "track_entry_keys" has more than one dimension'),
+    ($$SELECT record_plays(NULL, '{most}')$$, '22004', 'argument "track_entry_keys" must not be null'),
+    ($$SELECT record_plays('{k1}', NULL)$$, '22004', 'argument "buckets" must not be null'),
+    ($$SELECT playevent.record_batch('play_event', 'bucket', 'played_at', ARRAY[1], ARRAY['most'], NULL, NULL, NULL, NULL)$$, '42804',
+     'argument "track_entry_keys" is an array of type integer, but the column has type character varying'),
+    ($$SELECT playevent.record_batch('play_event', 'bucket', 'played_at', 1, ARRAY['most'], NULL, NULL, NULL, NULL)$$, '42804',
+     'argument "track_entry_keys" is no array'),
+    ($$SELECT playevent.record_batch('track', 'bucket', 'played_at', NULL::text[], NULL::text[], NULL, NULL, NULL, NULL)$$, '42703',
+     'column "id" of table "track" does not exist'),
+    ($$SELECT playevent.record_batch(NULL, 'bucket', 'played_at', NULL::text[], NULL::text[], NULL, NULL, NULL, NULL)$$, '22004',
+     'argument 1 of playevent.record_batch must not be null')
+  ) AS calls (statement, state, message);
+--
+-- Other logs: unknown tracks refused, keys that are no strings, odd names
+--
+
+CREATE SCHEMA "p3 ""odd""";
+SET LOCAL search_path = "p3 ""odd""", p3_receipts, public;
+CREATE TABLE "tra'ck" ("the key" bigint PRIMARY KEY, "of" text);
+INSERT INTO "tra'ck" VALUES (1, 'one'), (2, NULL);
+SELECT playevent.create_log('It''s', track => '"tra''ck"', track_key => 'the key', track_release => 'of',
+    kind => 'what''s "kind"', kinds => '{"a \"b\"",c''d}', unknown_track => 'reject', thresholds => '{0.1,0.2}') AS log \gset
+SELECT is("record_It's"(1, 'a "b"'), 1::bigint, 'P3: record_play of a log whose names all need quoting');
+SELECT throws_ok($$SELECT "record_It's"(3, 'a "b"')$$, '23503', 'insert on table "It''s_event" names an unknown track',
+                 'P3: an unknown track');
+SELECT is("It's_what's ""kind""_of"(0.3), $$c'd$$, 'P3: and its kind');
+CREATE FUNCTION numbers(way text) RETURNS SETOF text LANGUAGE plpgsql AS $test$
+BEGIN
+    PERFORM batch($$"record_It's"('{1,NULL,3,2}'::bigint[], ARRAY['a "b"', 'a "b"', 'a "b"', 'c''d']::"It's_what's ""kind"""[])$$);
+    RETURN NEXT results_eq($$SELECT ord, status, reason, release_id
+            FROM receipt LEFT JOIN "It's_event" USING (id) ORDER BY ord$$,
+        $$VALUES (1, 'recorded', NULL, 'one'), (2, 'rejected', 'no key', NULL), (3, 'rejected', 'unknown track', NULL),
+            (4, 'recorded', NULL, NULL)$$, way || ': unknown tracks are rejected');
+    RETURN NEXT exact('"It''s_event"', way);
+END
+$test$;
+SELECT numbers('P3, directly');
+CREATE TRIGGER of_the_app AFTER INSERT ON "It's_event" FOR EACH STATEMENT EXECUTE FUNCTION of_the_app();
+SELECT numbers('P3, by statement');
+
+SET LOCAL transaction_read_only = on;
+SELECT throws_ok($$SELECT record_plays('{k1}', '{most}')$$, '25006', NULL, 'P9: a read-only transaction');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -15,6 +15,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
@@ -139,6 +140,9 @@ counter_name(CounterBinding *binding)
  * difference_query
  *		The query for the keys whose count is not their number of rows: the
  *		key's columns, what is counted and what is logged.
+ *
+ * By day if there is one, so that slots that rebuild makes lie together by day,
+ * as they do when they are made day by day.
  */
 static char *
 difference_query(Relation event, CounterBinding *binding)
@@ -148,6 +152,7 @@ difference_query(Relation event, CounterBinding *binding)
 	StringInfoData columns;
 	StringInfoData aliases;
 	StringInfoData numbers;
+	int			day = 0;
 
 	initStringInfo(&columns);
 	initStringInfo(&aliases);
@@ -158,6 +163,8 @@ difference_query(Relation event, CounterBinding *binding)
 						 quote_identifier(NameStr(slot->key_names[i])));
 		appendStringInfo(&aliases, "k%d, ", i + 1);
 		appendStringInfo(&numbers, "%s%d", i > 0 ? ", " : "", i + 1);
+		if (slot->key_types[i] == DATEOID)
+			day = i + 1;
 	}
 
 	initStringInfo(&query);
@@ -166,7 +173,7 @@ difference_query(Relation event, CounterBinding *binding)
 					 " FROM (SELECT %s%s, 0::bigint FROM ONLY %s"
 					 " UNION ALL SELECT %s0::bigint, count(*) FROM %s GROUP BY %s)"
 					 " AS side(%scounted, logged)"
-					 " GROUP BY %s HAVING sum(counted) <> sum(logged)",
+					 " GROUP BY %s HAVING sum(counted) <> sum(logged)%s",
 					 aliases.data,
 					 columns.data, quote_identifier(NameStr(slot->count_name)),
 					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(slot->relid)),
@@ -176,7 +183,8 @@ difference_query(Relation event, CounterBinding *binding)
 												RelationGetRelationName(event)),
 					 numbers.data,
 					 aliases.data,
-					 numbers.data);
+					 numbers.data,
+					 day > 0 ? psprintf(" ORDER BY %d", day) : "");
 	return query.data;
 }
 

@@ -7,7 +7,9 @@
 # no existing cluster is touched, and the temporary directory goes at the end.
 #
 #   run_in_copy SCRIPT PACKAGE...   SCRIPT is relative to the source tree; in a
-#                                   package name, @ stands for the major version
+#                                   package name, @ stands for the major version.
+#                                   If there is a function prepare_copy, it is
+#                                   called in the copy, as the newcomer, before
 #
 # From the environment:
 #
@@ -121,6 +123,8 @@ run_in_copy() {
     # Real plays to test with, where they lie beside the source tree.
     data=$source/../shared/data/listening_history.csv.gz
     [ ! -r "$data" ] || cp "$data" "$copy/listening_history.csv.gz"
+
+    if declare -F prepare_copy > /dev/null; then (cd "$copy" && prepare_copy); fi
 
     user=$(id -un)
     if [ "$user" = root ]; then

@@ -15,6 +15,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
@@ -144,6 +145,9 @@ counter_name(CounterBinding *binding)
  * Of sketches, how many listeners there are about, for these two; then the
  * sketch of those in the log if one of them is missing, and whether there are
  * any that the log has not.
+ *
+ * By day if there is one, so that slots that rebuild makes lie together by day,
+ * as they do when they are made day by day.
  */
 static char *
 difference_query(Relation event, CounterBinding *binding)
@@ -156,6 +160,7 @@ difference_query(Relation event, CounterBinding *binding)
 	const char *slot_table;
 	const char *log_table;
 	const char *amount;
+	int			day = 0;
 
 	initStringInfo(&columns);
 	initStringInfo(&aliases);
@@ -166,6 +171,8 @@ difference_query(Relation event, CounterBinding *binding)
 						 quote_identifier(NameStr(slot->key_names[i])));
 		appendStringInfo(&aliases, "k%d, ", i + 1);
 		appendStringInfo(&numbers, "%s%d", i > 0 ? ", " : "", i + 1);
+		if (slot->key_types[i] == DATEOID)
+			day = i + 1;
 	}
 
 	slot_table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(slot->relid)),
@@ -227,6 +234,8 @@ difference_query(Relation event, CounterBinding *binding)
 						 aliases.data,
 						 hll);
 	}
+	if (day > 0)
+		appendStringInfo(&query, " ORDER BY %d", day);
 	return query.data;
 }
 

@@ -14,7 +14,7 @@ failed=0
 
 read -ra parts <<< "${ONLY:-regress isolation pgtap tap}"
 for part in "${parts[@]}"; do
-    [[ " regress isolation pgtap tap " = *" $part "* ]] || die "ONLY is of regress, isolation, pgtap, tap"
+    [[ " regress isolation pgtap tap web " = *" $part "* ]] || die "ONLY is of regress, isolation, pgtap, tap, web"
 done
 
 "$PG_CONFIG" --version
@@ -89,6 +89,17 @@ export TEMP_CONFIG=$root/server.conf TMPDIR=$root/t
 [ ! -e listening_history.csv.gz ] || export PLAYEVENT_PLAYS=$root/listening_history.csv.gz
 check tap installcheck REGRESS= ISOLATION= PROVE_FLAGS=--verbose \
     ${TAP:+PROVE_TESTS="$TAP"} ${SERVER_BIN:+bindir="$SERVER_BIN"}
+
+# Not by prove, which can't read what Node's failures say of themselves.
+web() {
+    local file status=0
+    for file in test/web/*.test.js; do
+        HOME=$root/home PLAYEVENT_LOG=$root/s/log node --test-reporter=tap "$file" || status=1
+    done
+    return $status
+}
+mkdir home
+check web web
 
 # A server that noticed a leak, or a crash of its own, failed a test.
 if grep -E 'WARNING: .*leak|TRAP:|PANIC:|terminated by signal' s/log; then

@@ -8,7 +8,9 @@
 #
 #   run_in_copy SCRIPT PACKAGE...   SCRIPT is relative to the source tree; in a
 #                                   package name, @ stands for the major version,
-#                                   and ? in front for "if it can be had"
+#                                   and ? in front for "if it can be had".
+#                                   If there is a function prepare_copy, it is
+#                                   called in the copy, as the newcomer, before
 #
 # From the environment:
 #
@@ -134,6 +136,8 @@ run_in_copy() {
     # Real plays to test with, where they lie beside the source tree.
     data=$source/../shared/data/listening_history.csv.gz
     [ ! -r "$data" ] || cp "$data" "$copy/listening_history.csv.gz"
+
+    if declare -F prepare_copy > /dev/null; then (cd "$copy" && prepare_copy); fi
 
     user=$(id -un)
     if [ "$user" = root ]; then

@@ -1,5 +1,6 @@
--- The same event table four times over: bare, with what people write in
--- PL/pgSQL, and as a log.  `tracks` says how many tracks there are.
+-- The same event table several times over: bare, with what people write in
+-- PL/pgSQL, and as a log; this also without the counter by day, for VARIANTS
+-- that name playevent_without_day.  `tracks` says how many tracks there are.
 CREATE EXTENSION playevent;
 
 CREATE TABLE public.track (
@@ -13,6 +14,11 @@ VACUUM ANALYZE public.track;
 CREATE SCHEMA measured;
 SET search_path = measured, public;
 SELECT playevent.create_log('play', track => 'public.track', track_deleted => 'is_deleted');
+
+CREATE SCHEMA measured_without_day;
+SET search_path = measured_without_day, public;
+SELECT playevent.create_log('play', track => 'public.track', track_deleted => 'is_deleted', daily => false);
+SET search_path = measured, public;
 
 CREATE SCHEMA bare;
 CREATE TABLE bare.play_event (LIKE measured.play_event INCLUDING ALL);

@@ -85,9 +85,14 @@ check_ascii() {
     ! LC_ALL=C grep -n '[^[:print:][:space:]]' sql/*.sql playevent.control
 }
 
+# Which registry a developer's npm uses is nobody's business.
+check_lock() {
+    ! grep -n '"resolved"' test/web/package-lock.json
+}
+
 passed=0
 failed=0
-for name in ${CHECKS:-gcc clang scan-build cppcheck indent shellcheck perl ascii}; do
+for name in ${CHECKS:-gcc clang scan-build cppcheck indent shellcheck perl ascii lock}; do
     declare -F "check_$name" > /dev/null || die "no check is called $name"
     if "check_$name" > "$name.log" 2>&1; then
         echo "$name: passed"

@@ -139,7 +139,7 @@ sub _own_id
 sub enter { my ($self, $tx) = @_; $tx->{nest}++; return scalar @{ $tx->{effects} }; }
 
 # The innermost subtransaction is undone back to a mark that enter gave, or
-# becomes part of the one around it.
+# becomes part of the one around it, its counts written.
 sub undo { my ($self, $tx, $mark) = @_; splice @{ $tx->{effects} }, $mark; return; }
 
 sub leave
@@ -148,7 +148,7 @@ sub leave
 	$tx->{nest}--;
 	foreach my $effect (@{ $tx->{effects} })
 	{
-		$effect->{pending} = $tx->{nest}
+		$effect->{pending} = 0
 		  if $effect->{type} eq 'play' && $effect->{pending} > $tx->{nest};
 	}
 	return;

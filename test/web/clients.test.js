@@ -1,0 +1,94 @@
+// clients.test.js: the README's examples for other languages, tried.
+//
+// Guards P8 (the web role's few rights suffice) for each client, and that what
+// the README shows is what is tried here.  From the environment: PGHOST, PGPORT.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { here, makeSite, psql } from './testing.js';
+
+const database = 'playevent_clients';
+const work = mkdtempSync(join(tmpdir(), 'clients-'));
+
+// Debian's own Python and Go libraries, which other Pythons and Gos don't know
+const clients = {
+    python: { run: ['/usr/bin/python3', here('clients/play.py')], tooShort: 'None', source: 'clients/play.py' },
+    go: { run: [join(work, 'play')], tooShort: '0', source: 'clients/play.go' },
+};
+
+before(() => {
+    makeSite(database);
+    execFileSync('go', ['build', '-o', join(work, 'play'), here('clients/play.go')], {
+        env: { ...process.env, GO111MODULE: 'off', GOPATH: '/usr/share/gocode', GOCACHE: join(work, 'cache'), CGO_ENABLED: '0' },
+    });
+});
+
+after(() => rmSync(work, { recursive: true }));
+
+const count = (table, event_id) => psql('owner', database, '-c', `SELECT count(*) FROM ${table} WHERE event_id = '${event_id}'`);
+
+for (const [language, { run, tooShort, source }] of Object.entries(clients)) {
+    const call = (...args) => execFileSync(run[0], [...run.slice(1), ...args], {
+        env: { ...process.env, PGUSER: 'web', PGDATABASE: database, PGSSLMODE: 'disable' }, encoding: 'utf8',
+    }).trim();
+
+    test(`P8: ${language} records plays and shares as the web role, each once`, () => {
+        for (const [kind, what] of [['play', '0.7'], ['share', 'link']]) {
+            const event_id = randomUUID();
+            const id = call(kind, 'river', what, event_id);
+            assert.match(id, /^[1-9]\d*$/);
+            assert.equal(call(kind, 'river', what, event_id), id, 'once more: the id of the first');
+            assert.equal(count(`${kind}_event`, event_id), '1\n');
+        }
+        const event_id = randomUUID();
+        assert.equal(call('play', 'river', '0.001', event_id), tooShort);
+        assert.equal(count('play_event', event_id), '0\n');
+    });
+
+    test(`${language} is in the README as it was tried`, () => {
+        assertShown(language, source);
+    });
+}
+
+test('js is in the README as it was tried', () => {
+    assertShown('js', 'server.js');
+});
+
+test('P8: the SQL of the .NET examples, with the names and types that it would have there', () => {
+    const strings = examples('csharp').flatMap((example) => example.match(/""".*?"""|".*?"/gs));
+    const [extension, log, record] = strings.map((string) => string.replace(/^"+|"+$/g, ''));
+    const dotnet = `${database}_dotnet`;
+    psql('postgres', 'postgres', '-c', `CREATE DATABASE ${dotnet} OWNER owner`);
+    psql('owner', dotnet, '-c', `CREATE TABLE "Tracks" (
+            "EntryKey" text PRIMARY KEY, "ReleaseId" integer, "IsDeleted" boolean NOT NULL)`,
+        '-c', `INSERT INTO "Tracks" VALUES ('river', 1, false)`, '-c', extension, '-c', log);
+    const id = psql('web', dotnet, '-c', `PREPARE record (text, uuid, float8) AS ${record}`,
+        '-c', `EXECUTE record ('river', gen_random_uuid(), 0.7)`);
+    assert.equal(psql('owner', dotnet, '-c', 'SELECT id, release_id, bucket FROM play_event'), `${id.trim()}|1|most\n`);
+});
+
+// The README's examples of a language
+function examples(language) {
+    const readme = readFileSync(here('../../README.md'), 'utf8');
+    const section = readme.split(/^## /m).find((part) => part.startsWith('From your web tier'));
+    assert.ok(section);
+    const found = [...section.matchAll(new RegExp('^```' + language + '\n(.*?)^```', 'gms'))];
+    assert.ok(found.length > 0, `the README has an example of ${language}`);
+    return found.map(([, example]) => example);
+}
+
+// Each line of the README's example is one of the source, in that order.
+function assertShown(language, source) {
+    const [example] = examples(language);
+    const lines = (text) => text.split('\n').map((line) => line.trim()).filter((line) => line);
+    const rest = lines(readFileSync(here(source), 'utf8'));
+    for (const line of lines(example)) {
+        const at = rest.indexOf(line);
+        assert.ok(at >= 0, `${source} has, further on: ${line}`);
+        rest.splice(0, at + 1);
+    }
+}

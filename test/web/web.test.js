@@ -1,0 +1,322 @@
+// web.test.js: listeners in a real browser, and what is in Postgres afterwards.
+//
+// Guards P3 (exact), P2 (release) and P8 (the web role's few rights) from where
+// they matter.  Each test has tracks of its own; the last ones look at all rows.
+//
+// From the environment: PGHOST, PGPORT and PGUSER of a server that may be filled,
+// PLAYEVENT_LOG, its log, SCREENSHOTS, a directory for pictures of the pages.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, test } from 'node:test';
+import pg from 'pg';
+import { chromium } from 'playwright-core';
+import { here, makeSite } from './testing.js';
+import { tone } from './tone.js';
+
+const database = 'playevent_web';
+const work = mkdtempSync(join(tmpdir(), 'web-'));
+const pictures = process.env.SCREENSHOTS ?? work;
+
+let owner, server, url, browser, logStart;
+const complaints = []; // of pages
+
+const rows = async (text, values) => (await owner.query({ text, values, rowMode: 'array' })).rows;
+
+// Until a condition holds: what is recorded comes some time after it was sent.
+async function until(condition, what) {
+    const end = Date.now() + 30e3;
+    while (!(await condition())) {
+        assert.ok(Date.now() < end, `waited too long for ${what}`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+}
+
+const plays = (track) => rows('SELECT bucket::text FROM play_event WHERE track_entry_key = $1 ORDER BY id', [track]);
+const recorded = (track, count = 1) => until(async () => (await plays(track)).length >= count, `plays of ${track}`);
+
+before(async () => {
+    logStart = statSync(process.env.PLAYEVENT_LOG).size;
+    makeSite(database);
+    owner = new pg.Pool({ user: 'owner', database });
+
+    const media = join(work, 'media');
+    mkdirSync(media);
+    for (const [key, seconds] of await rows('SELECT entry_key, seconds FROM track')) {
+        writeFileSync(join(media, `${key}.wav`), tone(seconds, 440));
+    }
+    server = spawn(process.execPath, [here('server.js')], {
+        env: { ...process.env, PGDATABASE: database, MEDIA: media, PORT: '0' },
+        stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    server.lines = [];
+    url = await new Promise((resolve, reject) => {
+        createInterface({ input: server.stdout }).on('line', (line) => {
+            server.lines.push(JSON.parse(line));
+            const address = line.match(/listening at (http:[^"]*)/);
+            if (address) {
+                resolve(address[1]);
+            }
+        });
+        server.on('exit', () => reject(new Error(`no web tier: ${JSON.stringify(server.lines)}`)));
+    });
+
+    browser = await chromium.launch({
+        executablePath: '/usr/bin/chromium',
+        // It gets to know no host but this one.
+        args: ['--disable-gpu', '--disable-quic', '--no-first-run', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'],
+    });
+});
+
+after(async () => {
+    await browser?.close();
+    server?.kill();
+    await owner?.end();
+    rmSync(work, { recursive: true });
+});
+
+// A listener with a browser of their own, on the player's page.
+async function listener() {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    await page.goto(url);
+    await page.locator('li').first().waitFor();
+    return page;
+}
+
+const play = (page, track) => page.locator(`#${track} .play`).click();
+
+// Listens up to a share of the track, and pauses there.
+const listenTo = (page, share) => page.evaluate((share) => new Promise((resolve) => {
+    const audio = document.querySelector('audio');
+    audio.addEventListener('timeupdate', function heard() {
+        if (audio.currentTime >= share * audio.duration) {
+            audio.removeEventListener('timeupdate', heard);
+            audio.pause();
+            resolve();
+        }
+    });
+}), share);
+
+const post = (kind, event, options = {}) => new Promise((resolve, reject) => {
+    const call = request(`${url}/api/event/${kind}`, {
+        method: 'POST', headers: { 'content-type': 'application/json' }, ...options,
+    }, (answer) => answer.resume().on('end', () => resolve(answer.statusCode)));
+    call.on('error', reject).end(typeof event === 'string' ? event : JSON.stringify(event));
+});
+
+test('a moment is no play, a while is a partial one, and each is reported when another track is chosen', async () => {
+    const page = await listener();
+    await play(page, 'intro');
+    await listenTo(page, 0.001);
+    await play(page, 'river');
+    await listenTo(page, 0.2);
+    await play(page, 'intro');
+    await recorded('river');
+    await page.close();
+    assert.deepEqual(await plays('river'), [['partial']]);
+});
+
+test('past half is most of it, and is reported when the page is left', async () => {
+    const page = await listener();
+    await play(page, 'harbour');
+    await listenTo(page, 0.6);
+    await page.goto(`${url}/charts.html`);
+    await recorded('harbour');
+    await page.close();
+    assert.deepEqual(await plays('harbour'), [['most']]);
+});
+
+test('to the end is a complete play, and once more is another', async () => {
+    const page = await listener();
+    await play(page, 'signal');
+    await recorded('signal', 1);
+    await page.locator('audio').evaluate((audio) => audio.play());
+    await recorded('signal', 2);
+    await page.close();
+    assert.deepEqual(await plays('signal'), [['complete'], ['complete']]);
+});
+
+test('a tab that is closed while the music plays has reported it', async () => {
+    const page = await listener();
+    await play(page, 'lantern');
+    await page.waitForFunction(() => document.querySelector('audio').currentTime > 2);
+    await page.close({ runBeforeUnload: true });
+    await recorded('lantern');
+    assert.equal((await plays('lantern')).length, 1);
+});
+
+test('a page that the browser brings back goes on with a play that was reported', async () => {
+    const page = await listener();
+    await play(page, 'harbour');
+    await listenTo(page, 0.15);
+    const reports = await page.evaluate(() => {
+        const send = navigator.sendBeacon.bind(navigator);
+        let reports = 0;
+        navigator.sendBeacon = (...args) => ++reports && send(...args);
+        dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));
+        return new Promise((resolve) => {
+            const audio = document.querySelector('audio');
+            audio.addEventListener('ended', () => resolve(reports));
+            audio.play();
+        });
+    });
+    assert.equal(reports, 1);
+    await page.close({ runBeforeUnload: true });
+    await recorded('harbour', 2);
+    assert.deepEqual((await plays('harbour'))[1], ['partial']);
+});
+
+test('to jump to the end is not to have heard it', async () => {
+    const page = await listener();
+    await play(page, 'lantern');
+    await listenTo(page, 0.15);
+    await page.locator('audio').evaluate((audio) => {
+        audio.currentTime = audio.duration;
+        audio.play();
+    });
+    await recorded('lantern', 2);
+    await page.close();
+    assert.deepEqual((await plays('lantern'))[1], ['partial']);
+});
+
+test('an event that is sent again is not another', async () => {
+    const page = await listener();
+    const answers = [];
+    page.on('response', (response) => response.url().endsWith('/api/event/play') && answers.push(response.status()));
+    // A beacon of which the page is told that it was not sent, though it was.
+    await page.evaluate(() => {
+        const send = navigator.sendBeacon.bind(navigator);
+        navigator.sendBeacon = (...args) => send(...args) && false;
+    });
+    await play(page, 'engine');
+    await until(() => answers.length === 2, 'both requests');
+    await page.close();
+    assert.deepEqual(answers, [204, 204]);
+    assert.deepEqual(await plays('engine'), [['complete']]);
+
+    const event = { track: 'engine', heard: 1, event_id: randomUUID() };
+    const all = await Promise.all(Array.from({ length: 8 }, () => post('play', event)));
+    assert.deepEqual(all, Array(8).fill(204));
+    assert.equal((await plays('engine')).length, 2);
+});
+
+test('who clicks twice has shared once, and later once more', async () => {
+    const shares = (channel) => rows(
+        `SELECT count(*)::int FROM share_event WHERE track_entry_key = 'river' AND channel = $1`, [channel]);
+    const page = await listener();
+    await page.clock.install();
+    await page.locator('#river .share').click();
+    const button = (channel) => page.locator(`#share [data-channel=${channel}]`);
+    await button('link').dblclick();
+    await button('embed').click();
+    await until(async () => (await shares('embed'))[0][0] === 1, 'the share');
+    await page.clock.fastForward(10e3);
+    await button('link').click();
+    await until(async () => (await shares('link'))[0][0] >= 2, 'the later share');
+    await page.close();
+    assert.deepEqual([await shares('link'), await shares('embed')], [[[2]], [[1]]]);
+});
+
+test('what is malformed is turned away before it gets to Postgres', async () => {
+    const good = { track: 'river', heard: 0.5, event_id: randomUUID() };
+    const bad = [
+        { ...good, track: '' }, { ...good, track: 'x'.repeat(101) }, { ...good, track: 'a\0b' }, { ...good, track: null },
+        { ...good, heard: -0.1 }, { ...good, heard: 1.1 }, { ...good, heard: '0.5' }, { ...good, heard: null },
+        { ...good, event_id: 'again' }, { ...good, event_id: undefined }, { ...good, release_id: 1 },
+        [], 'heard', '', '{"heard":NaN}',
+    ];
+    for (const event of bad) {
+        assert.equal(await post('play', event), 400, JSON.stringify(event));
+    }
+    assert.equal(await post('play', { ...good, track: 'x'.repeat(2000) }), 413);
+    assert.equal(await post('share', { track: 'river', channel: 'fax', event_id: good.event_id }), 400);
+    assert.equal(await post('play', { ...good, track: 'no-such-track' }), 404);
+});
+
+test('a flood from one address is cut off, and others are served meanwhile', async () => {
+    const flood = Array.from({ length: 200 }, () =>
+        post('play', { track: 'loose', heard: 0.7, event_id: randomUUID() }, { localAddress: '127.0.0.2' }));
+    const other = await post('play', { track: 'loose', heard: 1, event_id: randomUUID() }, { localAddress: '127.0.0.3' });
+    const answers = await Promise.all(flood);
+    assert.equal(other, 204);
+    assert.deepEqual([204, 429].map((status) => answers.filter((answer) => answer === status).length), [60, 140]);
+    assert.equal((await plays('loose')).length, 61);
+});
+
+test('P2, P3: rows and counters are what all of that amounts to, and agree', async () => {
+    assert.deepEqual(await rows('SELECT track_entry_key, partial, most, complete FROM play_by_track ORDER BY 1'), [
+        ['engine', '0', '0', '2'],
+        ['harbour', '1', '1', '0'],
+        ['lantern', '2', '0', '0'],
+        ['loose', '0', '60', '1'],
+        ['river', '1', '0', '0'],
+        ['signal', '0', '0', '2'],
+    ]);
+    assert.deepEqual(await rows('SELECT release_id, plays FROM play_by_release ORDER BY 1'), [['1', '3'], ['2', '6']]);
+    assert.deepEqual(await rows('SELECT track_entry_key, release_id, channel::text, shares FROM share_counter ORDER BY 3'), [
+        ['river', '1', 'embed', '1'],
+        ['river', '1', 'link', '2'],
+    ]);
+    assert.deepEqual(await rows('SELECT count(*), count(DISTINCT event_id) FROM play_event'), [['70', '70']]);
+    assert.deepEqual(await rows(`SELECT * FROM playevent.verify('play_event')`), []);
+    assert.deepEqual(await rows(`SELECT * FROM playevent.verify('share_event')`), []);
+});
+
+test('charts show the plays of each day and track', async () => {
+    // A month of late plays, more of them on some days and none on others
+    await rows(`INSERT INTO play_event (track_entry_key, bucket, played_at)
+                SELECT track, 'complete', now() - make_interval(days => d)
+                  FROM generate_series(1, 40) d,
+                       unnest('{intro,river,signal,harbour,lantern}'::text[]) WITH ORDINALITY t(track, n),
+                       generate_series(1, (d * n) % 13)
+                 WHERE d % 10 <> 4`);
+    const page = await listener();
+    await page.getByRole('link', { name: 'Charts' }).click();
+    await page.locator('html[data-drawn]').waitFor();
+    const drawn = await page.evaluate(() => ['series', 'top'].map((id) => {
+        const canvas = document.querySelector(`#${id}`);
+        const { data } = window.Chart.getChart(canvas);
+        const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+        return { labels: data.labels, plays: data.datasets[0].data, blank: pixels.every((value) => value === 0) };
+    }));
+    await page.screenshot({ path: join(pictures, 'charts.png'), fullPage: true });
+
+    const [series, top] = drawn;
+    assert.deepEqual(drawn.map(({ blank }) => blank), [false, false]);
+    const days = series.labels.map((label) => Date.parse(label) / 86400e3);
+    assert.deepEqual(days, Array.from({ length: 30 }, (_, i) => days[0] + i), 'thirty days without a gap');
+    const daily = new Map(await rows('SELECT day::text, count(*)::int FROM play_event GROUP BY 1'));
+    assert.deepEqual(series.plays, series.labels.map((label) => daily.get(label) ?? 0));
+    assert.ok(series.plays.includes(0));
+    assert.deepEqual(top.labels.map((label, i) => [label, top.plays[i]]), await rows(
+        `SELECT title, count(*)::int FROM play_event JOIN track ON entry_key = track_entry_key
+          WHERE day BETWEEN $1 AND $2 GROUP BY 1 ORDER BY 2 DESC, 1`, [series.labels[0], series.labels[29]]));
+    const weeks = await (await fetch(`${url}/api/charts/series?days=365&track=river&step=week`)).json();
+    assert.equal(weeks.reduce((sum, week) => sum + week.plays, 0), (await plays('river')).length);
+
+    await page.goto(url);
+    await page.locator('#river .share').click();
+    await page.screenshot({ path: join(pictures, 'player.png') });
+});
+
+test('nobody had a complaint: pages, web tier, Postgres', async () => {
+    await browser.close();
+    const ended = new Promise((resolve) => server.once('exit', (...how) => resolve(how)));
+    server.kill('SIGTERM');
+    assert.deepEqual(await ended, [0, null], 'the web tier ends when it is told to');
+    assert.deepEqual(complaints, []);
+    assert.deepEqual(server.lines.filter(({ level }) => level >= 40), []);
+
+    const log = readFileSync(process.env.PLAYEVENT_LOG).subarray(logStart).toString();
+    const errors = log.split('\n').filter((line) => /(WARNING|ERROR|FATAL|PANIC):/.test(line));
+    assert.equal(errors.length, 1, log);
+    assert.match(errors[0], /names an unknown track/);
+});

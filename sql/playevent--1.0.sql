@@ -684,6 +684,8 @@ DECLARE
     many text := 'record_' || playevent.count_column(log);
     many_kinds text := kind || CASE WHEN kind LIKE '%s' THEN 'es' ELSE 's' END;
     signature text;
+    many_end text;
+    body text;  -- passed as %L: a name in it may hold any dollar quote
 BEGIN
     SELECT n.nspname, c.relname INTO STRICT schema, event_name
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = event;
@@ -699,36 +701,28 @@ BEGIN
 
     -- One event.  A constraint's own error would show the whole row, with
     -- anon_id, so what the columns demand is checked before.
-    EXECUTE format($f$
-CREATE FUNCTION %1$I.%2$I(
-    track_entry_key %3$s, %4$I %5$s, event_id uuid DEFAULT NULL, anon_id text DEFAULT NULL%6$s)
-RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $body$
+    body := format($f$
 #variable_conflict use_column
 DECLARE
     result bigint;
 BEGIN
-%7$s%8$s    IF $2 IS NULL THEN
+%1$s%2$s    IF $2 IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'not_null_violation',
-            MESSAGE = %9$L,
-            SCHEMA = %10$L, TABLE = %11$L, COLUMN = %12$L;
+            MESSAGE = %3$L,
+            SCHEMA = %4$L, TABLE = %5$L, COLUMN = %6$L;
     END IF;
-    INSERT INTO %13$s (track_entry_key, %4$I, event_id, anon_id%14$s)
-    VALUES ($1, $2, $3, $4%15$s)
+    INSERT INTO %7$s (track_entry_key, %6$I, event_id, anon_id%8$s)
+    VALUES ($1, $2, $3, $4%9$s)
     ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING
     RETURNING id INTO result;
     IF result IS NULL AND $3 IS NOT NULL THEN
         -- in a snapshot of its own, which has whatever was in the way
-        SELECT id INTO result FROM %13$s WHERE event_id = $3;
+        SELECT id INTO result FROM %7$s WHERE event_id = $3;
     END IF;
     RETURN result;
 END
-$body$ $f$,
-        schema, one, key_type, kind, kind_type,
-        CASE WHEN by_release THEN format(', release_id %s DEFAULT NULL', release_type) END,
+$f$,
         CASE WHEN by_release THEN
             format($f$    IF $1 IS NULL AND $5 IS NULL THEN
         RAISE EXCEPTION USING
@@ -764,6 +758,16 @@ $f$,            key_limit, format('value too long for column "track_entry_key" o
         qualified,
         CASE WHEN by_release THEN ', release_id' END,
         CASE WHEN by_release THEN ', $5' END);
+    EXECUTE format($f$
+CREATE FUNCTION %1$I.%2$I(
+    track_entry_key %3$s, %4$I %5$s, event_id uuid DEFAULT NULL, anon_id text DEFAULT NULL%6$s)
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS %7$L $f$,
+        schema, one, key_type, kind, kind_type,
+        CASE WHEN by_release THEN format(', release_id %s DEFAULT NULL', release_type) END,
+        body);
     signature := format('%I.%I(%s, %s, uuid, text%s)', schema, one, key_type, kind_type,
         CASE WHEN by_release THEN ', ' || release_type END);
     PERFORM playevent.grant_function(signature, ingest_role,
@@ -771,22 +775,23 @@ $f$,            key_limit, format('value too long for column "track_entry_key" o
 
     -- A batch; and one that says when its events were, for roles that are to be
     -- trusted with that.
+    body := format($f$
+BEGIN
+    RETURN QUERY SELECT r.ord, r.status, r.id, r.reason
+      FROM playevent.record_batch(%L::regclass, %L, %L, $1, $2, $3, $4, $f$, qualified, kind, time_column);
+    many_end := $f$) AS r;
+END
+$f$;
     EXECUTE format($f$
 CREATE FUNCTION %1$I.%2$I(
     track_entry_keys %3$s[], %4$I %5$s[], event_ids uuid[] DEFAULT NULL, anon_ids text[] DEFAULT NULL%6$s)
 RETURNS TABLE (ord int, status text, id bigint, reason text)
 LANGUAGE plpgsql SECURITY DEFINER ROWS 1000
 SET search_path = pg_catalog, pg_temp
-AS $body$
-BEGIN
-    RETURN QUERY SELECT r.ord, r.status, r.id, r.reason
-      FROM playevent.record_batch(%7$L::regclass, %8$L, %9$L, $1, $2, $3, $4, NULL, %10$s) AS r;
-END
-$body$ $f$,
+AS %7$L $f$,
         schema, many, key_type, many_kinds, kind_type,
         CASE WHEN by_release THEN format(', release_ids %s[] DEFAULT NULL', release_type) END,
-        qualified, kind, time_column,
-        CASE WHEN by_release THEN '$5' ELSE 'NULL' END);
+        body || CASE WHEN by_release THEN 'NULL, $5' ELSE 'NULL, NULL' END || many_end);
     signature := format('%I.%I(%s[], %s[], uuid[], text[]%s)', schema, many, key_type, kind_type,
         CASE WHEN by_release THEN ', ' || release_type || '[]' END);
     PERFORM playevent.grant_function(signature, ingest_role,
@@ -794,20 +799,15 @@ $body$ $f$,
 
     EXECUTE format($f$
 CREATE FUNCTION %1$I.%2$I(
-    track_entry_keys %3$s[], %4$I %5$s[], event_ids uuid[], anon_ids text[]%6$s, %9$I timestamptz[])
+    track_entry_keys %3$s[], %4$I %5$s[], event_ids uuid[], anon_ids text[]%6$s, %8$I timestamptz[])
 RETURNS TABLE (ord int, status text, id bigint, reason text)
 LANGUAGE plpgsql SECURITY DEFINER ROWS 1000
 SET search_path = pg_catalog, pg_temp
-AS $body$
-BEGIN
-    RETURN QUERY SELECT r.ord, r.status, r.id, r.reason
-      FROM playevent.record_batch(%7$L::regclass, %8$L, %9$L, $1, $2, $3, $4, %10$s) AS r;
-END
-$body$ $f$,
+AS %7$L $f$,
         schema, many, key_type, many_kinds, kind_type,
         CASE WHEN by_release THEN format(', release_ids %s[]', release_type) END,
-        qualified, kind, time_column,
-        CASE WHEN by_release THEN '$6, $5' ELSE '$5, NULL' END);
+        body || CASE WHEN by_release THEN '$6, $5' ELSE '$5, NULL' END || many_end,
+        time_column);
     signature := format('%I.%I(%s[], %s[], uuid[], text[]%s, timestamptz[])', schema, many, key_type, kind_type,
         CASE WHEN by_release THEN ', ' || release_type || '[]' END);
     PERFORM playevent.grant_function(signature, NULL::regrole,
@@ -849,7 +849,9 @@ BEGIN
 CREATE FUNCTION %1$I.%2$I(high_water double precision) RETURNS %3$s
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-AS $body$
+AS %4$L $f$,
+        schema, name, kind_type,
+        format($f$
 BEGIN
     IF NOT high_water BETWEEN 0 AND 1 THEN
         RAISE EXCEPTION USING
@@ -858,13 +860,11 @@ BEGIN
             DETAIL = 'It is the furthest point that was heard, as a fraction of the track: from 0 to 1.';
     END IF;
     RETURN CASE
-%4$s    END;
+%s    END;
 END
-$body$ $f$,
-        schema, name, kind_type,
-        (SELECT string_agg(format('        WHEN high_water >= %L::double precision THEN %L::%s' || E'\n', t, k, kind_type), ''
+$f$,        (SELECT string_agg(format('        WHEN high_water >= %L::double precision THEN %L::%s' || E'\n', t, k, kind_type), ''
                            ORDER BY t DESC)
-           FROM unnest(kinds, thresholds) AS u(k, t)));
+           FROM unnest(kinds, thresholds) AS u(k, t))));
     signature := format('%I.%I(double precision)', schema, name);
     PERFORM playevent.grant_function(signature, ingest_role,
         format('the %s of a play by the fraction of the track that was heard; null below the least', kind));

@@ -806,6 +806,8 @@ playevent_record_batch(PG_FUNCTION_ARGS)
 	for (int c = 0; c < RECORD_NCOLUMNS; c++)
 		read_array(fcinfo, &batch, c, names[c]);
 	check_lengths(&batch);
+	for (int c = 0; c < RECORD_NCOLUMNS; c++)
+		log->sent[c] = batch.columns[c].n >= 0;
 
 	key = TupleDescAttr(RelationGetDescr(rel), log->attnos[RECORD_KEY] - 1);
 	batch.key_is_string = key->attlen == -1 &&
@@ -816,6 +818,7 @@ playevent_record_batch(PG_FUNCTION_ARGS)
 	direct = direct_possible(log);
 	if (direct)
 		prepare_lookups(&batch);
+	log->resolved = batch.tracks != NULL || batch.releases != NULL;
 
 	batch.rows = palloc0(batch.n * sizeof(RecordRow));
 	for (int i = 0; i < batch.n; i++)

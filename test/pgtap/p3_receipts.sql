@@ -3,7 +3,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(70);
+SELECT plan(71);
 
 CREATE SCHEMA p3_receipts;
 SET LOCAL search_path = p3_receipts, public;
@@ -323,6 +323,12 @@ BEGIN
 END
 $$;
 SELECT is(closed(), '42501', 'P3: an owner without the right to insert');
+
+-- Receipts tell ids.
+ALTER TABLE fussy_event DROP id;
+ALTER TABLE fussy_event ADD id uuid DEFAULT gen_random_uuid();
+SELECT throws_ok($$SELECT record_fussys('{k1}', '{most}')$$, '42804', 'column "id" of table "fussy_event" has type uuid, not bigint',
+                 'P3: an id of another type');
 
 SET LOCAL transaction_read_only = on;
 SELECT throws_ok($$SELECT record_plays('{k1}', '{most}')$$, '25006', NULL, 'P9: a read-only transaction');

@@ -1536,8 +1536,8 @@ COMMENT ON FUNCTION playevent.add_counter(regclass, name, name[]) IS
 --
 -- Errors: an argument is null (22004), no such table (42P01), not its owner
 -- (42501), no such counter (42704), the log's own counter (55000), another
--- object depends on the view (2BP01).  Locks: the event table in
--- ShareRowExclusiveLock, view and slot table in AccessExclusiveLock.
+-- object depends on the view (2BP01).  Locks: the event table, view and slot
+-- table in AccessExclusiveLock.
 CREATE FUNCTION playevent.drop_counter(event regclass, counter name)
 RETURNS void
 LANGUAGE plpgsql
@@ -1564,7 +1564,9 @@ BEGIN
             ERRCODE = 'insufficient_privilege',
             MESSAGE = format('must be owner of table %s', class.relname);
     END IF;
-    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', event);
+    -- As DROP TRIGGER will: a lesser lock now would bar who has read the table
+    -- from inserting, while we wait for him.
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', event);
     SELECT * INTO dropped FROM playevent.counter c
      WHERE c.event = drop_counter.event AND c.counter = drop_counter.counter;
     IF NOT FOUND THEN

@@ -172,10 +172,13 @@ RETURN 2 = (
 COMMENT ON FUNCTION playevent.always_fire(oid, regproc) IS
 'internal: does a table have both its guards, and are they enabled ALWAYS';
 
--- The slot table is in its log's schema, so its name is a single one.
+-- The slot table is in its log's schema, so its name is a single one.  Anyone
+-- may put nonsense into a trigger's arguments, which must not fail here: the
+-- view is everybody's.
 CREATE FUNCTION playevent.counter_of_slot(slot text) RETURNS name
 LANGUAGE sql IMMUTABLE STRICT
-RETURN pg_catalog.regexp_replace((pg_catalog.parse_ident(slot))[1], '_slot$', '')::pg_catalog.name;
+RETURN pg_catalog.regexp_replace(
+    pg_catalog.replace(pg_catalog.regexp_replace(slot, '^"(.*)"$', '\1'), '""', '"'), '_slot$', '')::pg_catalog.name;
 
 COMMENT ON FUNCTION playevent.counter_of_slot(text) IS
 'internal: the name of the counter whose slot table a trigger''s argument names';
@@ -1805,7 +1808,7 @@ BEGIN
     counter := playevent.day_counter(event, counted_by);
 
     -- The key's type without its typmod, for a key that is too long must not be
-    -- cut.  A release's slots are found day by day, for which the day is in
+    -- cut; bpchar, not character, which is one character.  A release's slots are found day by day, for which the day is in
     -- front of the index.
     RETURN QUERY EXECUTE format(
         'SELECT p.first::date, coalesce(c.plays, 0)
@@ -1820,7 +1823,7 @@ BEGIN
              ELSE '= ANY (ARRAY(SELECT $2 + generate_series(0, $3 - $2)))' END,
         CASE WHEN counted_by IS NOT NULL THEN
             format('AND %I = $4::%s', counted_by,
-                (SELECT format_type(a.atttypid, NULL) FROM pg_attribute a
+                (SELECT format_type(a.atttypid, -1) FROM pg_attribute a
                   WHERE a.attrelid = counter.slot AND a.attname = counted_by))
         END)
         USING step, since, until, coalesce(track_entry_key, release_id);

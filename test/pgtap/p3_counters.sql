@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(86);
+SELECT plan(89);
 
 CREATE SCHEMA c;
 SET LOCAL search_path = c, public;
@@ -229,6 +229,21 @@ SELECT is((SELECT sum(plays) FROM playevent.series('play_event', '2026-03-01', '
 SELECT throws_ok($$SELECT * FROM playevent.series('play_event', '2026-01-01', '2026-01-01', 'k1', '1')$$, '22023', NULL, 'a track and a release');
 SELECT throws_ok($$SELECT * FROM playevent.series('play_event', '2026-01-01', '2026-01-01', step => 'hour')$$, '22023', 'argument "step" is ''hour''', 'by the hour');
 SELECT throws_ok($$SELECT * FROM playevent.series('play_event', '2026-01-01', '2026-01-01', release_id => 'x')$$, '22P02', NULL, 'a release that is none');
+
+-- Releases of type character, which without a length has one
+CREATE TABLE album (entry_key text PRIMARY KEY, release_id char(8));
+INSERT INTO album VALUES ('k1', 'ABC');
+SELECT playevent.create_log('spin', 'album') AS log \gset
+INSERT INTO spin_event (track_entry_key, bucket) VALUES ('k1', 'most');
+SELECT is((SELECT sum(plays) FROM playevent.series('spin_event', min(day), max(day), release_id => 'ABC')), 1::numeric,
+    'series of a release of type character') FROM spin_event;
+
+-- Someone else's nonsense is nobody's problem.
+CREATE TABLE nonsense (n int);
+CREATE TRIGGER nonsense AFTER INSERT ON nonsense FOR EACH ROW EXECUTE FUNCTION playevent.count('no "name', 'n', 'n');
+SELECT lives_ok('SELECT * FROM playevent.counter', 'the view counter, beside a trigger with malformed arguments');
+SELECT is(playevent.counter_of_slot(quote_ident(name || '_slot')), name, 'a counter whose name needs quoting')
+  FROM (VALUES ('"A ""b'::name)) AS n (name);
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1600,7 +1600,8 @@ COMMENT ON FUNCTION playevent.drop_counter(regclass, name) IS
 
 -- The counters that a log has lost, or parts of them: their triggers went with
 -- the extension, or a slot table was dropped.  A slot table without a trigger is
--- known by what it counts, and by columns that are the event table's.
+-- known by how arm_counter made it, what it counts, and columns that are the
+-- event table's; others may have tables whose names end like that.
 CREATE FUNCTION playevent.mend_counters(event regclass, count_column text, count_replicated boolean)
 RETURNS void
 LANGUAGE plpgsql
@@ -1630,6 +1631,7 @@ BEGIN
                FROM pg_attribute a
               WHERE a.attrelid = s.oid AND a.attnum > 0 AND NOT a.attisdropped) AS a
          WHERE s.relkind = 'r' AND s.relname LIKE '_%\_slot'
+           AND s.reloptions @> '{vacuum_truncate=false}'
            AND a.counts AND a.fits AND a.columns IS NOT NULL
            AND NOT EXISTS (SELECT FROM playevent.counter k WHERE k.counter_slot = s.oid)
     LOOP

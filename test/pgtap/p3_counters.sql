@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(89);
+SELECT plan(90);
 
 CREATE SCHEMA c;
 SET LOCAL search_path = c, public;
@@ -237,6 +237,11 @@ SELECT playevent.create_log('spin', 'album') AS log \gset
 INSERT INTO spin_event (track_entry_key, bucket) VALUES ('k1', 'most');
 SELECT is((SELECT sum(plays) FROM playevent.series('spin_event', min(day), max(day), release_id => 'ABC')), 1::numeric,
     'series of a release of type character') FROM spin_event;
+
+-- A table of the app's that looks like a slot table is none.
+CREATE TABLE top_slot (release_id char(8) PRIMARY KEY, spins bigint NOT NULL);
+ALTER TABLE spin_event DISABLE TRIGGER playevent_count;
+SELECT lives_ok('SELECT playevent.attach_log(''spin_event'', ''album'')', 'a log is mended beside a table that is no slot table');
 
 -- Someone else's nonsense is nobody's problem.
 CREATE TABLE nonsense (n int);

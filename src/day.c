@@ -150,7 +150,7 @@ playevent_day(PG_FUNCTION_ARGS)
 								  TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW |
 								  TRIGGER_EVENT_BEFORE);
 
-	/* For one statement and table, as its lock keeps the columns what they are. */
+	/* For one statement and table, whose lock keeps the columns as they are. */
 	if (columns == NULL)
 	{
 		DayColumns	found;

@@ -178,10 +178,13 @@ RETURN 2 = (
 COMMENT ON FUNCTION playevent.always_fire(oid, regproc) IS
 'internal: does a table have both its guards, and are they enabled ALWAYS';
 
--- The slot table is in its log's schema, so its name is a single one.
+-- The slot table is in its log's schema, so its name is a single one.  Anyone
+-- may put nonsense into a trigger's arguments, which must not fail here: the
+-- view is everybody's.
 CREATE FUNCTION playevent.counter_of_slot(slot text) RETURNS name
 LANGUAGE sql IMMUTABLE STRICT
-RETURN pg_catalog.regexp_replace((pg_catalog.parse_ident(slot))[1], '_slot$', '')::pg_catalog.name;
+RETURN pg_catalog.regexp_replace(
+    pg_catalog.replace(pg_catalog.regexp_replace(slot, '^"(.*)"$', '\1'), '""', '"'), '_slot$', '')::pg_catalog.name;
 
 COMMENT ON FUNCTION playevent.counter_of_slot(text) IS
 'internal: the name of the counter whose slot table a trigger''s argument names';
@@ -740,6 +743,8 @@ DECLARE
     many text := 'record_' || playevent.count_column(log);
     many_kinds text := kind || CASE WHEN kind LIKE '%s' THEN 'es' ELSE 's' END;
     signature text;
+    many_end text;
+    body text;  -- passed as %L: a name in it may hold any dollar quote
 BEGIN
     SELECT n.nspname, c.relname INTO STRICT schema, event_name
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = event;
@@ -755,36 +760,28 @@ BEGIN
 
     -- One event.  A constraint's own error would show the whole row, with
     -- anon_id, so what the columns demand is checked before.
-    EXECUTE format($f$
-CREATE FUNCTION %1$I.%2$I(
-    track_entry_key %3$s, %4$I %5$s, event_id uuid DEFAULT NULL, anon_id text DEFAULT NULL%6$s)
-RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $body$
+    body := format($f$
 #variable_conflict use_column
 DECLARE
     result bigint;
 BEGIN
-%7$s%8$s    IF $2 IS NULL THEN
+%1$s%2$s    IF $2 IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'not_null_violation',
-            MESSAGE = %9$L,
-            SCHEMA = %10$L, TABLE = %11$L, COLUMN = %12$L;
+            MESSAGE = %3$L,
+            SCHEMA = %4$L, TABLE = %5$L, COLUMN = %6$L;
     END IF;
-    INSERT INTO %13$s (track_entry_key, %4$I, event_id, anon_id%14$s)
-    VALUES ($1, $2, $3, $4%15$s)
+    INSERT INTO %7$s (track_entry_key, %6$I, event_id, anon_id%8$s)
+    VALUES ($1, $2, $3, $4%9$s)
     ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING
     RETURNING id INTO result;
     IF result IS NULL AND $3 IS NOT NULL THEN
         -- in a snapshot of its own, which has whatever was in the way
-        SELECT id INTO result FROM %13$s WHERE event_id = $3;
+        SELECT id INTO result FROM %7$s WHERE event_id = $3;
     END IF;
     RETURN result;
 END
-$body$ $f$,
-        schema, one, key_type, kind, kind_type,
-        CASE WHEN by_release THEN format(', release_id %s DEFAULT NULL', release_type) END,
+$f$,
         CASE WHEN by_release THEN
             format($f$    IF $1 IS NULL AND $5 IS NULL THEN
         RAISE EXCEPTION USING
@@ -820,6 +817,16 @@ $f$,            key_limit, format('value too long for column "track_entry_key" o
         qualified,
         CASE WHEN by_release THEN ', release_id' END,
         CASE WHEN by_release THEN ', $5' END);
+    EXECUTE format($f$
+CREATE FUNCTION %1$I.%2$I(
+    track_entry_key %3$s, %4$I %5$s, event_id uuid DEFAULT NULL, anon_id text DEFAULT NULL%6$s)
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS %7$L $f$,
+        schema, one, key_type, kind, kind_type,
+        CASE WHEN by_release THEN format(', release_id %s DEFAULT NULL', release_type) END,
+        body);
     signature := format('%I.%I(%s, %s, uuid, text%s)', schema, one, key_type, kind_type,
         CASE WHEN by_release THEN ', ' || release_type END);
     PERFORM playevent.grant_function(signature, ingest_role,
@@ -827,22 +834,23 @@ $f$,            key_limit, format('value too long for column "track_entry_key" o
 
     -- A batch; and one that says when its events were, for roles that are to be
     -- trusted with that.
+    body := format($f$
+BEGIN
+    RETURN QUERY SELECT r.ord, r.status, r.id, r.reason
+      FROM playevent.record_batch(%L::regclass, %L, %L, $1, $2, $3, $4, $f$, qualified, kind, time_column);
+    many_end := $f$) AS r;
+END
+$f$;
     EXECUTE format($f$
 CREATE FUNCTION %1$I.%2$I(
     track_entry_keys %3$s[], %4$I %5$s[], event_ids uuid[] DEFAULT NULL, anon_ids text[] DEFAULT NULL%6$s)
 RETURNS TABLE (ord int, status text, id bigint, reason text)
 LANGUAGE plpgsql SECURITY DEFINER ROWS 1000
 SET search_path = pg_catalog, pg_temp
-AS $body$
-BEGIN
-    RETURN QUERY SELECT r.ord, r.status, r.id, r.reason
-      FROM playevent.record_batch(%7$L::regclass, %8$L, %9$L, $1, $2, $3, $4, NULL, %10$s) AS r;
-END
-$body$ $f$,
+AS %7$L $f$,
         schema, many, key_type, many_kinds, kind_type,
         CASE WHEN by_release THEN format(', release_ids %s[] DEFAULT NULL', release_type) END,
-        qualified, kind, time_column,
-        CASE WHEN by_release THEN '$5' ELSE 'NULL' END);
+        body || CASE WHEN by_release THEN 'NULL, $5' ELSE 'NULL, NULL' END || many_end);
     signature := format('%I.%I(%s[], %s[], uuid[], text[]%s)', schema, many, key_type, kind_type,
         CASE WHEN by_release THEN ', ' || release_type || '[]' END);
     PERFORM playevent.grant_function(signature, ingest_role,
@@ -850,20 +858,15 @@ $body$ $f$,
 
     EXECUTE format($f$
 CREATE FUNCTION %1$I.%2$I(
-    track_entry_keys %3$s[], %4$I %5$s[], event_ids uuid[], anon_ids text[]%6$s, %9$I timestamptz[])
+    track_entry_keys %3$s[], %4$I %5$s[], event_ids uuid[], anon_ids text[]%6$s, %8$I timestamptz[])
 RETURNS TABLE (ord int, status text, id bigint, reason text)
 LANGUAGE plpgsql SECURITY DEFINER ROWS 1000
 SET search_path = pg_catalog, pg_temp
-AS $body$
-BEGIN
-    RETURN QUERY SELECT r.ord, r.status, r.id, r.reason
-      FROM playevent.record_batch(%7$L::regclass, %8$L, %9$L, $1, $2, $3, $4, %10$s) AS r;
-END
-$body$ $f$,
+AS %7$L $f$,
         schema, many, key_type, many_kinds, kind_type,
         CASE WHEN by_release THEN format(', release_ids %s[]', release_type) END,
-        qualified, kind, time_column,
-        CASE WHEN by_release THEN '$6, $5' ELSE '$5, NULL' END);
+        body || CASE WHEN by_release THEN '$6, $5' ELSE '$5, NULL' END || many_end,
+        time_column);
     signature := format('%I.%I(%s[], %s[], uuid[], text[]%s, timestamptz[])', schema, many, key_type, kind_type,
         CASE WHEN by_release THEN ', ' || release_type || '[]' END);
     PERFORM playevent.grant_function(signature, NULL::regrole,
@@ -905,7 +908,9 @@ BEGIN
 CREATE FUNCTION %1$I.%2$I(high_water double precision) RETURNS %3$s
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-AS $body$
+AS %4$L $f$,
+        schema, name, kind_type,
+        format($f$
 BEGIN
     IF NOT high_water BETWEEN 0 AND 1 THEN
         RAISE EXCEPTION USING
@@ -914,13 +919,11 @@ BEGIN
             DETAIL = 'It is the furthest point that was heard, as a fraction of the track: from 0 to 1.';
     END IF;
     RETURN CASE
-%4$s    END;
+%s    END;
 END
-$body$ $f$,
-        schema, name, kind_type,
-        (SELECT string_agg(format('        WHEN high_water >= %L::double precision THEN %L::%s' || E'\n', t, k, kind_type), ''
+$f$,        (SELECT string_agg(format('        WHEN high_water >= %L::double precision THEN %L::%s' || E'\n', t, k, kind_type), ''
                            ORDER BY t DESC)
-           FROM unnest(kinds, thresholds) AS u(k, t)));
+           FROM unnest(kinds, thresholds) AS u(k, t))));
     signature := format('%I.%I(double precision)', schema, name);
     PERFORM playevent.grant_function(signature, ingest_role,
         format('the %s of a play by the fraction of the track that was heard; null below the least', kind));
@@ -1094,9 +1097,6 @@ BEGIN
         PERFORM playevent.refuse_truncate(part);
     END LOOP;
 
-    PERFORM playevent.mend_counters(event, log, count_column, count_replicated,
-        key_column, release_column);
-
     IF ingest_role IS NOT NULL THEN
         PERFORM playevent.check_role(ingest_role, 'ingest_role'::text);
         SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO granted
@@ -1118,7 +1118,6 @@ BEGIN
         END IF;
     END IF;
 
-    PERFORM playevent.check_log(event);
 END
 $$;
 
@@ -1298,8 +1297,8 @@ BEGIN
             '{track_entry_key,release_id,day}'::name[],
             playevent.counter_indexes(event::regclass, '{track_entry_key,release_id,day}'::name[]),
             ('playevent_count_' || log || '_daily')::name, count_replicated, NULL::name);
-        PERFORM playevent.check_log(event::regclass);
     END IF;
+    PERFORM playevent.check_log(event::regclass);
 
     -- top and series read the slots
     IF reader_role IS NOT NULL THEN
@@ -1471,6 +1470,9 @@ BEGIN
         unknown_track, count_replicated, ingest_role,
         key_column, release_column, kind_column, kinds,
         release, release_key);
+    PERFORM playevent.mend_counters(event, log, playevent.count_column(log), count_replicated,
+        key_column, release_column);
+    PERFORM playevent.check_log(event);
     PERFORM playevent.rebuild(event);
     RETURN event;
 END
@@ -1681,8 +1683,8 @@ COMMENT ON FUNCTION playevent.add_listener_sketch(regclass, name, name) IS
 --
 -- Errors: an argument is null (22004), no such table (42P01), not its owner
 -- (42501), no such counter (42704), the log's own counter (55000), another
--- object depends on the view (2BP01).  Locks: the event table in
--- ShareRowExclusiveLock, view and slot table in AccessExclusiveLock.
+-- object depends on the view (2BP01).  Locks: the event table, view and slot
+-- table in AccessExclusiveLock.
 CREATE FUNCTION playevent.drop_counter(event regclass, counter name)
 RETURNS void
 LANGUAGE plpgsql
@@ -1709,7 +1711,9 @@ BEGIN
             ERRCODE = 'insufficient_privilege',
             MESSAGE = format('must be owner of table %s', class.relname);
     END IF;
-    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', event);
+    -- As DROP TRIGGER will: a lesser lock now would bar who has read the table
+    -- from inserting, while we wait for him.
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', event);
     SELECT * INTO dropped FROM playevent.counter c
      WHERE c.event = drop_counter.event AND c.counter = drop_counter.counter;
     IF NOT FOUND THEN
@@ -1740,8 +1744,9 @@ COMMENT ON FUNCTION playevent.drop_counter(regclass, name) IS
 
 -- The counters that a log has lost, or parts of them: their triggers went with
 -- the extension, or a slot table was dropped.  A slot table without a trigger is
--- known by what it counts, and by columns that are the event table's; that of
--- sketches by its name, and if listeners are told apart by anon_id.
+-- known by how arm_counter made it, what it counts, and columns that are the
+-- event table's; others may have tables whose names end like that.  That of
+-- sketches is known by its name, and if listeners are told apart by anon_id.
 CREATE FUNCTION playevent.mend_counters(
     event regclass, log text, count_column text, count_replicated boolean,
     key_column name, release_column name)
@@ -1771,6 +1776,7 @@ BEGIN
                FROM pg_attribute a
               WHERE a.attrelid = s.oid AND a.attnum > 0 AND NOT a.attisdropped) AS a
          WHERE s.relkind = 'r' AND s.relname LIKE '_%\_slot'
+           AND s.reloptions @> '{vacuum_truncate=false}'
            AND a.counts AND a.fits AND a.columns IS NOT NULL
            AND NOT EXISTS (SELECT FROM playevent.counter k WHERE k.counter_slot = s.oid)
         UNION ALL
@@ -1960,7 +1966,7 @@ BEGIN
     counter := playevent.day_counter(event, counted_by);
 
     -- The key's type without its typmod, for a key that is too long must not be
-    -- cut.  A release's slots are found day by day, for which the day is in
+    -- cut; bpchar, not character, which is one character.  A release's slots are found day by day, for which the day is in
     -- front of the index.
     RETURN QUERY EXECUTE format(
         'SELECT p.first::date, coalesce(c.plays, 0)
@@ -1975,7 +1981,7 @@ BEGIN
              ELSE '= ANY (ARRAY(SELECT $2 + generate_series(0, $3 - $2)))' END,
         CASE WHEN counted_by IS NOT NULL THEN
             format('AND %I = $4::%s', counted_by,
-                (SELECT format_type(a.atttypid, NULL) FROM pg_attribute a
+                (SELECT format_type(a.atttypid, -1) FROM pg_attribute a
                   WHERE a.attrelid = counter.slot AND a.attname = counted_by))
         END)
         USING step, since, until, coalesce(track_entry_key, release_id);

@@ -32,11 +32,14 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "nodes/primnodes.h"
 #include "rewrite/rewriteHandler.h"
 #include "rewrite/rewriteSupport.h"
+#include "utils/acl.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
@@ -134,12 +137,34 @@ keeps_event_ids_apart(RecordLog *log, Relation index)
 {
 	Form_pg_index form = index->rd_index;
 	List	   *predicate = RelationGetIndexPredicate(index);
+	NullTest   *test;
 
-	return form->indisunique && form->indisvalid && form->indnkeyatts == 1 &&
-		form->indkey.values[0] == log->attnos[RECORD_EVENT_ID] &&
-		(predicate == NIL ||
-		 (list_length(predicate) == 1 && IsA(linitial(predicate), NullTest) &&
-		  ((NullTest *) linitial(predicate))->nulltesttype == IS_NOT_NULL));
+	if (!form->indisunique || !form->indisvalid || form->indnkeyatts != 1 ||
+		form->indkey.values[0] != log->attnos[RECORD_EVENT_ID])
+		return false;
+	if (predicate == NIL)
+		return true;
+	test = linitial(predicate);
+	return list_length(predicate) == 1 && IsA(test, NullTest) &&
+		test->nulltesttype == IS_NOT_NULL && IsA(test->arg, Var) &&
+		((Var *) test->arg)->varattno == log->attnos[RECORD_EVENT_ID];
+}
+
+/*
+ * is_exact
+ *		Does the column take values of its type as they are?  If it has a
+ *		modifier, an INSERT cuts or rounds them, or refuses.
+ *
+ * A key that is too long has been rejected, and releases are those of tracks.
+ */
+static bool
+is_exact(RecordLog *log, RecordColumn c)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(log->rel),
+										  log->attnos[c] - 1);
+
+	return att->atttypmod < 0 || c == RECORD_RELEASE ||
+		(c == RECORD_KEY && att->atttypid == VARCHAROID);
 }
 
 /*
@@ -150,9 +175,19 @@ bool
 direct_possible(RecordLog *log)
 {
 	Relation	rel = log->rel;
+	AclMode		rights = ACL_INSERT | ACL_SELECT;
 	bool		apart = false;
 	ListCell   *lc;
 
+	/* An owner may have revoked his own rights. */
+	if (pg_class_aclmask(RelationGetRelid(rel), GetUserId(), rights,
+						 ACLMASK_ALL) != rights)
+		return false;
+	for (int c = 0; c < RECORD_NCOLUMNS; c++)
+	{
+		if (!is_exact(log, c))
+			return false;
+	}
 	if (rel->rd_rel->relkind != RELKIND_RELATION ||
 		rel->rd_rel->relam != HEAP_TABLE_AM_OID ||
 		rel->rd_rel->relispartition ||
@@ -175,6 +210,18 @@ direct_possible(RecordLog *log)
 	}
 	/* Without, let the INSERT complain. */
 	return apart;
+}
+
+/*
+ * is_brought
+ *		Do the rows have a value, maybe null, for this column?
+ *
+ * One whose array was left out gets its default; but the triggers set releases.
+ */
+static bool
+is_brought(RecordLog *log, RecordColumn c)
+{
+	return log->sent[c] || (c == RECORD_RELEASE && log->resolved);
 }
 
 /*
@@ -207,7 +254,8 @@ prepare_columns(DirectInsert *insert)
 		bool		brought = insert->has_day && insert->day.day == i + 1;
 
 		for (int c = 0; c < RECORD_NCOLUMNS; c++)
-			brought |= insert->log->attnos[c] == i + 1;
+			brought |= is_brought(insert->log, c) &&
+				insert->log->attnos[c] == i + 1;
 		if (brought || att->attisdropped)
 			continue;
 		if (att->attgenerated != '\0' &&
@@ -255,7 +303,7 @@ form_row(DirectInsert *insert, RecordRow *row)
 	memset(slot->tts_isnull, true, desc->natts * sizeof(bool));
 	for (int c = 0; c < RECORD_NCOLUMNS; c++)
 	{
-		if (log->attnos[c] == InvalidAttrNumber)
+		if (!is_brought(log, c))
 			continue;
 		slot->tts_values[log->attnos[c] - 1] = row->values[c];
 		slot->tts_isnull[log->attnos[c] - 1] = row->isnull[c];

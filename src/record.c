@@ -791,6 +791,14 @@ playevent_record_batch(PG_FUNCTION_ARGS)
 	log->triggers = rel->trigdesc != NULL ? CopyTriggerDesc(rel->trigdesc) :
 		palloc0(sizeof(TriggerDesc));
 	log->id = find_column(rel, "id");
+	if (TupleDescAttr(RelationGetDescr(rel), log->id - 1)->atttypid != INT8OID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"id\" of table \"%s\" has type %s, not bigint",
+						RelationGetRelationName(rel),
+						format_type_be(TupleDescAttr(RelationGetDescr(rel), log->id - 1)->atttypid)),
+				 errdetail("Receipts tell it."),
+				 errtablecol(rel, log->id)));
 	log->attnos[RECORD_KEY] = find_column(rel, "track_entry_key");
 	kind_column = NameStr(*PG_GETARG_NAME(ARG_KIND_COLUMN));
 	log->attnos[RECORD_KIND] = find_column(rel, kind_column);
@@ -806,6 +814,8 @@ playevent_record_batch(PG_FUNCTION_ARGS)
 	for (int c = 0; c < RECORD_NCOLUMNS; c++)
 		read_array(fcinfo, &batch, c, names[c]);
 	check_lengths(&batch);
+	for (int c = 0; c < RECORD_NCOLUMNS; c++)
+		log->sent[c] = batch.columns[c].n >= 0;
 
 	key = TupleDescAttr(RelationGetDescr(rel), log->attnos[RECORD_KEY] - 1);
 	batch.key_is_string = key->attlen == -1 &&
@@ -816,6 +826,7 @@ playevent_record_batch(PG_FUNCTION_ARGS)
 	direct = direct_possible(log);
 	if (direct)
 		prepare_lookups(&batch);
+	log->resolved = batch.tracks != NULL || batch.releases != NULL;
 
 	batch.rows = palloc0(batch.n * sizeof(RecordRow));
 	for (int i = 0; i < batch.n; i++)

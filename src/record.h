@@ -51,6 +51,8 @@ typedef struct RecordLog
 	TriggerDesc *triggers;		/* a copy */
 	AttrNumber	id;
 	AttrNumber	attnos[RECORD_NCOLUMNS];
+	bool		sent[RECORD_NCOLUMNS];	/* false if left to the default */
+	bool		resolved;		/* releases are the triggers' */
 } RecordLog;
 
 extern bool direct_possible(RecordLog *log);

@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(86);
+SELECT plan(92);
 
 CREATE SCHEMA c;
 SET LOCAL search_path = c, public;
@@ -229,6 +229,37 @@ SELECT is((SELECT sum(plays) FROM playevent.series('play_event', '2026-03-01', '
 SELECT throws_ok($$SELECT * FROM playevent.series('play_event', '2026-01-01', '2026-01-01', 'k1', '1')$$, '22023', NULL, 'a track and a release');
 SELECT throws_ok($$SELECT * FROM playevent.series('play_event', '2026-01-01', '2026-01-01', step => 'hour')$$, '22023', 'argument "step" is ''hour''', 'by the hour');
 SELECT throws_ok($$SELECT * FROM playevent.series('play_event', '2026-01-01', '2026-01-01', release_id => 'x')$$, '22P02', NULL, 'a release that is none');
+
+-- Releases of type character, which without a length has one
+CREATE TABLE album (entry_key text PRIMARY KEY, release_id char(8));
+INSERT INTO album VALUES ('k1', 'ABC');
+SELECT playevent.create_log('spin', 'album') AS log \gset
+INSERT INTO spin_event (track_entry_key, bucket) VALUES ('k1', 'most');
+SELECT is((SELECT sum(plays) FROM playevent.series('spin_event', min(day), max(day), release_id => 'ABC')), 1::numeric,
+    'series of a release of type character') FROM spin_event;
+
+-- A table of the app's that looks like a slot table is none.
+CREATE TABLE top_slot (release_id char(8) PRIMARY KEY, spins bigint NOT NULL);
+ALTER TABLE spin_event DISABLE TRIGGER playevent_count;
+SELECT lives_ok('SELECT playevent.attach_log(''spin_event'', ''album'')', 'a log is mended beside a table that is no slot table');
+
+-- Someone else's nonsense is nobody's problem.
+CREATE TABLE nonsense (n int);
+CREATE TRIGGER nonsense AFTER INSERT ON nonsense FOR EACH ROW EXECUTE FUNCTION playevent.count('no "name', 'n', 'n');
+SELECT lives_ok('SELECT * FROM playevent.counter', 'the view counter, beside a trigger with malformed arguments');
+SELECT is(playevent.counter_of_slot(quote_ident(name || '_slot')), name, 'a counter whose name needs quoting')
+  FROM (VALUES ('"A ""b'::name)) AS n (name);
+
+-- A log's slots that were forgotten when it was dropped are not the next one's.
+CREATE SCHEMA again;
+SET LOCAL search_path = again, public;
+CREATE TABLE track (entry_key text PRIMARY KEY, release_id int);
+SELECT playevent.create_log('play', 'track');
+SELECT playevent.add_counter('play_event', 'by_bucket', '{day,bucket}');
+DROP TABLE play_event, play_counter_slot, play_daily_slot CASCADE;
+DROP TYPE play_bucket CASCADE;
+SELECT lives_ok($$SELECT playevent.create_log('play', 'track')$$, 'P10: a log can be made anew beside what the last one left');
+SELECT is((SELECT count(*) FROM playevent.counter WHERE event = 'play_event'::regclass), 2::bigint, 'P3: and counts for itself');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -3,7 +3,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(64);
+SELECT plan(71);
 
 CREATE SCHEMA p3_receipts;
 SET LOCAL search_path = p3_receipts, public;
@@ -277,6 +277,58 @@ $test$;
 SELECT numbers('P3, directly');
 CREATE TRIGGER of_the_app AFTER INSERT ON "It's_event" FOR EACH STATEMENT EXECUTE FUNCTION of_the_app();
 SELECT numbers('P3, by statement');
+
+-- What an INSERT would do to values of altered columns
+SELECT playevent.create_log('fussy', track => 'track') AS log \gset
+ALTER TABLE fussy_event
+    ALTER anon_id TYPE varchar(5),
+    ALTER fussyed_at TYPE timestamptz(0),
+    ALTER event_id SET DEFAULT e(1);
+CREATE FUNCTION fussy(way text) RETURNS SETOF text LANGUAGE plpgsql AS $test$
+BEGIN
+    PERFORM batch($$record_fussys('{k1,k1}', '{most,most}', ARRAY[e(2), e(3)], '{12345,123456}',
+        ARRAY[NULL, '2020-01-01 00:00:00.7Z'::timestamptz])$$);
+    RETURN NEXT results_eq('SELECT status, anon_id FROM receipt LEFT JOIN fussy_event USING (id) ORDER BY ord',
+        $$VALUES ('recorded', '12345'::varchar), ('rejected', NULL)$$, way || ': a value that is too long');
+    PERFORM batch($$record_fussys('{k1}', '{most}', ARRAY[e(3)], NULL::text[], ARRAY['2020-01-01 00:00:00.7Z'::timestamptz])$$);
+    RETURN NEXT is((SELECT fussyed_at FROM receipt JOIN fussy_event USING (id)), '2020-01-01 00:00:01Z'::timestamptz(0),
+        way || ': a time is rounded as its column wants it');
+    PERFORM batch($$record_fussys('{k1}', '{most}')$$);
+    RETURN NEXT is((SELECT event_id FROM receipt JOIN fussy_event USING (id)), e(1),
+        way || ': a column whose array was left out has its default');
+END
+$test$;
+SELECT fussy('P3, with modifiers');
+SET LOCAL test.way = 'a';
+ALTER TABLE fussy_event ALTER anon_id TYPE text, ALTER fussyed_at TYPE timestamptz;
+SELECT batch($$record_fussys('{k1}', '{most}')$$);
+SELECT is((SELECT event_id FROM receipt JOIN fussy_event USING (id)), e(1), 'P3, directly: a default');
+
+-- Receipts need an index on all event_ids.
+DROP INDEX fussy_event_event_id_idx;
+CREATE UNIQUE INDEX ON fussy_event (event_id) WHERE anon_id IS NOT NULL;
+SELECT throws_ok($$SELECT record_fussys('{k1}', '{most}')$$, '42P10', NULL, 'P3: an index on some event_ids is not enough');
+
+-- Rights that the owner took from himself
+CREATE ROLE p3_owner;
+GRANT USAGE, CREATE ON SCHEMA p3_receipts TO p3_owner;
+GRANT SELECT ON track TO p3_owner;
+CREATE FUNCTION closed() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    SET LOCAL ROLE p3_owner;
+    PERFORM playevent.create_log('closed', track => 'track');
+    REVOKE INSERT ON closed_event FROM p3_owner;
+    RESET ROLE;
+    RETURN error_fields($q$SELECT record_closeds('{k1}', '{most}')$q$);
+END
+$$;
+SELECT is(closed(), '42501', 'P3: an owner without the right to insert');
+
+-- Receipts tell ids.
+ALTER TABLE fussy_event DROP id;
+ALTER TABLE fussy_event ADD id uuid DEFAULT gen_random_uuid();
+SELECT throws_ok($$SELECT record_fussys('{k1}', '{most}')$$, '42804', 'column "id" of table "fussy_event" has type uuid, not bigint',
+                 'P3: an id of another type');
 
 SET LOCAL transaction_read_only = on;
 SELECT throws_ok($$SELECT record_plays('{k1}', '{most}')$$, '25006', NULL, 'P9: a read-only transaction');

@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(40);
+SELECT plan(42);
 
 CREATE ROLE p8_app;
 CREATE ROLE p8_web;
@@ -110,6 +110,16 @@ SELECT can('p8_web', $$SELECT * FROM p8.record_plays('{k1}', '{most}')$$, 'polic
 ALTER TABLE play_event FORCE ROW LEVEL SECURITY;
 SELECT cannot('p8_web', $$SELECT * FROM p8.record_plays('{k1}', '{most}')$$,
     'new row violates row-level security policy for table "play_event"', 'unless they are forced on him');
+
+-- Names with what could end a function's body go into it as they are.
+CREATE FUNCTION p8_test.odd() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM playevent.create_log('a$body$b', track => 'p8.track', kind => 'c$body$d',
+        kinds => '{e$body$f,$f$}', thresholds => '{0.1,0.5}');
+END
+$$;
+SELECT lives_ok('SELECT p8_test.odd()', 'P8: names with dollar quotes');
+SELECT is("a$body$b_c$body$d_of"(0.2)::text || "record_a$body$b"('k1', '$f$'), 'e$body$f1', 'P8: do for functions');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1879,9 +1879,9 @@ COMMENT ON FUNCTION playevent.check_period(regclass, date, date) IS
 --     returns table(rank bigint, key text, plays bigint)
 --
 -- The most played tracks or releases from one day to another, both included.
--- Equal counts share a rank.
+-- Equal counts share a rank.  All of them, if lim is null.
 --
--- Errors: an argument is null (22004), not a log, or one without a counter by
+-- Errors: another argument is null (22004), not a log, or one without a counter by
 -- day (55000), a bad period, by or lim (22023, 2201W), no right to read the slot
 -- table (42501).
 CREATE FUNCTION playevent.top(

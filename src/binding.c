@@ -2,7 +2,8 @@
  *
  * binding.c
  *	  Turns the arguments of playevent's triggers into relations, columns,
- *	  operators and indexes, and checks the rights to use them (P8, P10).
+ *	  operators and indexes, and checks the rights to use them (P8, P10): the
+ *	  caches, and what track_binding.c and counter_binding.c have in common.
  *
  * The triggers are the only catalog playevent has.  Their arguments are names,
  * so that a dump, a copy of the schema or a shard carries them along; a name
@@ -36,19 +37,11 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/relation.h"
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_type.h"
-#include "commands/defrem.h"
-#include "miscadmin.h"
-#include "parser/parse_coerce.h"
 #include "storage/lmgr.h"
 #include "storage/sinval.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/fmgroids.h"
@@ -56,51 +49,19 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rls.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
-#include "binding.h"
+#include "binding_lookup.h"
 #include "compat.h"
 #include "day.h"
 #include "playevent.h"
 
-/* What every trigger's arguments are, in order. */
-enum ResolveArg
-{
-	RESOLVE_TRACK,
-	RESOLVE_TRACK_KEY,
-	RESOLVE_TRACK_RELEASE,
-	RESOLVE_TRACK_DELETED,
-	RESOLVE_UNKNOWN_TRACK,
-	RESOLVE_KEY_COLUMN,
-	RESOLVE_RELEASE_COLUMN,
-	RESOLVE_NARGS
-};
+uint64		binding_invalidations;
 
-enum CounterArg
-{
-	COUNTER_SLOT_TABLE,
-	COUNTER_COUNT_COLUMN,
-	COUNTER_FIRST_KEY,			/* and as many more as there are */
-	SKETCH_LISTENER = COUNTER_FIRST_KEY,	/* or, of playevent_sketch, this */
-	SKETCH_FIRST_KEY
-};
-
-/* Counts invalidations, to notice one during a lookup. */
-static uint64 invalidations;
-
-static HTAB *track_bindings;	/* TrackBinding, by trigger_oid */
-static HTAB *counter_bindings;	/* CounterBinding, by trigger_oid */
-static HTAB *slot_bindings;		/* SlotBinding, by relid */
-
-/* Takes the log's name; attach_log mends logs that don't work. */
-#define HINT_REATTACH \
-	"Undo the change that led here, or call playevent.attach_log for table \"%s\" again."
-
-/* Takes the slot table's name and the log's. */
-#define HINT_RECOUNT \
-	"Undo the change that led here, or drop table \"%s\" with CASCADE and call playevent.attach_log for table \"%s\" again, which counts anew."
+HTAB	   *track_bindings;
+HTAB	   *counter_bindings;
+HTAB	   *slot_bindings;
 
 /*
  * invalidate_relation
@@ -116,7 +77,7 @@ invalidate_relation(Datum arg pg_attribute_unused(), Oid relid)
 	SlotBinding *slot;
 	bool		all = !OidIsValid(relid);
 
-	invalidations++;
+	binding_invalidations++;
 
 	hash_seq_init(&scan, track_bindings);
 	while ((track = hash_seq_search(&scan)) != NULL)
@@ -191,7 +152,7 @@ binding_init(void)
  * find_binding
  *		The entry of this key; a new one is all zeroes, so not valid.
  */
-static void *
+void *
 find_binding(HTAB *cache, Oid key, Size entrysize)
 {
 	bool		found;
@@ -265,7 +226,7 @@ resolves_releases(Trigger *trigger)
  * owner with whose rights the trigger acts, are the log's: a partition may be
  * in another schema, and belong to someone who never saw the trigger.
  */
-static Oid
+Oid
 log_of(Relation event, Trigger *trigger)
 {
 	Relation	pg_trigger;
@@ -304,7 +265,7 @@ log_of(Relation event, Trigger *trigger)
  * owner_of
  *		The owner of a relation.
  */
-static Oid
+Oid
 owner_of(Oid relid)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
@@ -347,7 +308,7 @@ named_relation(const char *name, Oid default_namespace, Oid *namespace)
  * user's rights on the schema: look up, lock, and if anything was
  * invalidated until the lock was granted, look up again.
  */
-static Relation
+Relation
 open_named_relation(const char *name, Oid log, LOCKMODE lockmode,
 					Oid *namespace)
 {
@@ -375,7 +336,7 @@ open_named_relation(const char *name, Oid log, LOCKMODE lockmode,
  * check_nargs
  *		Check that a trigger has the arguments its function wants.
  */
-static void
+void
 check_nargs(Relation event, Trigger *trigger, int least, int most)
 {
 	if (trigger->tgnargs < least || trigger->tgnargs > most)
@@ -394,7 +355,7 @@ check_nargs(Relation event, Trigger *trigger, int least, int most)
  * find_column
  *		The number of the column that a trigger argument names, in rel.
  */
-static AttrNumber
+AttrNumber
 find_column(Relation event, Trigger *trigger, int arg, Relation rel)
 {
 	AttrNumber	attno;
@@ -417,7 +378,7 @@ find_column(Relation event, Trigger *trigger, int arg, Relation rel)
  *		Check that a column has a value of its own when triggers look at it:
  *		stored generated ones have not before the row is, virtual ones never.
  */
-static void
+void
 check_not_generated(Relation event, Trigger *trigger, AttrNumber attno,
 					bool before)
 {
@@ -440,7 +401,7 @@ check_not_generated(Relation event, Trigger *trigger, AttrNumber attno,
  * check_same_type
  *		Check that the columns of event and rel have one type.
  */
-static void
+void
 check_same_type(Relation event, AttrNumber event_attno, Relation rel,
 				AttrNumber attno, Trigger *trigger, bool is_slot_table)
 {
@@ -463,655 +424,6 @@ check_same_type(Relation event, AttrNumber event_attno, Relation rel,
 						 RelationGetRelationName(event)) :
 				 errhint("Give both columns the same type."),
 				 errtablecol(event, event_attno)));
-}
-
-/*
- * check_track_rights
- *		P8: the log's owner must be allowed to read the track table, all of
- *		its rows.
- */
-static void
-check_track_rights(Relation event, Trigger *trigger, Oid log, Relation track,
-				   Oid namespace)
-{
-	Oid			owner = owner_of(log);
-	Oid			relid = RelationGetRelid(track);
-	bool		may_read;
-
-	may_read = namespace_aclcheck(namespace, owner, ACL_USAGE) == ACLCHECK_OK;
-	if (may_read &&
-		pg_class_aclcheck(relid, owner, ACL_SELECT) != ACLCHECK_OK)
-	{
-		/* then on each column that is read */
-		for (int arg = RESOLVE_TRACK_KEY; arg <= RESOLVE_TRACK_DELETED; arg++)
-		{
-			const char *column = trigger->tgargs[arg];
-			AttrNumber	attno;
-
-			if (column[0] == '\0')
-				continue;
-			attno = get_attnum(relid, column);
-			if (attno <= 0 ||
-				pg_attribute_aclcheck(relid, attno, owner,
-									  ACL_SELECT) != ACLCHECK_OK)
-				may_read = false;
-		}
-	}
-
-	if (!may_read)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for table %s",
-						RelationGetRelationName(track)),
-				 errdetail("Trigger \"%s\" reads it with the rights of role \"%s\", the owner of table \"%s\".",
-						   trigger->tgname, GetUserNameFromId(owner, false),
-						   get_rel_name(log)),
-				 errhint("Grant SELECT on the table, and USAGE on its schema, to that role.")));
-
-	if (check_enable_rls(relid, owner, true) == RLS_ENABLED)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("row-level security of table \"%s\" applies to role \"%s\", the owner of table \"%s\"",
-						RelationGetRelationName(track),
-						GetUserNameFromId(owner, false), get_rel_name(log)),
-				 errdetail("Trigger \"%s\" on table \"%s\" must be able to see every track, and does not get round policies.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint("Let the owner of the track table own the log, or a role with BYPASSRLS.")));
-}
-
-/*
- * find_track_index
- *		Find a unique index on the track key alone, and the operator by which
- *		it finds a key of the event's type.
- *
- * The index must hold every row and know no duplicates at any time: so
- * neither partial nor deferrable.
- */
-static void
-find_track_index(TrackBinding *binding, Relation event, Trigger *trigger,
-				 Relation track)
-{
-	Form_pg_attribute key = TupleDescAttr(RelationGetDescr(event),
-										  binding->event_key - 1);
-	Oid			key_type = getBaseType(key->atttypid);
-	bool		other_type = false;
-	ListCell   *lc;
-
-	foreach(lc, RelationGetIndexList(track))
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		Form_pg_index form = index->rd_index;
-
-		if (form->indisunique && form->indimmediate && form->indisvalid &&
-			form->indnkeyatts == 1 &&
-			form->indkey.values[0] == binding->track_key &&
-			index->rd_rel->relam == BTREE_AM_OID &&
-			RelationGetIndexPredicate(index) == NIL)
-		{
-			Oid			opfamily = index->rd_opfamily[0];
-			Oid			opcintype = index->rd_opcintype[0];
-			Oid			subtype = key_type;
-			Oid			operator;
-
-			operator = get_opfamily_member(opfamily, opcintype, subtype,
-										   BTEqualStrategyNumber);
-			if (!OidIsValid(operator) && IsBinaryCoercible(key_type, opcintype))
-			{
-				subtype = opcintype;
-				operator = get_opfamily_member(opfamily, opcintype, subtype,
-											   BTEqualStrategyNumber);
-			}
-			other_type |= !OidIsValid(operator);
-
-			if (OidIsValid(operator))
-			{
-				binding->index_oid = RelationGetRelid(index);
-				binding->index_xmin = form->indcheckxmin ?
-					HeapTupleHeaderGetXmin(index->rd_indextuple->t_data) :
-					InvalidTransactionId;
-				binding->key_subtype = subtype;
-				binding->key_collation = index->rd_indcollation[0];
-				fmgr_info_cxt(get_opcode(operator), &binding->key_equal,
-							  CacheMemoryContext);
-				index_close(index, AccessShareLock);
-				return;
-			}
-		}
-		index_close(index, AccessShareLock);
-	}
-
-	if (other_type)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of table \"%s\" has type %s, which can't be looked up in column \"%s\" of table \"%s\"",
-						NameStr(key->attname), RelationGetRelationName(event),
-						format_type_be(key->atttypid),
-						trigger->tgargs[RESOLVE_TRACK_KEY],
-						RelationGetRelationName(track)),
-				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks by it.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint("Give both columns the same type."),
-				 errtablecol(event, binding->event_key)));
-
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("table \"%s\" has no usable unique index on column \"%s\"",
-					RelationGetRelationName(track),
-					trigger->tgargs[RESOLVE_TRACK_KEY]),
-			 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks by a btree index on this column alone that is neither partial nor deferrable.",
-					   trigger->tgname, RelationGetRelationName(event)),
-			 errhint("Create one: CREATE UNIQUE INDEX ON %s (%s);",
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(track)),
-												RelationGetRelationName(track)),
-					 quote_identifier(trigger->tgargs[RESOLVE_TRACK_KEY])),
-			 errtable(track)));
-}
-
-/*
- * build_track_binding
- *		Look up all that a playevent_resolve trigger's arguments stand for.
- *		Returns with the track table locked.
- */
-static void
-build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
-{
-	Relation	track;
-	Oid			namespace;
-	Form_pg_attribute att;
-	char	   *unknown;
-
-	check_nargs(event, trigger, RESOLVE_NARGS, RESOLVE_NARGS);
-	binding->event_relid = RelationGetRelid(event);
-	binding->log_relid = log_of(event, trigger);
-
-	track = open_named_relation(trigger->tgargs[RESOLVE_TRACK],
-								binding->log_relid, AccessShareLock,
-								&namespace);
-	if (track == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("track table \"%s\" does not exist",
-						trigger->tgargs[RESOLVE_TRACK]),
-				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks in it.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, RelationGetRelationName(event))));
-	binding->track_relid = RelationGetRelid(track);
-	binding->track_is_heap = track->rd_rel->relam == HEAP_TABLE_AM_OID;
-
-	check_track_rights(event, trigger, binding->log_relid, track, namespace);
-
-	if (track->rd_rel->relkind != RELKIND_RELATION ||
-		track->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("track table \"%s\" is not an ordinary, permanent table",
-						RelationGetRelationName(track)),
-				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks in it.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, RelationGetRelationName(event))));
-
-	binding->event_key = find_column(event, trigger, RESOLVE_KEY_COLUMN, event);
-	binding->event_release = find_column(event, trigger,
-										 RESOLVE_RELEASE_COLUMN, event);
-	binding->track_key = find_column(event, trigger, RESOLVE_TRACK_KEY, track);
-	binding->track_release = find_column(event, trigger, RESOLVE_TRACK_RELEASE,
-										 track);
-	check_not_generated(event, trigger, binding->event_key, true);
-	check_not_generated(event, trigger, binding->event_release, true);
-	check_same_type(event, binding->event_release, track,
-					binding->track_release, trigger, false);
-
-	binding->track_deleted = InvalidAttrNumber;
-	if (trigger->tgargs[RESOLVE_TRACK_DELETED][0] != '\0')
-	{
-		Oid			deleted_type;
-
-		binding->track_deleted = find_column(event, trigger,
-											 RESOLVE_TRACK_DELETED, track);
-		att = TupleDescAttr(RelationGetDescr(track), binding->track_deleted - 1);
-		deleted_type = getBaseType(att->atttypid);
-		if (deleted_type != BOOLOID && deleted_type != TIMESTAMPTZOID &&
-			deleted_type != TIMESTAMPOID && deleted_type != DATEOID)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" of table \"%s\" has type %s, and can't tell whether a track is deleted",
-							NameStr(att->attname),
-							RelationGetRelationName(track),
-							format_type_be(att->atttypid)),
-					 errdetail("Trigger \"%s\" on table \"%s\" takes a boolean, true for deleted tracks, or a timestamp, null for all others.",
-							   trigger->tgname, RelationGetRelationName(event)),
-					 errhint("Name such a column as argument track_deleted, or none."),
-					 errtablecol(track, binding->track_deleted)));
-		binding->deleted_is_flag = deleted_type == BOOLOID;
-	}
-
-	unknown = trigger->tgargs[RESOLVE_UNKNOWN_TRACK];
-	binding->reject_unknown = strcmp(unknown, "reject") == 0;
-	if (!binding->reject_unknown && strcmp(unknown, "record") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unrecognized way to treat unknown tracks: \"%s\"",
-						unknown),
-				 errdetail("It is argument %d of trigger \"%s\" on table \"%s\".",
-						   RESOLVE_UNKNOWN_TRACK + 1, trigger->tgname,
-						   RelationGetRelationName(event)),
-				 errhint("Say \"record\" or \"reject\".")));
-
-	att = TupleDescAttr(RelationGetDescr(event), binding->event_key - 1);
-	binding->key_len = att->attlen;
-	binding->key_byval = att->attbyval;
-	binding->key_is_string = TypeCategory(getBaseType(att->atttypid)) == TYPCATEGORY_STRING &&
-		att->attlen == -1;
-	att = TupleDescAttr(RelationGetDescr(event), binding->event_release - 1);
-	binding->release_len = att->attlen;
-	binding->release_byval = att->attbyval;
-
-	find_track_index(binding, event, trigger, track);
-
-	table_close(track, NoLock);
-}
-
-/*
- * track_binding
- *		What a playevent_resolve trigger stands for, with the track table
- *		locked in AccessShareLock.
- *
- * Errors: the track table or a column is missing (42P01, 42703), has the
- * wrong kind or type (42809, 42804), no usable unique index (42704), the
- * log's owner may not read it (42501), or not all of it (0A000).
- */
-TrackBinding *
-track_binding(Relation event, Trigger *trigger)
-{
-	TrackBinding *binding = find_binding(track_bindings, trigger->tgoid,
-										 sizeof(TrackBinding));
-
-	if (binding->valid)
-		LockRelationOid(binding->track_relid, AccessShareLock);
-	if (!binding->valid)
-	{
-		uint64		seen = invalidations;
-
-		build_track_binding(binding, event, trigger);
-		binding->valid = seen == invalidations;
-	}
-	return binding;
-}
-
-/*
- * find_slot_index
- *		Find the index by which a key's slots are found: a btree that starts
- *		with key columns, the first one among them; best the one that covers
- *		most of the key.
- *
- * No index of a slot table may be unique, or inserting a slot could have to
- * wait; nor have expressions or a predicate, which would run code of the
- * table's owner in the middle of everyone's insert.
- */
-static void
-find_slot_index(SlotBinding *slot, Relation rel, Relation event,
-				Trigger *trigger)
-{
-	ListCell   *lc;
-
-	slot->index_nkeys = 0;
-	foreach(lc, RelationGetIndexList(rel))
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		Form_pg_index form = index->rd_index;
-		int			nkeys = 0;
-		int			which[COUNTER_MAX_KEYS];
-		bool		has_first = false;
-
-		if (form->indisunique || form->indisexclusion ||
-			RelationGetIndexExpressions(index) != NIL ||
-			RelationGetIndexPredicate(index) != NIL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("index \"%s\" is not allowed on slot table \"%s\"",
-							RelationGetRelationName(index),
-							RelationGetRelationName(rel)),
-					 errdetail("Trigger \"%s\" on table \"%s\" writes to tables only whose indexes are plain: not unique, on columns, of all rows.",
-							   trigger->tgname, RelationGetRelationName(event)),
-					 errhint("Drop it: DROP INDEX %s;",
-							 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(index)),
-														RelationGetRelationName(index))),
-					 errtable(rel)));
-
-		if (form->indisvalid && index->rd_rel->relam == BTREE_AM_OID)
-		{
-			for (int i = 0; i < Min(form->indnkeyatts, slot->nkeys); i++)
-			{
-				int			k = 0;
-
-				while (k < slot->nkeys &&
-					   slot->key_attnos[k] != form->indkey.values[i])
-					k++;
-				if (k == slot->nkeys)
-					break;
-				has_first |= k == 0;
-				which[nkeys++] = k;
-			}
-		}
-
-		if (has_first && nkeys > slot->index_nkeys)
-		{
-			slot->index_oid = RelationGetRelid(index);
-			slot->index_nkeys = nkeys;
-			for (int i = 0; i < nkeys; i++)
-			{
-				Oid			operator;
-
-				operator = get_opfamily_member(index->rd_opfamily[i],
-											   index->rd_opcintype[i],
-											   index->rd_opcintype[i],
-											   BTEqualStrategyNumber);
-				if (!OidIsValid(operator))
-					elog(ERROR, "missing equality operator for opfamily %u",
-						 index->rd_opfamily[i]);
-				slot->index_key[i] = which[i];
-				slot->index_collation[i] = index->rd_indcollation[i];
-				fmgr_info_cxt(get_opcode(operator), &slot->index_equal[i],
-							  CacheMemoryContext);
-			}
-		}
-		index_close(index, AccessShareLock);
-	}
-
-	if (slot->index_nkeys == 0)
-	{
-		StringInfoData columns;
-
-		initStringInfo(&columns);
-		for (int i = 0; i < slot->nkeys; i++)
-			appendStringInfo(&columns, "%s%s", i > 0 ? ", " : "",
-							 quote_identifier(NameStr(slot->key_names[i])));
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("slot table \"%s\" has no usable index on its key",
-						RelationGetRelationName(rel)),
-				 errdetail("Trigger \"%s\" on table \"%s\" finds the counts to raise by it.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint("Create one: CREATE INDEX ON %s (%s);",
-						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-													RelationGetRelationName(rel)),
-						 columns.data),
-				 errtable(rel)));
-	}
-}
-
-/*
- * forget_other_names
- *		If the slot table was bound with other columns, make the triggers that
- *		did look again.
- *
- * That is so after a column was renamed, its triggers with it; and where
- * somebody's triggers disagree, who then get what the later one says.
- */
-static void
-forget_other_names(SlotBinding *slot, Trigger *trigger, int first_key)
-{
-	HASH_SEQ_STATUS scan;
-	CounterBinding *counter;
-	bool		same = slot->nkeys == trigger->tgnargs - first_key;
-
-	for (int i = 0; same && i < slot->nkeys; i++)
-		same = namestrcmp(&slot->key_names[i],
-						  trigger->tgargs[first_key + i]) == 0;
-	if (same && namestrcmp(&slot->count_name,
-						   trigger->tgargs[COUNTER_COUNT_COLUMN]) == 0)
-		return;
-
-	hash_seq_init(&scan, counter_bindings);
-	while ((counter = hash_seq_search(&scan)) != NULL)
-	{
-		if (counter->slot == slot)
-			counter->valid = false;
-	}
-}
-
-/*
- * build_slot_binding
- *		Check a slot table's shape and look up its columns and index.
- */
-static void
-build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
-				   Trigger *trigger, int first_key)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	Form_pg_attribute att;
-	bool		has_sketches = first_key == SKETCH_FIRST_KEY;
-	int			live = 0;
-
-	if (rel->rd_rel->relkind != RELKIND_RELATION ||
-		rel->rd_rel->relam != HEAP_TABLE_AM_OID ||
-		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("slot table \"%s\" is not an ordinary, logged heap table",
-						RelationGetRelationName(rel)),
-				 errdetail("Trigger \"%s\" on table \"%s\" keeps counts in it that must survive a crash.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_RECOUNT, RelationGetRelationName(rel),
-						 RelationGetRelationName(event)),
-				 errtable(rel)));
-
-	forget_other_names(slot, trigger, first_key);
-	slot->nkeys = trigger->tgnargs - first_key;
-	slot->count_attno = find_column(event, trigger, COUNTER_COUNT_COLUMN, rel);
-	namestrcpy(&slot->count_name, trigger->tgargs[COUNTER_COUNT_COLUMN]);
-	att = TupleDescAttr(desc, slot->count_attno - 1);
-	if (slot->sketch != NULL)
-	{
-		sketch_type_free(slot->sketch);
-		slot->sketch = NULL;
-	}
-	if (has_sketches)
-		slot->sketch = sketch_type(att->atttypid, att->atttypmod,
-								   CacheMemoryContext);
-	if (!att->attnotnull ||
-		(has_sketches ? slot->sketch == NULL : att->atttypid != INT8OID))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 has_sketches ?
-				 errmsg("column \"%s\" of slot table \"%s\" is not hll, with parameters, and not null",
-						NameStr(att->attname), RelationGetRelationName(rel)) :
-				 errmsg("column \"%s\" of slot table \"%s\" is not bigint and not null",
-						NameStr(att->attname), RelationGetRelationName(rel)),
-				 errdetail("Trigger \"%s\" on table \"%s\" counts in it.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_RECOUNT, RelationGetRelationName(rel),
-						 RelationGetRelationName(event)),
-				 errtablecol(rel, slot->count_attno)));
-
-	for (int i = 0; i < slot->nkeys; i++)
-	{
-		int			arg = first_key + i;
-
-		slot->key_attnos[i] = find_column(event, trigger, arg, rel);
-		slot->key_types[i] = TupleDescAttr(desc, slot->key_attnos[i] - 1)->atttypid;
-		namestrcpy(&slot->key_names[i], trigger->tgargs[arg]);
-	}
-
-	/* With each column named once, and as many as there are, all have a part. */
-	for (int i = 0; i < slot->nkeys; i++)
-	{
-		bool		again = slot->key_attnos[i] == slot->count_attno;
-
-		for (int j = 0; j < i; j++)
-			again |= slot->key_attnos[i] == slot->key_attnos[j];
-		if (again)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_COLUMN),
-					 errmsg("trigger \"%s\" on table \"%s\" names column \"%s\" twice",
-							trigger->tgname, RelationGetRelationName(event),
-							NameStr(slot->key_names[i])),
-					 errhint("Let playevent.create_log or playevent.attach_log make the triggers.")));
-	}
-	for (int i = 0; i < desc->natts; i++)
-		live += TupleDescAttr(desc, i)->attisdropped ? 0 : 1;
-	if (live != slot->nkeys + 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("slot table \"%s\" has %d columns, not %d",
-						RelationGetRelationName(rel), live, slot->nkeys + 1),
-				 errdetail("Trigger \"%s\" on table \"%s\" would leave the others without a value.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint("Drop the columns that playevent did not make."),
-				 errtable(rel)));
-
-	find_slot_index(slot, rel, event, trigger);
-
-	/* Entries outlive transactions, and so must the descriptor. */
-	if (slot->key_desc != NULL)
-	{
-		FreeTupleDesc(slot->key_desc);
-		slot->key_desc = NULL;
-	}
-	{
-		MemoryContext oldcontext = MemoryContextSwitchTo(CacheMemoryContext);
-		TupleDesc	key_desc = CreateTemplateTupleDesc(slot->nkeys);
-
-		for (int i = 0; i < slot->nkeys; i++)
-			TupleDescCopyEntry(key_desc, i + 1, desc, slot->key_attnos[i]);
-		slot->key_desc = key_desc;
-		MemoryContextSwitchTo(oldcontext);
-	}
-}
-
-/*
- * bind_listener
- *		Look up the column that tells listeners apart, and how to make a text of
- *		it: of a type whose output no setting changes.
- */
-static void
-bind_listener(CounterBinding *binding, Relation event, Trigger *trigger)
-{
-	Form_pg_attribute att;
-	bool		is_varlena;
-
-	binding->listener_attno = find_column(event, trigger, SKETCH_LISTENER,
-										  event);
-	check_not_generated(event, trigger, binding->listener_attno, false);
-	att = TupleDescAttr(RelationGetDescr(event), binding->listener_attno - 1);
-	binding->listener_output = InvalidOid;
-	switch (getBaseType(att->atttypid))
-	{
-		case TEXTOID:
-		case VARCHAROID:
-			break;
-		case UUIDOID:
-		case INT4OID:
-		case INT8OID:
-			getTypeOutputInfo(att->atttypid, &binding->listener_output,
-							  &is_varlena);
-			break;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" of table \"%s\" has type %s, and can't tell listeners apart",
-							NameStr(att->attname),
-							RelationGetRelationName(event),
-							format_type_be(att->atttypid)),
-					 errdetail("Trigger \"%s\" takes text, uuid or integers.",
-							   trigger->tgname),
-					 errtablecol(event, binding->listener_attno)));
-	}
-}
-
-/*
- * build_counter_binding
- *		Look up all that a counter's trigger's arguments stand for.  Returns
- *		with the slot table locked.
- */
-static void
-build_counter_binding(CounterBinding *binding, Relation event,
-					  Trigger *trigger)
-{
-	Relation	rel;
-	Oid			namespace;
-	Oid			owner;
-	SlotBinding *slot;
-	bool		has_sketches = trigger_calls(trigger, playevent_sketch);
-	int			first_key = has_sketches ? SKETCH_FIRST_KEY : COUNTER_FIRST_KEY;
-
-	check_nargs(event, trigger, first_key + 1, first_key + COUNTER_MAX_KEYS);
-	binding->event_relid = RelationGetRelid(event);
-	binding->log_relid = log_of(event, trigger);
-	owner = owner_of(binding->log_relid);
-	binding->nkeys = trigger->tgnargs - first_key;
-
-	rel = open_named_relation(trigger->tgargs[COUNTER_SLOT_TABLE],
-							  binding->log_relid, RowExclusiveLock,
-							  &namespace);
-	if (rel == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("slot table \"%s\" does not exist",
-						trigger->tgargs[COUNTER_SLOT_TABLE]),
-				 errdetail("Trigger \"%s\" on table \"%s\" keeps its counts there.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, get_rel_name(binding->log_relid))));
-
-	if (!has_privs_of_role(owner, rel->rd_rel->relowner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of table %s",
-						RelationGetRelationName(rel)),
-				 errdetail("Trigger \"%s\" writes to it with the rights of role \"%s\", the owner of table \"%s\".",
-						   trigger->tgname, GetUserNameFromId(owner, false),
-						   get_rel_name(binding->log_relid)),
-				 errhint("Give both tables, and the views on them, the same owner: ALTER TABLE %s OWNER TO %s;",
-						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-													RelationGetRelationName(rel)),
-						 quote_identifier(GetUserNameFromId(owner, false)))));
-
-	slot = find_binding(slot_bindings, RelationGetRelid(rel),
-						sizeof(SlotBinding));
-	slot->valid = false;
-	build_slot_binding(slot, rel, event, trigger, first_key);
-	binding->slot = slot;
-
-	for (int i = 0; i < binding->nkeys; i++)
-	{
-		binding->event_attnos[i] = find_column(event, trigger, first_key + i,
-											   event);
-		check_not_generated(event, trigger, binding->event_attnos[i], false);
-		check_same_type(event, binding->event_attnos[i], rel,
-						slot->key_attnos[i], trigger, true);
-	}
-	if (has_sketches)
-		bind_listener(binding, event, trigger);
-
-	table_close(rel, NoLock);
-}
-
-/*
- * counter_binding
- *		What a counter's trigger stands for, with the slot table locked in
- *		RowExclusiveLock.
- *
- * Errors: the slot table or a column is missing (42P01, 42703), has the
- * wrong kind, type or index (42809, 42804, 42704, 55000), or belongs to
- * someone else (42501).
- */
-CounterBinding *
-counter_binding(Relation event, Trigger *trigger)
-{
-	CounterBinding *binding = find_binding(counter_bindings, trigger->tgoid,
-										   sizeof(CounterBinding));
-
-	if (binding->valid)
-		LockRelationOid(binding->slot->relid, RowExclusiveLock);
-	if (!binding->valid || !binding->slot->valid)
-	{
-		uint64		seen = invalidations;
-
-		binding->valid = false;
-		build_counter_binding(binding, event, trigger);
-		binding->valid = binding->slot->valid = seen == invalidations;
-	}
-	return binding;
 }
 
 /*

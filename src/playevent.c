@@ -4,9 +4,10 @@
  *	  Module entry of playevent: an append-only play log with exact counters.
  *
  * The parts: append_only.c refuses changes to the log, release.c fills in a
- * play's release, day.c its day, counter.c gathers a transaction's counts, slot.c writes
- * them without waiting, binding.c turns trigger arguments into relations,
- * maintenance.c compares counters with their log and merges slots,
+ * play's release, day.c its day, counter.c gathers what a transaction counts,
+ * sketch.c whom, slot.c writes that without waiting, record.c records batches,
+ * direct.c inserts them, binding.c and its like turn trigger arguments into
+ * relations, maintenance.c compares counters with their log and merges slots,
  * partition.c notices partitions that come and go, triggers.c who makes
  * triggers, sticky.c remembers where rows were found, fetch.c fetches them.
  *

@@ -334,6 +334,37 @@ $$;
 COMMENT ON FUNCTION playevent.column_type(regclass, name, text) IS
 'internal: a column''s type, or an error that names the argument';
 
+-- The table that argument event names, which must be the caller's.
+CREATE FUNCTION playevent.owned_table(event regclass) RETURNS pg_catalog.pg_class
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    class pg_class;
+BEGIN
+    IF event IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'argument "event" must not be null';
+    END IF;
+    SELECT * INTO class FROM pg_class WHERE oid = event;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_table',
+            MESSAGE = format('argument "event" is %s, which is no table', event::oid);
+    END IF;
+    IF NOT pg_has_role(class.relowner, 'USAGE') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = format('must be owner of table %s', class.relname);
+    END IF;
+    RETURN class;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.owned_table(regclass) IS
+'internal: what pg_class says of a log''s table, or an error if it is someone else''s';
+
 -- The arguments that create_log and attach_log share.
 CREATE FUNCTION playevent.check_arguments(
     track regclass, track_key name, track_release name, track_deleted name,
@@ -1372,22 +1403,7 @@ DECLARE
     log text;
     nullable name;
 BEGIN
-    IF event IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'null_value_not_allowed',
-            MESSAGE = 'argument "event" must not be null';
-    END IF;
-    SELECT * INTO class FROM pg_class WHERE oid = event;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'undefined_table',
-            MESSAGE = format('argument "event" is %s, which is no table', event::oid);
-    END IF;
-    IF NOT pg_has_role(class.relowner, 'USAGE') THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'insufficient_privilege',
-            MESSAGE = format('must be owner of table %s', class.relname);
-    END IF;
+    class := playevent.owned_table(event);
     IF class.relkind NOT IN ('r', 'p') OR class.relpersistence <> 'p' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'wrong_object_type',
@@ -1694,23 +1710,12 @@ DECLARE
     class pg_class;
     dropped playevent.counter;
 BEGIN
-    IF event IS NULL OR counter IS NULL THEN
+    IF counter IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'null_value_not_allowed',
-            MESSAGE = format('argument "%s" must not be null',
-                CASE WHEN event IS NULL THEN 'event' ELSE 'counter' END);
+            MESSAGE = 'argument "counter" must not be null';
     END IF;
-    SELECT * INTO class FROM pg_class WHERE oid = event;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'undefined_table',
-            MESSAGE = format('argument "event" is %s, which is no table', event::oid);
-    END IF;
-    IF NOT pg_has_role(class.relowner, 'USAGE') THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'insufficient_privilege',
-            MESSAGE = format('must be owner of table %s', class.relname);
-    END IF;
+    class := playevent.owned_table(event);
     -- As DROP TRIGGER will: a lesser lock now would bar who has read the table
     -- from inserting, while we wait for him.
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', event);

@@ -218,7 +218,7 @@ $node->safe_psql('site', q{
 	INSERT INTO listens_half (song, heard) VALUES ('k1', 'half')});
 is($node->safe_psql('site', q{SELECT * FROM renamed.verify('play_event') UNION ALL SELECT * FROM renamed.verify('listens')}),
 	'', 'P3: schema renamed: the counters are exact');
-fails('site', q{SELECT renamed.attach_log('play_event', track => 'track')}, qr/relation "playevent.log" does not exist/,
+fails('site', q{SELECT renamed.attach_log('play_event', track => 'track')}, qr/schema "playevent" does not exist/,
 	'P10: schema renamed: attach_log says what is missing');
 $node->safe_psql('site', 'ALTER SCHEMA renamed RENAME TO playevent');
 exact('site', 'schema renamed back');

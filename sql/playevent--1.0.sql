@@ -231,24 +231,20 @@ SELECT class.oid::pg_catalog.regclass AS event,
                   AND t.tgfoid = 'playevent.flush'::pg_catalog.regproc)
            AND playevent.always_fire(class.oid, 'playevent.append_only'::pg_catalog.regproc)
            AND NOT EXISTS (
+               SELECT FROM playevent.counter k
+                WHERE k.event = class.oid
+                  AND NOT playevent.always_fire(k.counter_slot::pg_catalog.oid, 'playevent.slot_guard'::pg_catalog.regproc))
+           AND NOT EXISTS (
                SELECT FROM pg_catalog.pg_trigger t
-                CROSS JOIN LATERAL playevent.trigger_arguments(t.tgargs) AS args
-                WHERE t.tgrelid = class.oid
-                  AND t.tgfoid IN ('playevent.count'::pg_catalog.regproc,
-                                   'playevent.sketch'::pg_catalog.regproc)
-                  AND (t.tgenabled <> counts.tgenabled
-                       OR NOT playevent.always_fire(
-                           playevent.named_table(args[1], class.relnamespace)::pg_catalog.oid,
-                           'playevent.slot_guard'::pg_catalog.regproc)))
+                WHERE t.tgrelid = class.oid AND t.tgenabled <> counts.tgenabled
+                  AND t.tgfoid IN ('playevent.day'::pg_catalog.regproc,
+                                   'playevent.count'::pg_catalog.regproc,
+                                   'playevent.sketch'::pg_catalog.regproc))
            AND NOT EXISTS (
                SELECT FROM pg_catalog.pg_class part
                 WHERE part.relispartition AND part.relkind IN ('r', 'p')
                   AND pg_catalog.pg_partition_root(part.oid) = class.oid
                   AND NOT playevent.always_fire(part.oid, 'playevent.append_only'::pg_catalog.regproc))
-           AND NOT EXISTS (
-               SELECT FROM pg_catalog.pg_trigger t
-                WHERE t.tgrelid = class.oid AND t.tgenabled <> counts.tgenabled
-                  AND t.tgfoid = 'playevent.day'::pg_catalog.regproc)
            AND NOT EXISTS (
                SELECT FROM pg_catalog.pg_trigger t
                 WHERE t.tgparentid <> 0
@@ -984,6 +980,20 @@ $$;
 COMMENT ON FUNCTION playevent.grant_function(text, regrole, text) IS
 'internal: says what a log''s function is, and grants it to one role and no other';
 
+CREATE FUNCTION playevent.grant_usage(schema name, role regrole) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT has_schema_privilege(role, schema, 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', schema, role);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.grant_usage(name, regrole) IS
+'internal: grants USAGE on a log''s schema to a role that lacks it';
+
 CREATE FUNCTION playevent.grant_reading(event regclass, role regrole, views name[])
 RETURNS void
 LANGUAGE plpgsql
@@ -998,9 +1008,7 @@ BEGIN
     FOREACH view IN ARRAY views LOOP
         EXECUTE format('GRANT SELECT ON %I.%I TO %s', schema, view, role);
     END LOOP;
-    IF NOT has_schema_privilege(role, schema, 'USAGE') THEN
-        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', schema, role);
-    END IF;
+    PERFORM playevent.grant_usage(schema, role);
 END
 $$;
 
@@ -1144,9 +1152,7 @@ BEGIN
         LOOP
             EXECUTE format('GRANT USAGE ON SEQUENCE %s TO %s', part, ingest_role);
         END LOOP;
-        IF NOT has_schema_privilege(ingest_role, schema, 'USAGE') THEN
-            EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', schema, ingest_role);
-        END IF;
+        PERFORM playevent.grant_usage(schema, ingest_role);
     END IF;
 
 END

@@ -40,6 +40,8 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "parser/parse_coerce.h"
 #include "storage/lmgr.h"
 #include "storage/sinval.h"
 #include "utils/builtins.h"
@@ -371,6 +373,17 @@ find_column(Relation event, Trigger *trigger, int arg, Relation rel)
 				 errhint(HINT_REATTACH, RelationGetRelationName(event)),
 				 errtable(rel)));
 	return attno;
+}
+
+/*
+ * column_is_string
+ *		Does the column hold strings of any length, which may be empty?
+ */
+bool
+column_is_string(Form_pg_attribute att)
+{
+	return att->attlen == -1 &&
+		TypeCategory(getBaseType(att->atttypid)) == TYPCATEGORY_STRING;
 }
 
 /*

@@ -90,6 +90,7 @@ extern bool trigger_fires(Trigger *trigger);
 extern bool resolves_releases(Trigger *trigger);
 extern bool trigger_calls(Trigger *trigger, PGFunction function);
 extern bool trigger_counts(Trigger *trigger);
+extern bool column_is_string(Form_pg_attribute att);
 extern Oid	named_relation(const char *name, Oid default_namespace,
 						   Oid *namespace);
 

@@ -20,6 +20,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "binding_lookup.h"
 #include "day.h"
 #include "playevent.h"
 
@@ -69,13 +70,7 @@ day_column(Relation event, Trigger *trigger, int arg, Oid type)
 void
 day_columns(Relation event, Trigger *trigger, DayColumns *columns)
 {
-	if (trigger->tgnargs != 3)
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("wrong number of arguments for trigger \"%s\" on table \"%s\"",
-						trigger->tgname, RelationGetRelationName(event)),
-				 errdetail("It has %d, and needs %d.", trigger->tgnargs, 3),
-				 errhint("Let playevent.create_log or playevent.attach_log make the triggers.")));
+	check_nargs(event, trigger, 3, 3);
 	columns->day = day_column(event, trigger, 0, DATEOID);
 	columns->happened = day_column(event, trigger, 1, TIMESTAMPTZOID);
 	columns->recorded = day_column(event, trigger, 2, TIMESTAMPTZOID);
@@ -90,20 +85,20 @@ day_columns(Relation event, Trigger *trigger, DayColumns *columns)
 Datum
 day_of(Relation event, DayColumns *columns, TupleTableSlot *slot, bool *isnull)
 {
-	bool		was_recorded;
-	bool		has_happened;
+	bool		recorded_isnull;
+	bool		happened_isnull;
 	TimestampTz at = DatumGetTimestampTz(slot_getattr(slot, columns->recorded,
-													  isnull));
+													  &recorded_isnull));
 	TimestampTz happened = DatumGetTimestampTz(slot_getattr(slot,
 															columns->happened,
-															&has_happened));
+															&happened_isnull));
 	int64		day;
 
-	was_recorded = !*isnull;
-	has_happened = !has_happened;
-	if (has_happened)
+	*isnull = recorded_isnull && happened_isnull;
+	if (!happened_isnull)
 	{
-		if (TIMESTAMP_NOT_FINITE(happened) || (was_recorded && happened > at))
+		if (TIMESTAMP_NOT_FINITE(happened) ||
+			(!recorded_isnull && happened > at))
 			ereport(ERROR,
 					(errcode(ERRCODE_CHECK_VIOLATION),
 					 errmsg("value in column \"%s\" of table \"%s\" is out of range",
@@ -113,7 +108,6 @@ day_of(Relation event, DayColumns *columns, TupleTableSlot *slot, bool *isnull)
 							   NameStr(TupleDescAttr(RelationGetDescr(event), columns->recorded - 1)->attname)),
 					 errtablecol(event, columns->happened)));
 		at = happened;
-		*isnull = false;
 	}
 
 	if (TIMESTAMP_IS_NOBEGIN(at))

@@ -414,6 +414,29 @@ make_array(BatchColumn *column, RecordRow **rows, RecordColumn c, int n)
 }
 
 /*
+ * find_event_id
+ *		The row of this event_id among rows in its order, of which each has
+ *		another; or NULL.
+ */
+static RecordRow *
+find_event_id(RecordRow **rows, int n, RecordRow *wanted)
+{
+	int			low = 0;
+	int			high = n;
+
+	while (low < high)
+	{
+		int			middle = low + (high - low) / 2;
+
+		if (compare_event_ids(rows[middle], wanted) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < n && same_event_id(rows[low], wanted) ? rows[low] : NULL;
+}
+
+/*
  * find_first_ids
  *		Fill in the ids of rows that were there before those that are pending.
  */
@@ -440,34 +463,17 @@ find_first_ids(Batch *batch, RecordRow **rows, int n)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[r];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
-		RecordRow	found = {.ord = -1};
-		RecordRow **match;
+		RecordRow	found = {.ord = -1};	/* before any that was sent */
+		RecordRow  *match;
 		bool		isnull;
 
 		found.values[RECORD_EVENT_ID] = SPI_getbinval(tuple, desc, 1, &isnull);
 		found.event_id_head = event_id_head(&found);
-		found.values[RECORD_KEY] = SPI_getbinval(tuple, desc, 2, &isnull);
-
-		/* There is one of each event_id, so the least that is not less. */
+		match = find_event_id(sought, nsought, &found);
+		if (match != NULL)
 		{
-			int			low = 0;
-			int			high = nsought;
-
-			while (low < high)
-			{
-				int			middle = (low + high) / 2;
-
-				if (compare_event_ids(sought[middle], &found) < 0)
-					low = middle + 1;
-				else
-					high = middle;
-			}
-			match = low < nsought ? &sought[low] : NULL;
-		}
-		if (match != NULL && same_event_id(*match, &found))
-		{
-			(*match)->status = RECORD_DUPLICATE;
-			(*match)->id = DatumGetInt64(found.values[RECORD_KEY]);
+			match->status = RECORD_DUPLICATE;
+			match->id = DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull));
 		}
 	}
 	SPI_freetuptable(SPI_tuptable);
@@ -818,8 +824,7 @@ playevent_record_batch(PG_FUNCTION_ARGS)
 		log->sent[c] = batch.columns[c].n >= 0;
 
 	key = TupleDescAttr(RelationGetDescr(rel), log->attnos[RECORD_KEY] - 1);
-	batch.key_is_string = key->attlen == -1 &&
-		TypeCategory(getBaseType(key->atttypid)) == TYPCATEGORY_STRING;
+	batch.key_is_string = column_is_string(key);
 	if (key->atttypid == VARCHAROID && key->atttypmod >= VARHDRSZ)
 		batch.key_max_chars = key->atttypmod - VARHDRSZ;
 

@@ -262,8 +262,7 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 	att = TupleDescAttr(RelationGetDescr(event), binding->event_key - 1);
 	binding->key_len = att->attlen;
 	binding->key_byval = att->attbyval;
-	binding->key_is_string = TypeCategory(getBaseType(att->atttypid)) == TYPCATEGORY_STRING &&
-		att->attlen == -1;
+	binding->key_is_string = column_is_string(att);
 	att = TupleDescAttr(RelationGetDescr(event), binding->event_release - 1);
 	binding->release_len = att->attlen;
 	binding->release_byval = att->attbyval;

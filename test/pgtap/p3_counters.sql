@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(92);
+SELECT plan(93);
 
 CREATE SCHEMA c;
 SET LOCAL search_path = c, public;
@@ -89,6 +89,9 @@ SELECT results_eq(
 SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), true, 'P1: the log is intact with them');
 ALTER TABLE play_event ENABLE TRIGGER playevent_count_play_daily;
 SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), false, 'P1: it is not if one of them does not count replicated rows');
+ALTER TABLE play_event ENABLE ALWAYS TRIGGER playevent_count_play_daily;
+ALTER TABLE play_event ENABLE TRIGGER playevent_day;
+SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), false, 'P1: nor if the day of replicated rows is not set');
 ALTER TABLE play_event DISABLE TRIGGER ALL;
 ALTER TABLE play_event ENABLE TRIGGER ALL;
 SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), true, 'P7: ENABLE TRIGGER ALL enables them as they were made');

@@ -134,7 +134,7 @@ COMMENT ON FUNCTION playevent.named_table(text, oid) IS
 -- A query on pg_trigger sees what its snapshot does, which in REPEATABLE READ
 -- may be long past.
 CREATE FUNCTION playevent.triggers(rel regclass)
-RETURNS TABLE (name name, function regproc, enabled "char", tgargs bytea)
+RETURNS TABLE (name name, function regproc, enabled "char", tgargs bytea, tgtype smallint)
 LANGUAGE c STABLE STRICT
 AS 'MODULE_PATHNAME', 'playevent_triggers';
 
@@ -154,6 +154,31 @@ RETURN CASE WHEN EXISTS (
 
 COMMENT ON FUNCTION playevent.count_enabled(regclass) IS
 'internal: what a log''s counting triggers are enabled for when all is well, as in pg_trigger.tgenabled';
+
+CREATE FUNCTION playevent.enabled_as_made(function regproc, event regclass) RETURNS "char"
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE function
+    WHEN 'playevent.append_only'::pg_catalog.regproc THEN 'A'::pg_catalog."char"
+    WHEN 'playevent.slot_guard'::pg_catalog.regproc THEN 'A'::pg_catalog."char"
+    WHEN 'playevent.resolve'::pg_catalog.regproc THEN 'O'::pg_catalog."char"
+    WHEN 'playevent.day'::pg_catalog.regproc THEN playevent.count_enabled(event)
+    WHEN 'playevent.count'::pg_catalog.regproc THEN playevent.count_enabled(event)
+    WHEN 'playevent.sketch'::pg_catalog.regproc THEN playevent.count_enabled(event)
+    WHEN 'playevent.flush'::pg_catalog.regproc THEN playevent.count_enabled(event)
+END;
+
+COMMENT ON FUNCTION playevent.enabled_as_made(regproc, regclass) IS
+'internal: what a trigger of a log that calls this function is enabled for when all is well; null if it is none of playevent''s';
+
+-- Triggers for rows fire where rows are.  On a partitioned table they are there
+-- to be inherited.
+CREATE FUNCTION playevent.fires_there(has_rows boolean, tgtype smallint) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN has_rows OR (tgtype OPERATOR(pg_catalog.&) 1::pg_catalog.int2) OPERATOR(pg_catalog.=) 0::pg_catalog.int2;
+
+COMMENT ON FUNCTION playevent.fires_there(boolean, smallint) IS
+'internal: does a trigger of this pg_trigger.tgtype fire on the table it is on, which has rows of its own or not';
 
 --
 -- The logs there are
@@ -222,39 +247,30 @@ SELECT class.oid::pg_catalog.regclass AS event,
        resolve_args[5] AS unknown_track,
        playevent.named_table(release_args[1], class.relnamespace) AS release,
        release_args[2] AS release_key,
-       counts.tgenabled = 'A' AS count_replicated,
-       COALESCE(resolves.tgenabled = 'O' AND COALESCE(release_resolves.tgenabled, 'O') = 'O'
-                AND counts.tgenabled = playevent.count_enabled(class.oid::pg_catalog.regclass), false)
+       playevent.count_enabled(class.oid::pg_catalog.regclass) = 'A' AS count_replicated,
+       counts.oid IS NOT NULL AND resolves.oid IS NOT NULL
            AND EXISTS (
                SELECT FROM pg_catalog.pg_trigger t
-                WHERE t.tgrelid = class.oid AND t.tgenabled = counts.tgenabled
-                  AND t.tgfoid = 'playevent.flush'::pg_catalog.regproc)
-           AND playevent.always_fire(class.oid, 'playevent.append_only'::pg_catalog.regproc)
+                WHERE t.tgrelid = class.oid AND t.tgfoid = 'playevent.flush'::pg_catalog.regproc)
+           AND NOT EXISTS (
+               SELECT FROM (
+                   SELECT class.oid, class.relkind
+                    UNION ALL
+                   SELECT p.oid, p.relkind FROM pg_catalog.pg_class p
+                    WHERE class.relkind = 'p' AND p.relispartition
+                      AND pg_catalog.pg_partition_root(p.oid) = class.oid) AS part
+                WHERE part.relkind IN ('r', 'p') AND 2 > (
+                       SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
+                        WHERE t.tgrelid = part.oid AND t.tgfoid = 'playevent.append_only'::pg_catalog.regproc)
+                   OR EXISTS (
+                       SELECT FROM pg_catalog.pg_trigger t
+                        WHERE t.tgrelid = part.oid
+                          AND playevent.fires_there(part.relkind <> 'p', t.tgtype)
+                          AND t.tgenabled <> playevent.enabled_as_made(t.tgfoid, class.oid::pg_catalog.regclass)))
            AND NOT EXISTS (
                SELECT FROM playevent.counter k
                 WHERE k.event = class.oid
                   AND NOT playevent.always_fire(k.counter_slot::pg_catalog.oid, 'playevent.slot_guard'::pg_catalog.regproc))
-           AND NOT EXISTS (
-               SELECT FROM pg_catalog.pg_trigger t
-                WHERE t.tgrelid = class.oid AND t.tgenabled <> counts.tgenabled
-                  AND t.tgfoid IN ('playevent.day'::pg_catalog.regproc,
-                                   'playevent.count'::pg_catalog.regproc,
-                                   'playevent.sketch'::pg_catalog.regproc))
-           AND NOT EXISTS (
-               SELECT FROM pg_catalog.pg_class part
-                WHERE part.relispartition AND part.relkind IN ('r', 'p')
-                  AND pg_catalog.pg_partition_root(part.oid) = class.oid
-                  AND NOT playevent.always_fire(part.oid, 'playevent.append_only'::pg_catalog.regproc))
-           AND NOT EXISTS (
-               SELECT FROM pg_catalog.pg_trigger t
-                WHERE t.tgparentid <> 0
-                  AND pg_catalog.pg_partition_root(t.tgrelid) = class.oid
-                  AND t.tgenabled <> CASE t.tgfoid
-                      WHEN 'playevent.resolve'::pg_catalog.regproc THEN resolves.tgenabled
-                      WHEN 'playevent.day'::pg_catalog.regproc THEN counts.tgenabled
-                      WHEN 'playevent.count'::pg_catalog.regproc THEN counts.tgenabled
-                      WHEN 'playevent.sketch'::pg_catalog.regproc THEN counts.tgenabled
-                      ELSE t.tgenabled END)
            AS intact
   FROM pg_catalog.pg_class class
   LEFT JOIN pg_catalog.pg_trigger counts
@@ -2006,9 +2022,10 @@ COMMENT ON FUNCTION playevent.series(regclass, date, date, text, text, text) IS
 -- Partitions that come and go, and who may make triggers
 --
 
--- Partitions inherit all of a log's triggers but the one against TRUNCATE, and
--- rows that come with a table that is attached have not been counted.  The log
--- is looked up without locks on its other partitions.
+-- Partitions inherit all of a log's triggers but the one against TRUNCATE, but
+-- disabled as their parent's; and rows that come with a table that is attached
+-- have not been counted.  The log is looked up without locks on its other
+-- partitions.
 CREATE FUNCTION playevent.partition_added(part regclass, may_be_old boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -2048,6 +2065,8 @@ BEGIN
         -- Not by a query: its snapshot may be older than the rows.
         any_filled := any_filled OR pg_relation_size(added) > 0;
     END LOOP;
+    PERFORM playevent.leave_to_partitions(part);
+    PERFORM playevent.enable_triggers(part);
     IF any_filled THEN
         PERFORM playevent.rebuild(log);
     END IF;
@@ -2085,31 +2104,68 @@ $$;
 COMMENT ON FUNCTION playevent.partition_removed(regclass) IS
 'internal: lets a table that has left a log be truncated again';
 
--- Dumps made or restored with --disable-triggers end with ENABLE TRIGGER ALL,
--- which makes of ENABLE ALWAYS less than it was.
-CREATE FUNCTION playevent.triggers_enabled(altered regclass) RETURNS void
+-- Of a table, or all of a partition tree.  Dumps made or restored with
+-- --disable-triggers end with ENABLE TRIGGER ALL, which makes of ENABLE ALWAYS
+-- less than it was; and a new partition has its triggers as its parent has.
+CREATE FUNCTION playevent.enable_triggers(altered regclass) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    count_enabled "char" := playevent.count_enabled(coalesce(pg_partition_root(altered), altered));
-    weakened name;
+    log regclass := coalesce(pg_partition_root(altered), altered);
+    changed record;
 BEGIN
-    FOR weakened IN
-        SELECT t.name FROM playevent.triggers(altered) t
-         WHERE t.enabled = 'O'
-           AND (t.function IN ('playevent.append_only'::regproc, 'playevent.slot_guard'::regproc)
-                OR count_enabled = 'A'
-                AND t.function IN ('playevent.day'::regproc, 'playevent.count'::regproc,
-                                   'playevent.sketch'::regproc, 'playevent.flush'::regproc))
+    FOR changed IN
+        SELECT rel.relid, t.name, playevent.enabled_as_made(t.function, log) AS enabled
+          FROM (SELECT relid, isleaf FROM pg_partition_tree(altered)
+                UNION ALL
+                SELECT altered, true WHERE pg_partition_root(altered) IS NULL) AS rel
+         CROSS JOIN LATERAL playevent.triggers(rel.relid) t
+         WHERE playevent.fires_there(rel.isleaf, t.tgtype)
+           AND t.enabled <> playevent.enabled_as_made(t.function, log)
     LOOP
-        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', altered, weakened);
+        EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', changed.relid,
+            CASE WHEN changed.enabled = 'A' THEN 'ALWAYS' END, changed.name);
     END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION playevent.triggers_enabled(regclass) IS
-'internal: after ENABLE TRIGGER ALL, enables a log''s triggers as they were made';
+COMMENT ON FUNCTION playevent.enable_triggers(regclass) IS
+'internal: enables a log''s triggers as they were made, on a table and its partitions';
+
+-- A partitioned table's own triggers for rows never fire.  What they are enabled
+-- for is what new partitions begin with, whose triggers enable_triggers enables;
+-- and it matters to pg_dump: the triggers of a partitioned table, which has no rows
+-- to wait for, may be restored before its partitions' rows, but what a
+-- partition's are enabled for after those, if it is not what the parent's are.  So
+-- with the parent's not enabled, the rows that pg_restore brings do not count
+-- again, however many workers it has.  Levels differ, or pg_dump would pass over
+-- one, and with it over what is to be restored first.
+CREATE FUNCTION playevent.leave_to_partitions(altered regclass) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    depth bigint := (SELECT count(*) FROM pg_partition_ancestors(altered));
+    changed record;
+BEGIN
+    FOR changed IN
+        SELECT tree.relid, t.name, wanted
+          FROM pg_partition_tree(altered) AS tree
+         CROSS JOIN LATERAL playevent.triggers(tree.relid) t
+         CROSS JOIN LATERAL (VALUES (CASE WHEN (depth + tree.level) % 2 = 1 THEN 'D' ELSE 'R' END)) AS w(wanted)
+         WHERE NOT tree.isleaf AND NOT playevent.fires_there(false, t.tgtype)
+           AND playevent.enabled_as_made(t.function, altered) IS NOT NULL
+           AND t.enabled::text <> wanted
+    LOOP
+        EXECUTE format('ALTER TABLE ONLY %s %s TRIGGER %I', changed.relid,
+            CASE WHEN changed.wanted = 'D' THEN 'DISABLE' ELSE 'ENABLE REPLICA' END, changed.name);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.leave_to_partitions(regclass) IS
+'internal: of a partitioned log, lets the triggers of its partitions fire, and none that those inherit';
 
 CREATE FUNCTION playevent.watch_partitions() RETURNS event_trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_partitions';

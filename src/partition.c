@@ -7,8 +7,9 @@
  * Row triggers are inherited by partitions and dropped from them, the trigger
  * against TRUNCATE is not; and rows that come with a table that is attached
  * have not been counted.  Restoring data with --disable-triggers leaves triggers
- * enabled, but not ALWAYS.  What is to be done about that is in the install
- * script; here the commands are recognised.  Everything else that is done to
+ * enabled, but not ALWAYS; and a partitioned log's own triggers for rows are to
+ * be disabled, those of its partitions enabled.  What is to be done about that is
+ * in the install script; here the commands are recognised.  Everything else that is done to
  * tables passes at the cost of a glance at its parse tree.
  *
  *-------------------------------------------------------------------------
@@ -70,9 +71,11 @@ tell_removed(RangeVar *name)
 }
 
 static void
-tell_enabled(RangeVar *name)
+tell_enabled(RangeVar *name, bool all)
 {
-	tell("SELECT playevent.triggers_enabled($1)", name);
+	if (all)
+		tell("SELECT playevent.enable_triggers($1)", name);
+	tell("SELECT playevent.leave_to_partitions($1)", name);
 }
 
 /*
@@ -81,7 +84,8 @@ tell_enabled(RangeVar *name)
  * ON ddl_command_end: calls playevent.partition_added for CREATE TABLE …
  * PARTITION OF, ATTACH PARTITION and other inheritance,
  * playevent.partition_removed for DETACH PARTITION,
- * playevent.triggers_enabled for ENABLE TRIGGER ALL or USER.
+ * playevent.enable_triggers for ENABLE TRIGGER ALL or USER, and
+ * playevent.leave_to_partitions for ENABLE TRIGGER of whatever kind.
  */
 Datum
 playevent_watch_partitions(PG_FUNCTION_ARGS)
@@ -134,7 +138,11 @@ playevent_watch_partitions(PG_FUNCTION_ARGS)
 				tell_removed(((PartitionCmd *) change->def)->name);
 			else if (change->subtype == AT_EnableTrigAll ||
 					 change->subtype == AT_EnableTrigUser)
-				tell_enabled(((AlterTableStmt *) command)->relation);
+				tell_enabled(((AlterTableStmt *) command)->relation, true);
+			else if (change->subtype == AT_EnableTrig ||
+					 change->subtype == AT_EnableAlwaysTrig ||
+					 change->subtype == AT_EnableReplicaTrig)
+				tell_enabled(((AlterTableStmt *) command)->relation, false);
 		}
 	}
 	SPI_finish();

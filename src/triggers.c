@@ -35,7 +35,7 @@ PG_FUNCTION_INFO_V1(playevent_check_trigger_owner);
 /*
  * playevent.triggers(rel regclass)
  *		returns table(name name, function regproc, enabled "char",
- *					  tgargs bytea)
+ *					  tgargs bytea, tgtype smallint)
  *
  * What pg_trigger says of a table.  Takes no lock on the table.
  */
@@ -44,7 +44,8 @@ playevent_triggers(PG_FUNCTION_ARGS)
 {
 	static const int columns[] = {
 		Anum_pg_trigger_tgname, Anum_pg_trigger_tgfoid,
-		Anum_pg_trigger_tgenabled, Anum_pg_trigger_tgargs
+		Anum_pg_trigger_tgenabled, Anum_pg_trigger_tgargs,
+		Anum_pg_trigger_tgtype
 	};
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Relation	pg_trigger;

@@ -23,7 +23,7 @@ SELECT format('ALTER TABLE %s %s TRIGGER %s', rel, how, trigger)
        unnest('{playevent_append_only,playevent_append_only_truncate,playevent_resolve,playevent_count}'::text[]) AS trigger;
 INSERT INTO harm (statement) VALUES
     ('ALTER TABLE play_1 ENABLE TRIGGER playevent_append_only'),
-    ('ALTER TABLE ONLY play_event ENABLE TRIGGER playevent_count'),
+    ('ALTER TABLE play_2 ENABLE TRIGGER playevent_count'),
     ('ALTER TABLE play_event DISABLE TRIGGER playevent_flush'),
     ('ALTER TABLE play_counter_slot DISABLE TRIGGER playevent_slot_guard'),
     ('ALTER TABLE play_counter_slot ENABLE TRIGGER playevent_slot_guard_row'),

@@ -1,7 +1,7 @@
 -- P3 and P1: partitions that come to a log and leave it.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(19);
+SELECT plan(30);
 
 CREATE SCHEMA parts;
 CREATE SCHEMA elsewhere;
@@ -25,6 +25,15 @@ CREATE FUNCTION differences() RETURNS bigint LANGUAGE sql AS $$
 $$;
 SELECT is(differences(), 0::bigint, 'P3: rows that were there are counted');
 
+-- What pg_dump restores with a partitioned table must not fire, or rows that
+-- come later would count twice.
+CREATE FUNCTION may_fire_early() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT format('%s of %s', t.tgname, t.tgrelid::regclass)
+      FROM pg_partition_tree('parts.play_event') JOIN pg_trigger t ON t.tgrelid = relid
+     WHERE NOT isleaf AND t.tgenabled IN ('O', 'A') AND t.tgtype & 1 = 1
+$$;
+SELECT is_empty('SELECT may_fire_early()', 'P7: a partitioned log has its partitions'' triggers fire');
+
 -- columns in another order, another schema, and rows
 CREATE TABLE elsewhere.play_2 (month int NOT NULL, bucket text NOT NULL, gone int, release_id bigint, track_entry_key text NOT NULL);
 ALTER TABLE elsewhere.play_2 DROP COLUMN gone;
@@ -32,6 +41,7 @@ INSERT INTO elsewhere.play_2 VALUES (2, 'most', 9, 'a'), (2, 'all', NULL, 'b');
 ALTER TABLE play_event ATTACH PARTITION elsewhere.play_2 FOR VALUES IN (2);
 SELECT is(differences(), 0::bigint, 'P3: rows of an attached partition are counted');
 SELECT throws_ok('TRUNCATE elsewhere.play_2', '23001', 'table "play_2" is append-only', 'P1: an attached partition refuses TRUNCATE');
+SELECT throws_ok('DELETE FROM play_event WHERE month = 2', '23001', 'table "play_2" is append-only', 'P1: and DELETE');
 
 INSERT INTO play_event VALUES ('a', NULL, 'most', 2), ('b', NULL, 'most', 1);
 SELECT is(differences(), 0::bigint, 'P3: columns in another order are counted right');
@@ -53,6 +63,12 @@ INSERT INTO play_3 VALUES ('a', 1, 'most', 3);
 ALTER TABLE play_event ATTACH PARTITION play_3 FOR VALUES IN (3);
 SELECT is(differences(), 0::bigint, 'P3: rows of an attached subtree are counted');
 SELECT throws_ok('TRUNCATE play_3_most', '23001', NULL, 'P1: its leaves refuse TRUNCATE');
+CREATE TABLE play_3_rest PARTITION OF play_3 DEFAULT;
+INSERT INTO play_event VALUES ('a', 9, 'most', 3), ('b', 9, 'half', 3);
+SELECT is(differences(), 0::bigint, 'P3: rows of a subtree''s leaves are counted, also of one made since');
+SELECT is((SELECT count(*) FROM play_event WHERE release_id = 9 AND month = 3), 0::bigint, 'P2: and get their release');
+SELECT throws_ok('UPDATE play_3 SET month = 3', '23001', NULL, 'P1: and refuse UPDATE');
+SELECT is_empty('SELECT may_fire_early()', 'P7: a subtree has its leaves'' triggers fire');
 
 -- created in passing
 CREATE SCHEMA made_with CREATE TABLE other (i int) CREATE TABLE play_4 PARTITION OF parts.play_event FOR VALUES IN (4);
@@ -61,6 +77,16 @@ SELECT throws_ok('TRUNCATE made_with.play_4', '23001', NULL, 'P1: a partition ma
 -- what the event trigger has nothing to do with
 SELECT lives_ok('ALTER TABLE IF EXISTS no_such_table ENABLE TRIGGER ALL', 'P10: a table that is not there');
 SELECT throws_ok('SELECT playevent.watch_partitions()', '39P03', NULL, 'P10: the event trigger''s function called by hand');
+
+-- as the owner erases a row, at the root
+ALTER TABLE play_event DISABLE TRIGGER playevent_append_only;
+SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), false, 'P1: DISABLE at the root shows');
+ALTER TABLE play_event ENABLE ALWAYS TRIGGER playevent_append_only;
+SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), true, 'P1: ENABLE ALWAYS at the root undoes it');
+SELECT throws_ok('DELETE FROM play_event', '23001', NULL, 'P1: DELETE is refused again');
+ALTER TABLE ONLY play_3 ENABLE TRIGGER playevent_count;
+SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), true, 'P1: ENABLE of a trigger that partitions inherit is no harm');
+SELECT is_empty('SELECT may_fire_early()', 'P7: whatever is enabled, partitions'' triggers fire');
 
 -- a job that makes sure of a partition that is there does nothing to it
 ALTER TABLE play_1 DISABLE TRIGGER playevent_count;

@@ -134,51 +134,19 @@ COMMENT ON FUNCTION playevent.named_table(text, oid) IS
 -- A query on pg_trigger sees what its snapshot does, which in REPEATABLE READ
 -- may be long past.
 CREATE FUNCTION playevent.triggers(rel regclass)
-RETURNS TABLE (name name, function regproc, enabled "char", tgargs bytea, tgtype smallint)
+RETURNS TABLE (name name, function regproc, enabled "char", tgargs bytea)
 LANGUAGE c STABLE STRICT
 AS 'MODULE_PATHNAME', 'playevent_triggers';
 
 COMMENT ON FUNCTION playevent.triggers(regclass) IS
 'internal: what pg_trigger says of a table at this moment';
 
--- That replicated rows are not counted is an argument of the flush trigger, for
--- what a trigger is enabled for is lost when it is disabled.
-CREATE FUNCTION playevent.count_enabled(event regclass) RETURNS "char"
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-RETURN CASE WHEN EXISTS (
-    SELECT FROM playevent.triggers(event) t
-     WHERE t.function = 'playevent.flush'::pg_catalog.regproc
-       AND playevent.trigger_arguments(t.tgargs) = '{origin}'::pg_catalog.text[])
-    THEN 'O'::pg_catalog."char" ELSE 'A'::pg_catalog."char" END;
+CREATE FUNCTION playevent.enabled_as_made(trigger oid) RETURNS "char"
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'playevent_enabled_as_made';
 
-COMMENT ON FUNCTION playevent.count_enabled(regclass) IS
-'internal: what a log''s counting triggers are enabled for when all is well, as in pg_trigger.tgenabled';
-
-CREATE FUNCTION playevent.enabled_as_made(function regproc, event regclass) RETURNS "char"
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-RETURN CASE function
-    WHEN 'playevent.append_only'::pg_catalog.regproc THEN 'A'::pg_catalog."char"
-    WHEN 'playevent.slot_guard'::pg_catalog.regproc THEN 'A'::pg_catalog."char"
-    WHEN 'playevent.resolve'::pg_catalog.regproc THEN 'O'::pg_catalog."char"
-    WHEN 'playevent.day'::pg_catalog.regproc THEN playevent.count_enabled(event)
-    WHEN 'playevent.count'::pg_catalog.regproc THEN playevent.count_enabled(event)
-    WHEN 'playevent.sketch'::pg_catalog.regproc THEN playevent.count_enabled(event)
-    WHEN 'playevent.flush'::pg_catalog.regproc THEN playevent.count_enabled(event)
-END;
-
-COMMENT ON FUNCTION playevent.enabled_as_made(regproc, regclass) IS
-'internal: what a trigger of a log that calls this function is enabled for when all is well; null if it is none of playevent''s';
-
--- Triggers for rows fire where rows are.  On a partitioned table they are there
--- to be inherited.
-CREATE FUNCTION playevent.fires_there(has_rows boolean, tgtype smallint) RETURNS boolean
-LANGUAGE sql IMMUTABLE
-RETURN has_rows OR (tgtype OPERATOR(pg_catalog.&) 1::pg_catalog.int2) OPERATOR(pg_catalog.=) 0::pg_catalog.int2;
-
-COMMENT ON FUNCTION playevent.fires_there(boolean, smallint) IS
-'internal: does a trigger of this pg_trigger.tgtype fire on the table it is on, which has rows of its own or not';
+COMMENT ON FUNCTION playevent.enabled_as_made(oid) IS
+'internal: what pg_trigger.tgenabled is for a trigger of playevent''s when all is well; null for others, and for those that are there to be inherited';
 
 --
 -- The logs there are
@@ -247,26 +215,23 @@ SELECT class.oid::pg_catalog.regclass AS event,
        resolve_args[5] AS unknown_track,
        playevent.named_table(release_args[1], class.relnamespace) AS release,
        release_args[2] AS release_key,
-       playevent.count_enabled(class.oid::pg_catalog.regclass) = 'A' AS count_replicated,
-       counts.oid IS NOT NULL AND resolves.oid IS NOT NULL
-           AND EXISTS (
-               SELECT FROM pg_catalog.pg_trigger t
-                WHERE t.tgrelid = class.oid AND t.tgfoid = 'playevent.flush'::pg_catalog.regproc)
+       playevent.enabled_as_made(flushes.oid) = 'A' AS count_replicated,
+       counts.oid IS NOT NULL AND resolves.oid IS NOT NULL AND flushes.oid IS NOT NULL
            AND NOT EXISTS (
                SELECT FROM (
-                   SELECT class.oid, class.relkind
+                   SELECT class.oid, class.relpersistence
                     UNION ALL
-                   SELECT p.oid, p.relkind FROM pg_catalog.pg_class p
+                   SELECT p.oid, p.relpersistence FROM pg_catalog.pg_class p
                     WHERE class.relkind = 'p' AND p.relispartition
                       AND pg_catalog.pg_partition_root(p.oid) = class.oid) AS part
-                WHERE part.relkind IN ('r', 'p') AND 2 > (
+                WHERE part.relpersistence <> 'p'
+                   OR 2 > (
                        SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
                         WHERE t.tgrelid = part.oid AND t.tgfoid = 'playevent.append_only'::pg_catalog.regproc)
                    OR EXISTS (
                        SELECT FROM pg_catalog.pg_trigger t
                         WHERE t.tgrelid = part.oid
-                          AND playevent.fires_there(part.relkind <> 'p', t.tgtype)
-                          AND t.tgenabled <> playevent.enabled_as_made(t.tgfoid, class.oid::pg_catalog.regclass)))
+                          AND t.tgenabled <> playevent.enabled_as_made(t.oid)))
            AND NOT EXISTS (
                SELECT FROM playevent.counter k
                 WHERE k.event = class.oid
@@ -276,6 +241,9 @@ SELECT class.oid::pg_catalog.regclass AS event,
   LEFT JOIN pg_catalog.pg_trigger counts
     ON counts.tgrelid = class.oid AND counts.tgname = 'playevent_count'
    AND counts.tgfoid = 'playevent.count'::pg_catalog.regproc
+  LEFT JOIN pg_catalog.pg_trigger flushes
+    ON flushes.tgrelid = class.oid
+   AND flushes.tgfoid = 'playevent.flush'::pg_catalog.regproc
   LEFT JOIN pg_catalog.pg_trigger resolves
     ON resolves.tgrelid = class.oid
    AND resolves.tgfoid = 'playevent.resolve'::pg_catalog.regproc
@@ -1424,6 +1392,7 @@ DECLARE
     works boolean := false;
     log text;
     nullable name;
+    unfit name;
 BEGIN
     class := playevent.owned_table(event);
     IF class.relkind NOT IN ('r', 'p') OR class.relpersistence <> 'p' THEN
@@ -1439,6 +1408,15 @@ BEGIN
             ERRCODE = 'wrong_object_type',
             MESSAGE = format('table "%s" is part of an inheritance tree', class.relname),
             HINT = 'Attach the partitioned table at its root; other inheritance is not supported.';
+    END IF;
+    SELECT c.relname INTO unfit
+      FROM pg_partition_tree(event) AS tree JOIN pg_class c ON c.oid = tree.relid
+     WHERE c.relkind NOT IN ('r', 'p') OR c.relpersistence <> 'p';
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = format('table "%s" has a partition "%s" that is not an ordinary, logged table', class.relname, unfit),
+            DETAIL = 'Rows could be changed where they are, or be lost in a crash and stay counted.';
     END IF;
 
     -- As CREATE TRIGGER would; from here on nobody inserts until we are done.
@@ -2022,58 +2000,48 @@ COMMENT ON FUNCTION playevent.series(regclass, date, date, text, text, text) IS
 -- Partitions that come and go, and who may make triggers
 --
 
--- Partitions inherit all of a log's triggers but the one against TRUNCATE, but
--- disabled as their parent's; and rows that come with a table that is attached
--- have not been counted.  The log is looked up without locks on its other
--- partitions.
-CREATE FUNCTION playevent.partition_added(part regclass, may_be_old boolean) RETURNS void
+-- Partitions inherit all of a log's triggers but the one against TRUNCATE, and
+-- rows that come with a table that is attached have not been counted.  The log
+-- is looked up without locks on its other partitions.
+CREATE FUNCTION playevent.partition_added(part regclass, log regclass) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    log regclass := pg_partition_root(part);
+    is_guarded boolean := EXISTS (
+        SELECT FROM playevent.triggers(log) t
+         WHERE t.name = 'playevent_append_only_truncate'
+           AND t.function = 'playevent.append_only'::regproc);
     added regclass;
     any_filled boolean := false;
 BEGIN
-    -- Other children than partitions have none of the triggers.
-    IF log IS NULL AND EXISTS (
-        SELECT FROM pg_inherits i CROSS JOIN LATERAL playevent.triggers(i.inhparent::regclass) t
-         WHERE i.inhrelid = part AND t.function = 'playevent.append_only'::regproc) THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'feature_not_supported',
-            MESSAGE = format('table "%s" cannot inherit from a log', (SELECT relname FROM pg_class WHERE oid = part)),
-            DETAIL = 'Its rows would be in the log without being counted, and could be changed.',
-            HINT = 'To spread a log over several tables, partition it.';
-    END IF;
-    IF NOT EXISTS (SELECT FROM playevent.triggers(log) t
-                    WHERE t.name = 'playevent_append_only_truncate'
-                      AND t.function = 'playevent.append_only'::regproc) THEN
+    IF log IS NULL THEN
+        -- Other children than partitions have none of the triggers.
+        IF EXISTS (
+            SELECT FROM pg_inherits i CROSS JOIN LATERAL playevent.triggers(i.inhparent::regclass) t
+             WHERE i.inhrelid = part AND t.function = 'playevent.append_only'::regproc) THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'feature_not_supported',
+                MESSAGE = format('table "%s" cannot inherit from a log', (SELECT relname FROM pg_class WHERE oid = part)),
+                DETAIL = 'Its rows would be in the log without being counted, and could be changed.',
+                HINT = 'To spread a log over several tables, partition it.';
+        END IF;
         RETURN;
     END IF;
-    IF may_be_old AND EXISTS (
-        SELECT FROM playevent.triggers(part) t
-         WHERE t.name = 'playevent_append_only_truncate' AND t.enabled = 'A'
-           AND t.function = 'playevent.append_only'::regproc) THEN
-        RETURN;
-    END IF;
-    FOR added IN
-        -- not foreign tables, which are leaves without a file
-        SELECT relid FROM pg_partition_tree(part)
-         WHERE NOT isleaf OR pg_relation_filenode(relid) IS NOT NULL
-    LOOP
-        PERFORM playevent.refuse_truncate(added);
+    FOR added IN SELECT relid FROM pg_partition_tree(part) LOOP
+        IF is_guarded THEN
+            PERFORM playevent.refuse_truncate(added);
+        END IF;
         -- Not by a query: its snapshot may be older than the rows.
         any_filled := any_filled OR pg_relation_size(added) > 0;
     END LOOP;
-    PERFORM playevent.leave_to_partitions(part);
-    PERFORM playevent.enable_triggers(part);
     IF any_filled THEN
         PERFORM playevent.rebuild(log);
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION playevent.partition_added(regclass, boolean) IS
+COMMENT ON FUNCTION playevent.partition_added(regclass, regclass) IS
 'internal: makes a log''s new partition refuse TRUNCATE, and counts the rows it brings; refuses other children';
 
 CREATE FUNCTION playevent.partition_removed(part regclass) RETURNS void
@@ -2083,13 +2051,14 @@ AS $$
 DECLARE
     removed record;
 BEGIN
+    -- With its other triggers still there, it is a log of its own.
     FOR removed IN
         SELECT tree.relid, pg_has_role(c.relowner, 'USAGE') AS is_mine
           FROM (SELECT part UNION SELECT relid FROM pg_partition_tree(part)) AS tree(relid)
           JOIN pg_class c ON c.oid = tree.relid
-         WHERE EXISTS (SELECT FROM pg_trigger
-                        WHERE tgrelid = tree.relid AND tgname = 'playevent_append_only_truncate'
-                          AND tgfoid = 'playevent.append_only'::regproc)
+         WHERE (SELECT count(*) = 1 AND bool_and(t.name = 'playevent_append_only_truncate')
+                  FROM playevent.triggers(tree.relid) t
+                 WHERE t.function = 'playevent.append_only'::regproc)
     LOOP
         -- A log's owner may detach a partition that belongs to someone else.
         IF removed.is_mine THEN
@@ -2104,69 +2073,6 @@ $$;
 COMMENT ON FUNCTION playevent.partition_removed(regclass) IS
 'internal: lets a table that has left a log be truncated again';
 
--- Of a table, or all of a partition tree.  Dumps made or restored with
--- --disable-triggers end with ENABLE TRIGGER ALL, which makes of ENABLE ALWAYS
--- less than it was; and a new partition has its triggers as its parent has.
-CREATE FUNCTION playevent.enable_triggers(altered regclass) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    log regclass := coalesce(pg_partition_root(altered), altered);
-    changed record;
-BEGIN
-    FOR changed IN
-        SELECT rel.relid, t.name, playevent.enabled_as_made(t.function, log) AS enabled
-          FROM (SELECT relid, isleaf FROM pg_partition_tree(altered)
-                UNION ALL
-                SELECT altered, true WHERE pg_partition_root(altered) IS NULL) AS rel
-         CROSS JOIN LATERAL playevent.triggers(rel.relid) t
-         WHERE playevent.fires_there(rel.isleaf, t.tgtype)
-           AND t.enabled <> playevent.enabled_as_made(t.function, log)
-    LOOP
-        EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', changed.relid,
-            CASE WHEN changed.enabled = 'A' THEN 'ALWAYS' END, changed.name);
-    END LOOP;
-END
-$$;
-
-COMMENT ON FUNCTION playevent.enable_triggers(regclass) IS
-'internal: enables a log''s triggers as they were made, on a table and its partitions';
-
--- A partitioned table's own triggers for rows never fire.  What they are enabled
--- for is what new partitions begin with, whose triggers enable_triggers enables;
--- and it matters to pg_dump: the triggers of a partitioned table, which has no rows
--- to wait for, may be restored before its partitions' rows, but what a
--- partition's are enabled for after those, if it is not what the parent's are.  So
--- with the parent's not enabled, the rows that pg_restore brings do not count
--- again, however many workers it has.  Levels differ, or pg_dump would pass over
--- one, and with it over what is to be restored first.
-CREATE FUNCTION playevent.leave_to_partitions(altered regclass) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    depth bigint := (SELECT count(*) FROM pg_partition_ancestors(altered));
-    changed record;
-BEGIN
-    FOR changed IN
-        SELECT tree.relid, t.name, wanted
-          FROM pg_partition_tree(altered) AS tree
-         CROSS JOIN LATERAL playevent.triggers(tree.relid) t
-         CROSS JOIN LATERAL (VALUES (CASE WHEN (depth + tree.level) % 2 = 1 THEN 'D' ELSE 'R' END)) AS w(wanted)
-         WHERE NOT tree.isleaf AND NOT playevent.fires_there(false, t.tgtype)
-           AND playevent.enabled_as_made(t.function, altered) IS NOT NULL
-           AND t.enabled::text <> wanted
-    LOOP
-        EXECUTE format('ALTER TABLE ONLY %s %s TRIGGER %I', changed.relid,
-            CASE WHEN changed.wanted = 'D' THEN 'DISABLE' ELSE 'ENABLE REPLICA' END, changed.name);
-    END LOOP;
-END
-$$;
-
-COMMENT ON FUNCTION playevent.leave_to_partitions(regclass) IS
-'internal: of a partitioned log, lets the triggers of its partitions fire, and none that those inherit';
-
 CREATE FUNCTION playevent.watch_partitions() RETURNS event_trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_partitions';
 
@@ -2174,7 +2080,7 @@ COMMENT ON FUNCTION playevent.watch_partitions() IS
 'event trigger: notices partitions that come to a log or leave it, and triggers enabled in another way than they were made';
 
 CREATE EVENT TRIGGER playevent_watch_partitions ON ddl_command_end
-WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA')
+WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
 EXECUTE FUNCTION playevent.watch_partitions();
 
 ALTER EVENT TRIGGER playevent_watch_partitions ENABLE ALWAYS;

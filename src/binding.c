@@ -169,6 +169,19 @@ find_binding(HTAB *cache, Oid key, Size entrysize)
 }
 
 /*
+ * function_is
+ *		Is it this function of ours?
+ */
+bool
+function_is(Oid function, PGFunction ours)
+{
+	FmgrInfo	finfo;
+
+	fmgr_info(function, &finfo);
+	return finfo.fn_addr == ours;
+}
+
+/*
  * trigger_calls
  *		Does the trigger call this function of ours?  Names don't tell: anyone
  *		may call a trigger of his own playevent_count.
@@ -176,10 +189,7 @@ find_binding(HTAB *cache, Oid key, Size entrysize)
 bool
 trigger_calls(Trigger *trigger, PGFunction function)
 {
-	FmgrInfo	finfo;
-
-	fmgr_info(trigger->tgfoid, &finfo);
-	return finfo.fn_addr == function;
+	return function_is(trigger->tgfoid, function);
 }
 
 /*

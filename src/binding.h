@@ -88,6 +88,7 @@ extern CounterBinding *counter_binding(Relation event, Trigger *trigger);
 extern void binding_check(Relation event);
 extern bool trigger_fires(Trigger *trigger);
 extern bool resolves_releases(Trigger *trigger);
+extern bool function_is(Oid function, PGFunction ours);
 extern bool trigger_calls(Trigger *trigger, PGFunction function);
 extern bool trigger_counts(Trigger *trigger);
 extern bool column_is_string(Form_pg_attribute att);

@@ -394,13 +394,17 @@ playevent_verify(PG_FUNCTION_ARGS)
  *		while this transaction's statement that inserted it runs: such rows
  *		are in the log already, and would be counted twice.  Rows that wait for
  *		somebody's deferred trigger can't be told from them.
+ *
+ * Partitions are locked as the query will, but before any slot table, since
+ * whoever attaches one has locked partitions when it comes to count.
  */
 static void
 check_all_counted(Relation event)
 {
 	ListCell   *lc;
 
-	foreach(lc, find_all_inheritors(RelationGetRelid(event), NoLock, NULL))
+	foreach(lc, find_all_inheritors(RelationGetRelid(event), AccessShareLock,
+									NULL))
 	{
 		if (AfterTriggerPendingOnRel(lfirst_oid(lc)))
 			ereport(ERROR,

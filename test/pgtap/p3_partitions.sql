@@ -1,7 +1,7 @@
 -- P3 and P1: partitions that come to a log and leave it.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(30);
+SELECT plan(51);
 
 CREATE SCHEMA parts;
 CREATE SCHEMA elsewhere;
@@ -30,7 +30,7 @@ SELECT is(differences(), 0::bigint, 'P3: rows that were there are counted');
 CREATE FUNCTION may_fire_early() RETURNS SETOF text LANGUAGE sql AS $$
     SELECT format('%s of %s', t.tgname, t.tgrelid::regclass)
       FROM pg_partition_tree('parts.play_event') JOIN pg_trigger t ON t.tgrelid = relid
-     WHERE NOT isleaf AND t.tgenabled IN ('O', 'A') AND t.tgtype & 1 = 1
+     WHERE NOT isleaf AND t.tgenabled IN ('O', 'A') AND t.tgtype & 5 = 5  -- rows, INSERT
 $$;
 SELECT is_empty('SELECT may_fire_early()', 'P7: a partitioned log has its partitions'' triggers fire');
 
@@ -87,6 +87,81 @@ SELECT throws_ok('DELETE FROM play_event', '23001', NULL, 'P1: DELETE is refused
 ALTER TABLE ONLY play_3 ENABLE TRIGGER playevent_count;
 SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), true, 'P1: ENABLE of a trigger that partitions inherit is no harm');
 SELECT is_empty('SELECT may_fire_early()', 'P7: whatever is enabled, partitions'' triggers fire');
+
+-- A partition that is not there when the log's triggers are looked for by name
+ALTER TRIGGER playevent_append_only_truncate ON play_event RENAME TO no_truncate;
+CREATE TABLE play_6 PARTITION OF play_event FOR VALUES IN (6);
+INSERT INTO play_event VALUES ('a', 9, 'most', 6);
+SELECT is(differences(), 0::bigint, 'P3: a partition of a log whose trigger against TRUNCATE has another name counts');
+SELECT throws_ok('UPDATE play_6 SET month = 6', '23001', NULL, 'P1: and refuses UPDATE');
+ALTER TRIGGER no_truncate ON play_event RENAME TO playevent_append_only_truncate;
+SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), false, 'P1: that it does not refuse TRUNCATE shows');
+SELECT playevent.attach_log('play_event', track => 'track');
+
+-- what can't keep a log's promises
+CREATE FOREIGN DATA WRAPPER nowhere;
+CREATE SERVER nowhere FOREIGN DATA WRAPPER nowhere;
+SELECT throws_ok('CREATE FOREIGN TABLE far_7 PARTITION OF play_event FOR VALUES IN (7) SERVER nowhere', '0A000',
+    'foreign table "far_7" cannot be a partition of log "play_event"', 'P1: a foreign table as a partition');
+CREATE FOREIGN TABLE far_7 (track_entry_key text NOT NULL, release_id bigint, bucket text NOT NULL, month int NOT NULL) SERVER nowhere;
+SELECT throws_ok('ALTER TABLE play_event ATTACH PARTITION far_7 FOR VALUES IN (7)', '0A000',
+    'foreign table "far_7" cannot be a partition of log "play_event"', 'P1: one that is attached');
+CREATE UNLOGGED TABLE fleeting (LIKE play_event) PARTITION BY LIST (month);
+CREATE UNLOGGED TABLE fleeting_7 PARTITION OF fleeting FOR VALUES IN (7);
+SELECT throws_ok('ALTER TABLE play_event ATTACH PARTITION fleeting FOR VALUES IN (7)', '0A000',
+    'unlogged table "fleeting" cannot be a partition of log "play_event"', 'P6: an unlogged table that is attached');
+SELECT throws_ok('CREATE UNLOGGED TABLE play_7 PARTITION OF play_event FOR VALUES IN (7)', '0A000',
+    'unlogged table "play_7" cannot be a partition of log "play_event"', 'P6: one that is made as a partition');
+CREATE TABLE beyond (LIKE play_event) PARTITION BY LIST (month);
+ALTER TABLE beyond ATTACH PARTITION far_7 FOR VALUES IN (7);
+SELECT throws_ok($$SELECT playevent.attach_log('beyond', track => 'track')$$, '0A000',
+    'table "beyond" has a partition "far_7" that is not an ordinary, logged table', 'P1: a table with a foreign partition as a log');
+ALTER TABLE play_6 SET UNLOGGED;
+SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), false, 'P6: a partition that was set unlogged shows');
+ALTER TABLE play_6 SET LOGGED;
+SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), true, 'P6: and that it is no more');
+CREATE TABLE all_plays (LIKE play_event) PARTITION BY RANGE (month);
+SELECT throws_ok('ALTER TABLE all_plays ATTACH PARTITION play_event FOR VALUES FROM (0) TO (100)', '0A000',
+    'table "play_event" is a log, or has one among its partitions, and cannot be a part of another table',
+    'P3: a log as another table''s partition');
+CREATE TABLE plain_event (LIKE play_event);
+SELECT playevent.attach_log('plain_event', track => 'track');
+SELECT throws_ok('CREATE FOREIGN TABLE heir () INHERITS (plain_event) SERVER nowhere', '0A000', NULL, 'P1: a foreign table that inherits from a log');
+SELECT throws_ok('ALTER FOREIGN TABLE far_7 DISABLE TRIGGER ALL, INHERIT plain_event', '42809', NULL, 'P1: nor a partition of another table');
+
+-- partitions of others
+CREATE ROLE alice;
+CREATE ROLE bob;
+GRANT CREATE, USAGE ON SCHEMA parts TO alice, bob;
+GRANT SELECT ON track TO alice;
+ALTER TABLE play_event OWNER TO alice;
+ALTER TABLE play_counter_slot OWNER TO alice;
+ALTER TABLE play_3 OWNER TO bob;
+ALTER TABLE play_3_most OWNER TO bob;
+ALTER TABLE play_1 OWNER TO bob;
+SET ROLE alice;
+ALTER TABLE play_event DISABLE TRIGGER playevent_append_only;
+SELECT lives_ok('ALTER TABLE play_event ENABLE ALWAYS TRIGGER playevent_append_only', 'P1: the log''s owner enables what others'' partitions inherit');
+ALTER TABLE play_event DISABLE TRIGGER USER;
+SELECT lives_ok('ALTER TABLE play_event ENABLE TRIGGER USER', 'P1: all of it');
+SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), true, 'P1: and all is as it was made');
+RESET ROLE;
+SET ROLE bob;
+ALTER TABLE play_3 DISABLE TRIGGER USER;
+SELECT lives_ok('ALTER TABLE play_3 ENABLE TRIGGER USER', 'P1: so does a partition''s owner, in his part');
+RESET ROLE;
+SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), true, 'P1: and all is as it was made again');
+SELECT is_empty('SELECT may_fire_early()', 'P7: partitions'' triggers fire still');
+
+-- a schema that one may create in but not use is nobody's business
+CREATE SCHEMA dim;
+GRANT CREATE ON SCHEMA dim TO bob;
+CREATE TABLE other_parts (i int) PARTITION BY LIST (i);
+ALTER TABLE other_parts OWNER TO bob;
+SET ROLE bob;
+SELECT lives_ok('CREATE TABLE dim.other_1 PARTITION OF other_parts FOR VALUES IN (1)', 'P8: partitions of tables that are no logs need no more rights');
+RESET ROLE;
+SELECT is(differences(), 0::bigint, 'P3: after all that');
 
 -- a job that makes sure of a partition that is there does nothing to it
 ALTER TABLE play_1 DISABLE TRIGGER playevent_count;

@@ -189,6 +189,7 @@ sub by_reordered_restore
 	my @hasty = grep { /$first/ } @rest;
 
 	note(join "\n", 'first:', @hasty);
+	unlink "$file.list";
 	append_to_file("$file.list", "$_\n")
 	  foreach ((grep { $is_before{$_} } split /\n/, $list), @hasty, grep { !/$first/ } @rest);
 	return by_pg_restore($db, $file, '-e', '-L', "$file.list");
@@ -285,6 +286,13 @@ $db = new_database();
 succeeded("a root's triggers first",
 	by_reordered_restore($db, $custom, qr/ (?:TRIGGER public listens |(?:TABLE DATA|CONSTRAINT) public (?:track|listens_counter_slot) )/));
 restored($node, $db, "a root's triggers first");
+{
+	local $ENV{PGOPTIONS} = '-c session_replication_role=replica';
+	$db = new_database();
+	succeeded("a root's triggers first, as a replica",
+		by_reordered_restore($db, $custom, qr/ (?:TRIGGER public listens(?:_old)? |(?:TABLE DATA|CONSTRAINT) public (?:track|listens_counter_slot) )/));
+}
+restored($node, $db, "a root's triggers first, as a replica");
 
 $db = new_database();
 succeeded('tar', by_pg_restore($db, dump_site('-Ft'), '-e'));

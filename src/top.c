@@ -3,7 +3,7 @@
  * top.c
  *	  The keys of a counter by day that were counted most in a period.
  *
- * Nearly all the time of such a chart went into adding up: the executor's
+ * Three quarters of such a chart's time went into adding up: the executor's
  * HashAggregate calls a hash function and an equality operator for each row, by
  * way of expressions, and allocates for each key.  So here Postgres plans and
  * runs the query that reads the slots, with the caller's rights, policies and
@@ -14,9 +14,9 @@
  * type's default btree operator class says so by its support function equalimage
  * (as nbtree's deduplication asks it, _bt_allequalimage): text, varchar, uuid,
  * integers, enums, and domains over them; but not for nondeterministic
- * collations, numeric or floats.  Those are added up by SQL.  So is character:
- * its class says yes, as columns of one length hold keys padded alike, but those
- * of no length (bpchar) don't.
+ * collations, numeric or floats.  Those are added up by SQL.  So is character,
+ * whose keys are equal whatever their blanks: not all minor releases' class owns
+ * up to that.
  *
  * Memory: the table of keys may take what a HashAggregate may, work_mem times
  * hash_mem_multiplier, and at most 1 GB.  Beyond that all of it is thrown away,

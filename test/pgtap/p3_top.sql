@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(62);
+SELECT plan(63);
 
 CREATE SCHEMA t;
 SET LOCAL search_path = t, public;
@@ -281,6 +281,9 @@ RETURNS bigint LANGUAGE sql AS $$
 SELECT count(*) FROM playevent.top_keys(slot::regclass, key_column, count_column, day_column, '2026-01-01', '2030-03-01', lim)
 $$;
 SELECT is(top_keys('play_daily_slot', 'track_entry_key'), 5::bigint, 'P9: top_keys by itself');
+CREATE TABLE "Slots of ""it" ("the ""Key" text, "Day" date, "select" bigint);
+INSERT INTO "Slots of ""it" VALUES ('a', '2026-01-01', 1), ('b', '2026-01-01', 1), ('b', '2030-03-01', 1), ('c', '2025-12-31', 1);
+SELECT is(top_keys('"Slots of ""it"', 'the "Key', 'select', 'Day'), 2::bigint, 'P9: with names that need quotes');
 SELECT throws_ok($$SELECT top_keys(NULL, 'track_entry_key')$$, '22004', 'argument 1 must not be null', 'P9: no table');
 SELECT throws_ok($$SELECT top_keys('play_daily_slot', NULL)$$, '22004', 'argument 2 must not be null', 'P9: no column');
 SELECT throws_ok($$SELECT playevent.top_keys(0, 'k', 'n', 'day', '2026-01-01', '2026-01-01', 1)$$, '42P01', 'argument "slot" is 0, which is no table', 'P9: no such table');

@@ -1879,6 +1879,16 @@ $$;
 COMMENT ON FUNCTION playevent.check_period(regclass, date, date) IS
 'internal: the log, after checks of the arguments that top and series share';
 
+-- What top shows, of a slot table's column.
+CREATE FUNCTION playevent.top_keys(
+    slot regclass, key_column text, count_column text, day_column text, since date, until date, lim int)
+RETURNS TABLE (rank bigint, key text, plays bigint)
+LANGUAGE c STABLE
+AS 'MODULE_PATHNAME', 'playevent_top_keys';
+
+COMMENT ON FUNCTION playevent.top_keys(regclass, text, text, text, date, date, int) IS
+'internal: the keys of a slot table that were counted most from one day to another';
+
 -- playevent.top(event regclass, since date, until date, by text = 'track',
 --               lim int = 100)
 --     returns table(rank bigint, key text, plays bigint)
@@ -1895,7 +1905,7 @@ RETURNS TABLE (rank bigint, key text, plays bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET jit = off  -- compiling takes longer than the query
-SET work_mem = '64MB'  -- some hundred thousand tracks a month, in memory
+SET work_mem = '64MB'  -- more than a million tracks, in memory
 AS $$
 DECLARE
     log playevent.log := playevent.check_period(event, since, until);
@@ -1911,17 +1921,9 @@ BEGIN
     END IF;
     counter := playevent.day_counter(event, counted_by);
 
-    -- Sums of float8 are quicker than those of bigint, which are numeric, and as
-    -- exact below 2^53.
-    RETURN QUERY EXECUTE format(
-        'SELECT rank() OVER (ORDER BY t.plays DESC), t.key::text, t.plays::bigint
-           FROM (SELECT %1$I AS key, sum(%2$I::float8) AS plays FROM %3$s
-                  WHERE %4$I BETWEEN $1 AND $2 AND %1$I IS NOT NULL
-                  GROUP BY %1$I ORDER BY 2 DESC, 1 LIMIT $3) AS t
-          WHERE t.plays > 0
-          ORDER BY 1, 2',
-        counted_by, counter.count_column, counter.slot, counter.day_column)
-        USING since, until, lim;
+    RETURN QUERY SELECT t.rank, t.key, t.plays
+        FROM playevent.top_keys(counter.slot, counted_by::text, counter.count_column::text,
+            counter.day_column::text, since, until, lim) AS t;
 END
 $$;
 

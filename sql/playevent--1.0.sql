@@ -1827,6 +1827,9 @@ BEGIN
           WHERE a.attrelid = k.counter_slot AND a.atttypid = 'date'::regtype
             AND a.attname = ANY (k.columns)) AS d
      WHERE k.event = day_counter.event AND k.listener_column IS NULL
+       -- Anyone can name a view, which runs what is in it, in a trigger.
+       AND EXISTS (SELECT FROM pg_class s JOIN pg_class e ON e.oid = k.event
+                    WHERE s.oid = k.counter_slot AND s.relkind = 'r' AND s.relowner = e.relowner)
        AND d.n = 1 AND d.attname <> coalesce(counted_by, '')
        AND (counted_by IS NULL OR counted_by = ANY (k.columns))
      ORDER BY cardinality(k.columns), k.counter LIMIT 1;

@@ -3,7 +3,7 @@
 -- parent of others' partitions, or by overloading the extension's functions.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(15);
+SELECT plan(17);
 
 CREATE ROLE deputy_owner;
 CREATE ROLE deputy_mallory;
@@ -84,6 +84,19 @@ SELECT throws_ok($$SELECT playevent.attach_log('listen_event', track => 'track')
     '42501', 'view "listen_counter" belongs to someone else than "listen_event"',
     'P8: a view that somebody put there beforehand does not become the log''s');
 RESET ROLE;
+
+-- Charts may be drawn of all logs that there are, by whom logs are not to deceive.
+SET ROLE deputy_mallory;
+CREATE TABLE pretend_event (track_entry_key text, release_id bigint, bucket text, day date);
+CREATE FUNCTION run() RETURNS date LANGUAGE plpgsql AS $$BEGIN RAISE 'run by %', current_user; END$$;
+CREATE VIEW pretend AS SELECT 'key'::text AS track_entry_key, deputy.run() AS day, 1::bigint AS plays;
+CREATE TRIGGER playevent_count AFTER INSERT ON pretend_event FOR EACH ROW
+    EXECUTE FUNCTION playevent.count('pretend', 'plays', 'track_entry_key', 'release_id', 'day');
+RESET ROLE;
+SELECT throws_ok($$SELECT * FROM playevent.top('pretend_event', '2020-01-01', '2020-12-31')$$,
+    '55000', 'table "pretend_event" has no counter by day', 'P8: top runs nothing that a log has in place of slots');
+SELECT throws_ok($$SELECT * FROM playevent.series('pretend_event', '2020-01-01', '2020-12-31')$$,
+    '55000', 'table "pretend_event" has no counter by day', 'P8: nor does series');
 
 -- The schema belongs to whoever created the extension.
 GRANT ALL ON SCHEMA playevent TO deputy_mallory;

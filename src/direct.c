@@ -49,6 +49,7 @@
 #include "binding.h"
 #include "counter.h"
 #include "day.h"
+#include "ids.h"
 #include "playevent.h"
 #include "record.h"
 #include "release.h"
@@ -62,6 +63,11 @@ typedef struct MadeColumn
 	bool		is_known;		/* the value, below */
 	Datum		value;
 	bool		isnull;
+
+	/* numbers of a sequence that were taken in advance */
+	int			left;
+	int64		next;
+	int64		increment;
 } MadeColumn;
 
 typedef struct DirectInsert
@@ -231,11 +237,29 @@ is_brought(RecordLog *log, RecordColumn c)
 }
 
 /*
- * prepare_columns
- *		Look up how the columns that the batch does not bring get their values.
+ * prepare_default
+ *		See what of a column's default need not be computed for each of n rows.
+ *
+ * The last of the ids comes from nextval all the same, for currval to tell it.
  */
 static void
-prepare_columns(DirectInsert *insert)
+prepare_default(DirectInsert *insert, MadeColumn *column, Node *value, int n)
+{
+	column->is_same = !contain_volatile_functions(value);
+	if (column->attno == insert->log->id && IsA(value, NextValueExpr) &&
+		n > 1 &&
+		take_ids(((NextValueExpr *) value)->seqid, n - 1, &column->next,
+				 &column->increment))
+		column->left = n - 1;
+}
+
+/*
+ * prepare_columns
+ *		Look up how the columns that the batch of n rows does not bring get
+ *		their values.
+ */
+static void
+prepare_columns(DirectInsert *insert, int n)
 {
 	TupleDesc	desc = RelationGetDescr(insert->log->rel);
 
@@ -250,8 +274,8 @@ prepare_columns(DirectInsert *insert)
 		}
 	}
 
-	insert->defaults = palloc(desc->natts * sizeof(MadeColumn));
-	insert->generated = palloc(desc->natts * sizeof(MadeColumn));
+	insert->defaults = palloc0(desc->natts * sizeof(MadeColumn));
+	insert->generated = palloc0(desc->natts * sizeof(MadeColumn));
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -276,9 +300,8 @@ prepare_columns(DirectInsert *insert)
 			&insert->generated[insert->ngenerated++];
 		column->attno = i + 1;
 		column->expression = ExecPrepareExpr((Expr *) value, insert->estate);
-		column->is_same = att->attgenerated == '\0' &&
-			!contain_volatile_functions(value);
-		column->is_known = false;
+		if (att->attgenerated == '\0')
+			prepare_default(insert, column, value, n);
 	}
 }
 
@@ -291,7 +314,13 @@ make_values(MadeColumn *columns, int n, ExprContext *econtext,
 	{
 		MadeColumn *column = &columns[i];
 
-		if (!column->is_known)
+		if (column->left > 0)
+		{
+			column->value = Int64GetDatum(column->next);
+			column->next += column->increment;
+			column->left--;
+		}
+		else if (!column->is_known)
 			column->value = ExecEvalExpr(column->expression, econtext,
 										 &column->isnull);
 		column->is_known = column->is_same;
@@ -571,7 +600,7 @@ direct_insert(RecordLog *log, RecordRow **rows, RecordRow **by_event_id,
 	/* Range table index 0: there is no query. */
 	InitResultRelInfo(insert.rri, log->rel, 0, NULL, 0);
 	insert.desc = CreateTupleDescCopy(RelationGetDescr(log->rel));
-	prepare_columns(&insert);
+	prepare_columns(&insert, n);
 
 	insert.slots = palloc(n * sizeof(TupleTableSlot *));
 	for (int i = 0; i < n; i++)

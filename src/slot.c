@@ -392,6 +392,31 @@ is_visible(SlotVersion *version, Snapshot snapshot)
 }
 
 /*
+ * is_own
+ *		Did an earlier command of this very transaction write the version?
+ *
+ * Nobody else sees such a one, so nobody can lock it; and whoever had a lock on
+ * the version before it would show here (heap_update hands lockers on).  Read
+ * without a look at the buffer: what it says of this transaction stays so.
+ */
+static inline bool
+is_own(SlotVersion *version, CommandId cid)
+{
+	HeapTupleHeader header = version->tuple.t_data;
+	uint16		infomask = header->t_infomask;
+
+	if (HeapTupleHeaderXminCommitted(header) ||
+		!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(header)))
+		return false;
+	if ((infomask & HEAP_XMAX_INVALID) == 0 &&
+		((infomask & HEAP_XMAX_IS_MULTI) != 0 ||
+		 !HEAP_XMAX_IS_LOCKED_ONLY(infomask) ||
+		 !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(header))))
+		return false;
+	return HeapTupleHeaderGetCmin(header) < cid;
+}
+
+/*
  * lock_version
  *		Lock a slot, unless it is out of reach.
  *
@@ -399,7 +424,7 @@ is_visible(SlotVersion *version, Snapshot snapshot)
  * LockTupleNoKeyExclusive for an update, LockTupleExclusive for a deletion.
  * The version's buffer stays pinned all the while, so its line pointer can't
  * be reused between the look and the lock; and a version never changes, so
- * what was read before the lock is true after it.
+ * what was read before the lock is true after it.  One's own needs no lock.
  */
 static bool
 lock_version(SlotWriter *writer, SlotVersion *version, LockTupleMode mode)
@@ -411,6 +436,8 @@ lock_version(SlotWriter *writer, SlotVersion *version, LockTupleMode mode)
 
 	if (writer->snapshot != NULL && !is_visible(version, writer->snapshot))
 		return false;
+	if (is_own(version, writer->cid))
+		return true;
 
 	locked.t_self = version->tuple.t_self;
 	result = heap_lock_tuple(writer->rel, &locked, writer->cid, mode,

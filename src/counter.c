@@ -291,12 +291,14 @@ check_unaltered(PendingCounter *counter, SlotBinding *slot)
 				 errhint("Insert and alter in separate transactions.")));
 }
 
-static int
-compare_keys(const void *a, const void *b)
-{
-	return compare_images(key_tuple(*(PendingKey *const *) a),
-						  key_tuple(*(PendingKey *const *) b));
-}
+typedef PendingKey *PendingKeyPointer;
+
+#define ST_SORT sort_keys
+#define ST_ELEMENT_TYPE PendingKeyPointer
+#define ST_COMPARE(a, b) compare_images(key_tuple(*(a)), key_tuple(*(b)))
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /*
  * rebind
@@ -461,7 +463,7 @@ write_counter(PendingCounter *counter)
 		keys[n++] = entry;
 	Assert(n == counter->members);
 	if (n > 1)
-		qsort(keys, n, sizeof(PendingKey *), compare_keys);
+		sort_keys(keys, n);
 
 	writer = slot_writer_begin(counter->slot);
 	key_context = AllocSetContextCreate(CurrentMemoryContext,

@@ -92,7 +92,10 @@ sub record
 	}
 	if ($table eq 'play_event' && rand() < 0.5)
 	{
-		my @arrays = map { my $i = $_; q{'{} . join(',', map { $_->[$i] } @rows) . q{}'} } 0 .. 2;
+		my @arrays = map {
+			my $i = $_;
+			"'{" . join(',', map { $_->[$i] } @rows) . "}'"
+		} 0 .. 2;
 		return 'SELECT count(*) FROM record_plays(' . join(', ', @arrays) . ");\n";
 	}
 	return "INSERT INTO $table ($columns) VALUES "

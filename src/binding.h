@@ -31,6 +31,8 @@ typedef struct SlotBinding
 	AttrNumber	key_attnos[COUNTER_MAX_KEYS];
 	Oid			key_types[COUNTER_MAX_KEYS];
 	AttrNumber	count_attno;
+	bool		count_is_last;	/* of all columns, and no sketch */
+	bool		key_is_first;	/* and in order: rows begin as keys do */
 	SketchType *sketch;			/* if it has sketches, else NULL */
 	TupleDesc	key_desc;		/* the key columns alone, in order */
 	Oid			index_oid;

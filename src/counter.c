@@ -291,12 +291,14 @@ check_unaltered(PendingCounter *counter, SlotBinding *slot)
 				 errhint("Insert and alter in separate transactions.")));
 }
 
-static int
-compare_keys(const void *a, const void *b)
-{
-	return compare_images(key_tuple(*(PendingKey *const *) a),
-						  key_tuple(*(PendingKey *const *) b));
-}
+typedef PendingKey *PendingKeyPointer;
+
+#define ST_SORT sort_keys
+#define ST_ELEMENT_TYPE PendingKeyPointer
+#define ST_COMPARE(a, b) compare_images(key_tuple(*(a)), key_tuple(*(b)))
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /*
  * rebind
@@ -461,7 +463,7 @@ write_counter(PendingCounter *counter)
 		keys[n++] = entry;
 	Assert(n == counter->members);
 	if (n > 1)
-		qsort(keys, n, sizeof(PendingKey *), compare_keys);
+		sort_keys(keys, n);
 
 	writer = slot_writer_begin(counter->slot);
 	key_context = AllocSetContextCreate(CurrentMemoryContext,
@@ -586,19 +588,27 @@ get_key(CounterBinding *binding, TupleTableSlot *row, Datum *values,
 		values[i] = slot_getattr(row, binding->event_attnos[i], &isnull[i]);
 }
 
-static inline void
-add_play(CounterBinding *binding, TupleTableSlot *row)
+/*
+ * counter_add_plays
+ *		Count n rows like this one, as the counter's trigger would each of them.
+ */
+void
+counter_add_plays(CounterBinding *binding, TupleTableSlot *row, int64 n)
 {
 	/* Only scan-build reads more of them than the keys that there are. */
 	Datum		values[COUNTER_MAX_KEYS] = {0};
 	bool		isnull[COUNTER_MAX_KEYS] = {0};
 
 	get_key(binding, row, values, isnull);
-	counter_add(binding, values, isnull, 1);
+	counter_add(binding, values, isnull, n);
 }
 
-static void
-add_listener(CounterBinding *binding, TupleTableSlot *row)
+/*
+ * counter_add_listener
+ *		Add a row's listener, if it has one, as the sketch's trigger would.
+ */
+void
+counter_add_listener(CounterBinding *binding, TupleTableSlot *row)
 {
 	Datum		values[COUNTER_MAX_KEYS] = {0};
 	bool		isnull[COUNTER_MAX_KEYS] = {0};
@@ -613,19 +623,6 @@ add_listener(CounterBinding *binding, TupleTableSlot *row)
 															 listener));
 	get_key(binding, row, values, isnull);
 	counter_add_listeners(binding, values, isnull, listener, false);
-}
-
-/*
- * counter_add_row
- *		Do what the counter's trigger would do for a row.
- */
-void
-counter_add_row(CounterBinding *binding, TupleTableSlot *row)
-{
-	if (binding->slot->sketch != NULL)
-		add_listener(binding, row);
-	else
-		add_play(binding, row);
 }
 
 /*
@@ -827,7 +824,7 @@ playevent_count(PG_FUNCTION_ARGS)
 								  TRIGGER_EVENT_WHOLE,
 								  TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW |
 								  TRIGGER_EVENT_AFTER);
-	add_play(bound_counter(fcinfo, trigdata), trigdata->tg_trigslot);
+	counter_add_plays(bound_counter(fcinfo, trigdata), trigdata->tg_trigslot, 1);
 
 	return PointerGetDatum(NULL);
 }
@@ -851,7 +848,7 @@ playevent_sketch(PG_FUNCTION_ARGS)
 								  TRIGGER_EVENT_WHOLE,
 								  TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW |
 								  TRIGGER_EVENT_AFTER);
-	add_listener(bound_counter(fcinfo, trigdata), trigdata->tg_trigslot);
+	counter_add_listener(bound_counter(fcinfo, trigdata), trigdata->tg_trigslot);
 
 	return PointerGetDatum(NULL);
 }

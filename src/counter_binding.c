@@ -211,11 +211,14 @@ build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
 						 RelationGetRelationName(event)),
 				 errtablecol(rel, slot->count_attno)));
 
+	slot->count_is_last = slot->count_attno == desc->natts && !has_sketches;
+	slot->key_is_first = true;
 	for (int i = 0; i < slot->nkeys; i++)
 	{
 		int			arg = first_key + i;
 
 		slot->key_attnos[i] = find_column(event, trigger, arg, rel);
+		slot->key_is_first &= slot->key_attnos[i] == i + 1;
 		slot->key_types[i] = TupleDescAttr(desc, slot->key_attnos[i] - 1)->atttypid;
 		namestrcpy(&slot->key_names[i], trigger->tgargs[arg]);
 	}

@@ -34,9 +34,11 @@
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/primnodes.h"
+#include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "rewrite/rewriteSupport.h"
 #include "utils/acl.h"
@@ -47,6 +49,7 @@
 #include "binding.h"
 #include "counter.h"
 #include "day.h"
+#include "ids.h"
 #include "playevent.h"
 #include "record.h"
 #include "release.h"
@@ -55,7 +58,16 @@
 typedef struct MadeColumn
 {
 	AttrNumber	attno;
-	ExprState  *value;
+	ExprState  *expression;
+	bool		is_same;		/* for all rows of a statement */
+	bool		is_known;		/* the value, below */
+	Datum		value;
+	bool		isnull;
+
+	/* numbers of a sequence that were taken in advance */
+	int			left;
+	int64		next;
+	int64		increment;
 } MadeColumn;
 
 typedef struct DirectInsert
@@ -225,11 +237,29 @@ is_brought(RecordLog *log, RecordColumn c)
 }
 
 /*
- * prepare_columns
- *		Look up how the columns that the batch does not bring get their values.
+ * prepare_default
+ *		See what of a column's default need not be computed for each of n rows.
+ *
+ * The last of the ids comes from nextval all the same, for currval to tell it.
  */
 static void
-prepare_columns(DirectInsert *insert)
+prepare_default(DirectInsert *insert, MadeColumn *column, Node *value, int n)
+{
+	column->is_same = !contain_volatile_functions(value);
+	if (column->attno == insert->log->id && IsA(value, NextValueExpr) &&
+		n > 1 &&
+		take_ids(((NextValueExpr *) value)->seqid, n - 1, &column->next,
+				 &column->increment))
+		column->left = n - 1;
+}
+
+/*
+ * prepare_columns
+ *		Look up how the columns that the batch of n rows does not bring get
+ *		their values.
+ */
+static void
+prepare_columns(DirectInsert *insert, int n)
 {
 	TupleDesc	desc = RelationGetDescr(insert->log->rel);
 
@@ -244,8 +274,8 @@ prepare_columns(DirectInsert *insert)
 		}
 	}
 
-	insert->defaults = palloc(desc->natts * sizeof(MadeColumn));
-	insert->generated = palloc(desc->natts * sizeof(MadeColumn));
+	insert->defaults = palloc0(desc->natts * sizeof(MadeColumn));
+	insert->generated = palloc0(desc->natts * sizeof(MadeColumn));
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -269,7 +299,9 @@ prepare_columns(DirectInsert *insert)
 			&insert->defaults[insert->ndefaults++] :
 			&insert->generated[insert->ngenerated++];
 		column->attno = i + 1;
-		column->value = ExecPrepareExpr((Expr *) value, insert->estate);
+		column->expression = ExecPrepareExpr((Expr *) value, insert->estate);
+		if (att->attgenerated == '\0')
+			prepare_default(insert, column, value, n);
 	}
 }
 
@@ -280,10 +312,20 @@ make_values(MadeColumn *columns, int n, ExprContext *econtext,
 {
 	for (int i = 0; i < n; i++)
 	{
-		int			column = columns[i].attno - 1;
+		MadeColumn *column = &columns[i];
 
-		slot->tts_values[column] = ExecEvalExpr(columns[i].value, econtext,
-												&slot->tts_isnull[column]);
+		if (column->left > 0)
+		{
+			column->value = Int64GetDatum(column->next);
+			column->next += column->increment;
+			column->left--;
+		}
+		else if (!column->is_known)
+			column->value = ExecEvalExpr(column->expression, econtext,
+										 &column->isnull);
+		column->is_known = column->is_same;
+		slot->tts_values[column->attno - 1] = column->value;
+		slot->tts_isnull[column->attno - 1] = column->isnull;
 	}
 }
 
@@ -417,8 +459,99 @@ fill_indexes(DirectInsert *insert, RecordRow **rows, RecordRow **by_event_id,
 }
 
 /*
+ * Rows that a counter counts by one key.  Those whose values are in one place
+ * are enough: keys and releases mostly are (release_of), and groups of equal
+ * keys are added up where they are counted.
+ */
+typedef struct RowGroup
+{
+	TupleTableSlot *row;		/* one of them */
+	int64		n;
+	uint32		hash;
+	char		status;			/* for simplehash */
+} RowGroup;
+
+static inline Datum
+group_value(CounterBinding *binding, TupleTableSlot *row, int key)
+{
+	int			column = binding->event_attnos[key] - 1;
+
+	return row->tts_isnull[column] ? (Datum) 0 : row->tts_values[column];
+}
+
+static inline uint32
+hash_group(CounterBinding *binding, TupleTableSlot *row)
+{
+	uint32		hash = 0;
+
+	for (int k = 0; k < binding->nkeys; k++)
+	{
+		uint64		value = group_value(binding, row, k);
+
+		hash = hash_combine(hash, (uint32) (value ^ (value >> 32)));
+	}
+	return murmurhash32(hash);
+}
+
+static inline bool
+same_group(CounterBinding *binding, TupleTableSlot *a, TupleTableSlot *b)
+{
+	for (int k = 0; k < binding->nkeys; k++)
+	{
+		int			column = binding->event_attnos[k] - 1;
+
+		if (a->tts_isnull[column] != b->tts_isnull[column] ||
+			group_value(binding, a, k) != group_value(binding, b, k))
+			return false;
+	}
+	return true;
+}
+
+#define SH_PREFIX		group
+#define SH_ELEMENT_TYPE	RowGroup
+#define SH_KEY_TYPE		TupleTableSlot *
+#define SH_KEY			row
+#define SH_HASH_KEY(tb, row) hash_group((CounterBinding *) (tb)->private_data, row)
+#define SH_EQUAL(tb, a, b) same_group((CounterBinding *) (tb)->private_data, a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) (a)->hash
+#define SH_SCOPE		static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/*
+ * count_groups
+ *		Count all rows, those of one group at once.
+ */
+static void
+count_groups(DirectInsert *insert, Trigger *trigger, CounterBinding *binding,
+			 int n)
+{
+	group_hash *groups = group_create(CurrentMemoryContext, n, binding);
+	group_iterator scan;
+	RowGroup   *group;
+	bool		found;
+
+	for (int i = 0; i < n; i++)
+	{
+		group = group_insert(groups, insert->slots[i], &found);
+		group->n = found ? group->n + 1 : 1;
+	}
+	group_start_iterate(groups, &scan);
+	while ((group = group_iterate(groups, &scan)) != NULL)
+	{
+		if (!binding->valid || !binding->slot->valid)
+			binding = counter_binding(insert->log->rel, trigger);
+		counter_add_plays(binding, group->row, group->n);
+	}
+	group_destroy(groups);
+}
+
+/*
  * count_rows
- *		Do what the log's counting triggers would.
+ *		Do what the log's counting triggers would, before they are inserted:
+ *		that copies each row's values apart.
  */
 static void
 count_rows(DirectInsert *insert, int n)
@@ -434,14 +567,18 @@ count_rows(DirectInsert *insert, int n)
 			!trigger_counts(trigger))
 			continue;
 		binding = counter_binding(log->rel, trigger);
+		if (binding->slot->sketch == NULL)
+		{
+			count_groups(insert, trigger, binding, n);
+			continue;
+		}
 		for (int i = 0; i < n; i++)
 		{
 			if (!binding->valid || !binding->slot->valid)
 				binding = counter_binding(log->rel, trigger);
-			counter_add_row(binding, insert->slots[i]);
+			counter_add_listener(binding, insert->slots[i]);
 		}
 	}
-	counter_flush(RelationGetRelid(log->rel));
 }
 
 /*
@@ -463,7 +600,7 @@ direct_insert(RecordLog *log, RecordRow **rows, RecordRow **by_event_id,
 	/* Range table index 0: there is no query. */
 	InitResultRelInfo(insert.rri, log->rel, 0, NULL, 0);
 	insert.desc = CreateTupleDescCopy(RelationGetDescr(log->rel));
-	prepare_columns(&insert);
+	prepare_columns(&insert, n);
 
 	insert.slots = palloc(n * sizeof(TupleTableSlot *));
 	for (int i = 0; i < n; i++)
@@ -471,10 +608,11 @@ direct_insert(RecordLog *log, RecordRow **rows, RecordRow **by_event_id,
 		rows[i]->position = i;
 		insert.slots[i] = form_row(&insert, rows[i]);
 	}
+	count_rows(&insert, n);
 	table_multi_insert(log->rel, insert.slots, n, GetCurrentCommandId(true),
 					   0, NULL);
 	fill_indexes(&insert, rows, by_event_id, n);
 	CommandCounterIncrement();
-	count_rows(&insert, n);
+	counter_flush(RelationGetRelid(log->rel));
 	FreeExecutorState(insert.estate);
 }

@@ -409,14 +409,16 @@ make_entry(TrackBinding *binding, Datum key, Answer *answer)
 
 /*
  * find_release
- *		Answer from the memo, or by a probe.
+ *		Answer from the memo, or by a probe.  A key that the memo has, or has
+ *		from now on, becomes the memo's.
  */
 static void
-find_release(ReleaseMemo *memo, Snapshot snapshot, Datum key, Answer *answer)
+find_release(ReleaseMemo *memo, Snapshot snapshot, Datum *key, Answer *answer)
 {
 	TrackBinding *binding = memo->binding;
-	MemoEntry	wanted = {.key = key};
-	uint32		hash = hash_key(binding, key);
+	MemoEntry	wanted = {.key = *key};
+	uint32		hash = hash_key(binding, *key);
+	MemoEntry  *entry;
 	MemoCell   *cell;
 	MemoryContext oldcontext;
 	bool		found;
@@ -424,23 +426,24 @@ find_release(ReleaseMemo *memo, Snapshot snapshot, Datum key, Answer *answer)
 	/* Most statements insert one row; they need no hash table. */
 	if (memo->entries == NULL)
 	{
-		probe_track(binding, snapshot, key, hash, answer);
+		probe_track(binding, snapshot, *key, hash, answer);
 		return;
 	}
 
 	cell = memo_lookup_hash(memo->entries, &wanted, hash);
 	if (cell != NULL)
+		entry = cell->entry;
+	else
 	{
-		*answer = cell->entry->answer;
-		return;
+		probe_track(binding, snapshot, *key, hash, answer);
+
+		oldcontext = MemoryContextSwitchTo(memo->context);
+		entry = make_entry(binding, *key, answer);
+		memo_insert_hash(memo->entries, entry, hash, &found);
+		MemoryContextSwitchTo(oldcontext);
 	}
-
-	probe_track(binding, snapshot, key, hash, answer);
-
-	oldcontext = MemoryContextSwitchTo(memo->context);
-	memo_insert_hash(memo->entries, make_entry(binding, key, answer), hash,
-					 &found);
-	MemoryContextSwitchTo(oldcontext);
+	*key = entry->key;
+	*answer = entry->answer;
 }
 
 /*
@@ -466,14 +469,17 @@ release_memo(Relation event, Trigger *trigger, Snapshot snapshot)
  * release_of
  *		What the trigger would put into a row of this key, which is not null
  *		and not empty; false if it would refuse the row.
+ *
+ * The key becomes the memo's, so that equal ones are in one place; and so are
+ * the releases of one track.
  */
 bool
-release_of(ReleaseMemo *memo, Datum key, Datum *release, bool *isnull)
+release_of(ReleaseMemo *memo, Datum *key, Datum *release, bool *isnull)
 {
 	Answer		answer = {0};
 
 	if (memo->binding->key_is_string)
-		key = PointerGetDatum(PG_DETOAST_DATUM_PACKED(key));
+		*key = PointerGetDatum(PG_DETOAST_DATUM_PACKED(*key));
 	find_release(memo, memo->snapshot, key, &answer);
 	*release = answer.release;
 	*isnull = answer.isnull;
@@ -590,7 +596,7 @@ playevent_resolve(PG_FUNCTION_ARGS)
 									 binding->event_key)));
 			key = PointerGetDatum(string);
 		}
-		find_release(memo, snapshot, key, &answer);
+		find_release(memo, snapshot, &key, &answer);
 		if (!answer.known && binding->reject_unknown)
 			reject_unknown_track(trigdata, binding, key);
 	}

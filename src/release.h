@@ -15,7 +15,7 @@ typedef struct ReleaseMemo ReleaseMemo;
 
 extern ReleaseMemo *release_memo(Relation event, Trigger *trigger,
 								 Snapshot snapshot);
-extern bool release_of(ReleaseMemo *memo, Datum key, Datum *release,
+extern bool release_of(ReleaseMemo *memo, Datum *key, Datum *release,
 					   bool *isnull);
 
 #endif							/* PLAYEVENT_RELEASE_H */

@@ -101,7 +101,9 @@ struct SlotWriter
 	Size		prune_below;
 	MemoryContext context;		/* holds the writer and what it opens */
 
-	/* the key being added to */
+	/* the key being added to; when compacting, there are but its values */
+	HeapTupleData key;
+	bool		has_values;		/* the key's, below */
 	Datum		values[COUNTER_MAX_KEYS];
 	bool		isnull[COUNTER_MAX_KEYS];
 
@@ -209,6 +211,19 @@ make_index_entries(SlotWriter *writer, HeapTuple tuple, bool update,
 }
 
 /*
+ * need_values
+ *		Take the key being added to apart, unless that has been done.
+ */
+static inline void
+need_values(SlotWriter *writer)
+{
+	if (!writer->has_values)
+		heap_deform_tuple(&writer->key, writer->binding->key_desc,
+						  writer->values, writer->isnull);
+	writer->has_values = true;
+}
+
+/*
  * form_slot
  *		A row for the key being added to.
  */
@@ -217,6 +232,8 @@ form_slot(SlotWriter *writer, Datum amount)
 {
 	SlotBinding *binding = writer->binding;
 	TupleDesc	desc = RelationGetDescr(writer->rel);
+
+	need_values(writer);
 
 	/* Columns that were dropped are null. */
 	memset(writer->row_isnull, true, desc->natts * sizeof(bool));
@@ -232,6 +249,39 @@ form_slot(SlotWriter *writer, Datum amount)
 }
 
 /*
+ * begins_with_key
+ *		Does the row begin with the very bytes of the key being added to?  If
+ *		not, they may be equal all the same: a long string may be compressed in
+ *		one of them.
+ *
+ * heap_fill_tuple is what makes both, from the same columns; what is between
+ * them is zero.  Both start at a multiple of MAXIMUM_ALIGNOF.
+ */
+static inline bool
+begins_with_key(SlotWriter *writer, HeapTuple slot)
+{
+	HeapTupleHeader row = slot->t_data;
+	HeapTupleHeader key = writer->key.t_data;
+	Size		size;
+
+	if (key == NULL || !writer->binding->key_is_first)
+		return false;
+	size = writer->key.t_len - key->t_hoff;
+
+	StaticAssertStmt(COUNTER_MAX_KEYS <= BITS_PER_BYTE,
+					 "bits of a key's nulls are in several bytes");
+	if (HeapTupleHeaderGetNatts(row) < writer->binding->nkeys ||
+		slot->t_len - row->t_hoff < size ||
+		(row->t_infomask & HEAP_HASNULL) != (key->t_infomask & HEAP_HASNULL) ||
+		((row->t_infomask & HEAP_HASNULL) != 0 &&
+		 ((row->t_bits[0] ^ key->t_bits[0]) &
+		  ((1 << writer->binding->nkeys) - 1)) != 0))
+		return false;
+	return memcmp((char *) row + row->t_hoff, (char *) key + key->t_hoff,
+				  size) == 0;
+}
+
+/*
  * holds_key
  *		Is the slot one of the key being added to?
  */
@@ -241,6 +291,10 @@ holds_key(void *arg, HeapTuple slot)
 	SlotWriter *writer = arg;
 	SlotBinding *binding = writer->binding;
 
+	if (begins_with_key(writer, slot))
+		return true;
+
+	need_values(writer);
 	heap_deform_tuple(slot, RelationGetDescr(writer->rel), writer->row_values,
 					  writer->row_isnull);
 	for (int i = 0; i < binding->nkeys; i++)
@@ -259,16 +313,41 @@ holds_key(void *arg, HeapTuple slot)
 }
 
 /*
+ * count_place
+ *		Where the slot's count is in the tuple, or NULL if that takes a search.
+ *
+ * It is not null and of fixed length; and tuples end where their last column
+ * does (heap_compute_data_size).
+ */
+static inline char *
+count_place(SlotWriter *writer, HeapTuple slot)
+{
+	if (!writer->binding->count_is_last ||
+		HeapTupleHeaderGetNatts(slot->t_data) != writer->binding->count_attno)
+		return NULL;
+	return (char *) slot->t_data + slot->t_len - sizeof(int64);
+}
+
+/*
  * read_amount
  *		What the slot counts.  A sketch stays where it is.
  */
 static Datum
 read_amount(SlotWriter *writer, HeapTuple slot)
 {
+	char	   *place = count_place(writer, slot);
 	bool		isnull;
-	Datum		amount = heap_getattr(slot, writer->binding->count_attno,
-									  RelationGetDescr(writer->rel), &isnull);
+	Datum		amount;
 
+	if (place != NULL)
+	{
+		int64		count;
+
+		memcpy(&count, place, sizeof(count));
+		return Int64GetDatum(count);
+	}
+	amount = heap_getattr(slot, writer->binding->count_attno,
+						  RelationGetDescr(writer->rel), &isnull);
 	if (isnull)
 		elog(ERROR, "slot without a count in table \"%s\"",
 			 RelationGetRelationName(writer->rel));
@@ -313,6 +392,31 @@ is_visible(SlotVersion *version, Snapshot snapshot)
 }
 
 /*
+ * is_own
+ *		Did an earlier command of this very transaction write the version?
+ *
+ * Nobody else sees such a one, so nobody can lock it; and whoever had a lock on
+ * the version before it would show here (heap_update hands lockers on).  Read
+ * without a look at the buffer: what it says of this transaction stays so.
+ */
+static inline bool
+is_own(SlotVersion *version, CommandId cid)
+{
+	HeapTupleHeader header = version->tuple.t_data;
+	uint16		infomask = header->t_infomask;
+
+	if (HeapTupleHeaderXminCommitted(header) ||
+		!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(header)))
+		return false;
+	if ((infomask & HEAP_XMAX_INVALID) == 0 &&
+		((infomask & HEAP_XMAX_IS_MULTI) != 0 ||
+		 !HEAP_XMAX_IS_LOCKED_ONLY(infomask) ||
+		 !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(header))))
+		return false;
+	return HeapTupleHeaderGetCmin(header) < cid;
+}
+
+/*
  * lock_version
  *		Lock a slot, unless it is out of reach.
  *
@@ -320,7 +424,7 @@ is_visible(SlotVersion *version, Snapshot snapshot)
  * LockTupleNoKeyExclusive for an update, LockTupleExclusive for a deletion.
  * The version's buffer stays pinned all the while, so its line pointer can't
  * be reused between the look and the lock; and a version never changes, so
- * what was read before the lock is true after it.
+ * what was read before the lock is true after it.  One's own needs no lock.
  */
 static bool
 lock_version(SlotWriter *writer, SlotVersion *version, LockTupleMode mode)
@@ -332,6 +436,8 @@ lock_version(SlotWriter *writer, SlotVersion *version, LockTupleMode mode)
 
 	if (writer->snapshot != NULL && !is_visible(version, writer->snapshot))
 		return false;
+	if (is_own(version, writer->cid))
+		return true;
 
 	locked.t_self = version->tuple.t_self;
 	result = heap_lock_tuple(writer->rel, &locked, writer->cid, mode,
@@ -341,13 +447,31 @@ lock_version(SlotWriter *writer, SlotVersion *version, LockTupleMode mode)
 }
 
 /*
+ * form_version
+ *		A new version of a slot of the key.
+ */
+static HeapTuple
+form_version(SlotWriter *writer, HeapTuple slot, Datum amount)
+{
+	HeapTuple	tuple;
+	int64		count;
+
+	if (count_place(writer, slot) == NULL)
+		return form_slot(writer, amount);
+	tuple = heap_copytuple(slot);
+	count = DatumGetInt64(amount);
+	memcpy(count_place(writer, tuple), &count, sizeof(count));
+	return tuple;
+}
+
+/*
  * write_amount
  *		Write a new version of a locked slot of the key.
  */
 static void
 write_amount(SlotWriter *writer, SlotVersion *version, Datum amount)
 {
-	HeapTuple	tuple = form_slot(writer, amount);
+	HeapTuple	tuple = form_version(writer, &version->tuple, amount);
 	IndexDemand demand;
 	TM_Result	result;
 
@@ -484,6 +608,7 @@ add_to_any(SlotWriter *writer, Datum n)
 	MemoryContext oldcontext;
 	bool		added = false;
 
+	need_values(writer);
 	for (int i = 0; i < binding->index_nkeys; i++)
 	{
 		int			k = binding->index_key[i];
@@ -557,12 +682,9 @@ add_slot(SlotWriter *writer, Datum n)
 void
 slot_writer_add(SlotWriter *writer, uint32 hash, MinimalTuple key, Datum n)
 {
-	HeapTupleData tuple;
-
-	tuple.t_len = key->t_len + MINIMAL_TUPLE_OFFSET;
-	tuple.t_data = (HeapTupleHeader) ((char *) key - MINIMAL_TUPLE_OFFSET);
-	heap_deform_tuple(&tuple, writer->binding->key_desc, writer->values,
-					  writer->isnull);
+	writer->key.t_len = key->t_len + MINIMAL_TUPLE_OFFSET;
+	writer->key.t_data = (HeapTupleHeader) ((char *) key - MINIMAL_TUPLE_OFFSET);
+	writer->has_values = false;
 
 	if (!add_to_sticky(writer, hash, n) && !add_to_any(writer, n))
 		add_slot(writer, n);
@@ -591,6 +713,7 @@ take_key(SlotWriter *writer, HeapTuple slot)
 		if (!writer->isnull[i])
 			writer->values[i] = datumCopy(value, att->attbyval, att->attlen);
 	}
+	writer->has_values = true;
 }
 
 /*

@@ -2,7 +2,7 @@
 -- in the transaction that counts, gives an error or the right counts.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(20);
+SELECT plan(22);
 
 CREATE SCHEMA altered;
 SET search_path = altered, public;
@@ -47,8 +47,14 @@ SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: counts on
 SELECT lives_ok($$SELECT play('ALTER TABLE altered.play_counter_slot DROP plays,
     ADD plays bigint NOT NULL DEFAULT 0')$$, 'P10: another column of the same name');
 SELECT results_eq('SELECT sum(plays)::bigint FROM play_counter_slot', ARRAY[1::bigint], 'P3: which counts from then on');
+-- Columns that are in another place than playevent puts them
+SELECT lives_ok($$SELECT play('ALTER TABLE altered.play_counter_slot DROP bucket CASCADE, ADD bucket altered.play_bucket')$$,
+    'P10: another column of the key');
+SELECT play('') FROM generate_series(1, 2);
+SELECT results_eq('SELECT bucket, plays FROM play_counter_slot ORDER BY 1', $$VALUES ('most'::play_bucket, 3::bigint), (NULL, 1)$$,
+    'P3: which rows are told apart by');
 SELECT lives_ok($$SELECT play('DROP TRIGGER playevent_count ON altered.play_event')$$, 'P10: the log is none any more');
-SELECT results_eq('SELECT sum(plays)::bigint FROM play_counter_slot', ARRAY[1::bigint], 'P3: and counts no more');
+SELECT results_eq('SELECT sum(plays)::bigint FROM play_counter_slot', ARRAY[4::bigint], 'P3: and counts no more');
 DROP TABLE play_event, play_counter_slot;
 DROP TYPE play_bucket CASCADE;
 

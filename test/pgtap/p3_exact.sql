@@ -7,7 +7,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(47);
+SELECT plan(48);
 
 CREATE SCHEMA p3;
 SET LOCAL search_path = p3, public;
@@ -295,6 +295,12 @@ PREPARE part_differences AS
          counted AS (SELECT track_entry_key, release_id, bucket, parts FROM part_counter)
     (TABLE logged EXCEPT TABLE counted) UNION ALL (TABLE counted EXCEPT TABLE logged);
 SELECT is_empty('part_differences', 'P3: a partition attached with rows in it');
+
+-- Stored compressed, so its bytes are others than those of the key to count.
+INSERT INTO part_event VALUES (repeat('long ', 1000), 7, 'most', 1);
+INSERT INTO part_event VALUES (repeat('long ', 1000), 7, 'most', 1);
+SELECT results_eq($$SELECT parts FROM part_counter_slot WHERE track_entry_key LIKE 'long%'$$, ARRAY[2::bigint],
+    'P3: one slot for a long key');
 
 INSERT INTO part_2 VALUES ('k1', NULL, 'most', 2), ('k1', NULL, 'complete', 2);
 INSERT INTO part_1 VALUES ('k1', NULL, 'most', 1);

@@ -3,7 +3,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(71);
+SELECT plan(89);
 
 CREATE SCHEMA p3_receipts;
 SET LOCAL search_path = p3_receipts, public;
@@ -144,14 +144,64 @@ BEGIN
 END
 $test$;
 
+-- Ids are the numbers of the log's sequence, whatever that is like; currval tells
+-- the last one, and who comes next gets the next.  Expected are their distances
+-- from where the sequence starts.
+CREATE SEQUENCE start START WITH 1000000 INCREMENT BY 100000;
+CREATE FUNCTION numbered(way text, options text, VARIADIC expected bigint[]) RETURNS text LANGUAGE plpgsql AS $test$
+DECLARE
+    first bigint := nextval('start');
+    ids bigint[];
+BEGIN
+    EXECUTE format('ALTER SEQUENCE play_event_id_seq START WITH %s RESTART ', first)
+        || format(options, first - 4, first + 2);
+    IF expected[1] > 0 THEN
+        PERFORM nextval('play_event_id_seq');
+    END IF;
+    PERFORM batch($$record_plays(array_fill('k1'::text, '{5}'), array_fill('most'::play_bucket, '{5}'))$$);
+    ids := (SELECT array_agg(id ORDER BY ord) FROM receipt JOIN play_event USING (id))
+        || currval('play_event_id_seq') || record_play('k2', 'most');
+    RETURN is((SELECT array_agg(id - first ORDER BY ord) FROM unnest(ids) WITH ORDINALITY u (id, ord)), expected,
+              way || ': ids of a sequence with ' || options);
+END
+$test$;
+CREATE FUNCTION numbers_run_out(way text) RETURNS SETOF text LANGUAGE plpgsql AS $test$
+DECLARE
+    first bigint := nextval('start');
+BEGIN
+    EXECUTE format('ALTER SEQUENCE play_event_id_seq NO CYCLE MAXVALUE %s START WITH %s RESTART', first + 3, first);
+    RETURN NEXT results_eq(
+        format($$SELECT status, reason, count(*) FROM record_plays(array_fill('k1'::text, '{%s}'),
+            array_fill('most'::play_bucket, '{%1$s}')) GROUP BY 1, 2$$, 5),
+        format($$VALUES ('rejected', 'nextval: reached maximum value of sequence "play_event_id_seq" (%s)', bigint '5')$$,
+            first + 3),
+        way || ': rows that there is no id for');
+    ALTER SEQUENCE play_event_id_seq NO MAXVALUE;
+    PERFORM setval('play_event_id_seq', first + 4);
+END
+$test$;
+CREATE FUNCTION numbers_of_all_kinds(way text) RETURNS SETOF text LANGUAGE plpgsql AS $test$
+BEGIN
+    RETURN NEXT numbered(way, 'INCREMENT BY 1', 0, 1, 2, 3, 4, 4, 5);
+    RETURN NEXT numbered(way, 'INCREMENT BY 10', 10, 20, 30, 40, 50, 50, 60);
+    RETURN NEXT numbered(way, 'INCREMENT BY -7 MAXVALUE 9000000', 0, -7, -14, -21, -28, -28, -35);
+    RETURN NEXT numbered(way, 'INCREMENT BY 1 CACHE 3', 1, 2, 3, 4, 5, 5, 6);
+    RETURN NEXT numbered(way, 'CACHE 1 MINVALUE %s MAXVALUE %s CYCLE', 0, 1, 2, -4, -3, -3, -2);
+    RETURN QUERY SELECT numbers_run_out(way);
+    RETURN NEXT exact('play_event', way);
+END
+$test$;
+
 SET LOCAL test.way = '1';
 SELECT batches('P3, directly');
+SELECT numbers_of_all_kinds('P3, directly');
 -- By statement they would get them in the order of their event_ids.
 SELECT results_eq($$SELECT ord FROM record_plays('{k1,k1,k1}', '{most,most,most}', ARRAY[e(303), e(301), e(302)]) ORDER BY id$$,
     'VALUES (1), (2), (3)', 'P3: directly it was: rows get their ids in their own order');
 CREATE TRIGGER of_the_app BEFORE INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION of_the_app();
 SET LOCAL test.way = '2';
 SELECT batches('P3, by statement');
+SELECT numbers_of_all_kinds('P3, by statement');
 
 -- A replica's session fires no resolve trigger, so rows keep what they have.
 SET LOCAL session_replication_role = replica;
@@ -160,6 +210,21 @@ SELECT results_eq($$SELECT status, release_id FROM receipt JOIN play_event USING
                   $$VALUES ('recorded', NULL::int)$$, 'P3: under session_replication_role = replica');
 SET LOCAL session_replication_role = origin;
 SELECT exact('play_event', 'after that');
+
+-- Batches that are taken back, and others in the same transaction
+DROP TRIGGER of_the_app ON play_event;
+SAVEPOINT taken_back;
+SELECT batch($$record_plays('{k1,k1,k2,loose}', '{most,most,most,most}', ARRAY[e(400), e(401), e(402), e(403)])$$);
+ROLLBACK TO taken_back;
+SELECT exact('play_event', 'after a batch was taken back');
+SELECT results_eq($$SELECT status, count(*) FROM record_plays('{k1,k1,k2,loose}', '{most,most,most,most}',
+        ARRAY[e(400), e(401), e(402), e(403)]) GROUP BY 1$$, $$VALUES ('recorded', bigint '4')$$,
+    'P3: the same batch again');
+SELECT results_eq($$SELECT status, count(*) FROM record_plays('{k1,k2,loose,k2}', '{most,most,most,most}',
+        ARRAY[e(404), e(402), e(406), e(407)]) GROUP BY 1 ORDER BY 1$$,
+    $$VALUES ('duplicate', bigint '1'), ('recorded', 3)$$, 'P3: and one more, with a duplicate of that');
+SELECT exact('play_event', 'after both');
+CREATE TRIGGER of_the_app BEFORE INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION of_the_app();
 
 --
 -- Rows that the app's own triggers and constraints refuse

@@ -68,7 +68,8 @@ sub new_ids
 	return map { sprintf '%08x-0000-4000-8000-%012x', $seed, ++$serial } 1 .. $n;
 }
 
-# One statement that records these plays, mostly of one hot track.
+# One statement that records these plays, mostly of one hot track.  A batch takes
+# its ids all at once.
 sub record
 {
 	my (@ids) = @_;
@@ -88,6 +89,14 @@ sub record
 	{
 		return "COPY $table ($columns) FROM stdin;\n"
 		  . join('', map { join("\t", @$_) . "\n" } @rows) . "\\.\n";
+	}
+	if ($table eq 'play_event' && rand() < 0.5)
+	{
+		my @arrays = map {
+			my $i = $_;
+			"'{" . join(',', map { $_->[$i] } @rows) . "}'"
+		} 0 .. 2;
+		return 'SELECT count(*) FROM record_plays(' . join(', ', @arrays) . ");\n";
 	}
 	return "INSERT INTO $table ($columns) VALUES "
 	  . join(', ', map { '(' . join(', ', map { "'$_'" } @$_) . ')' } @rows)

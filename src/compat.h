@@ -14,10 +14,8 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/tableam.h"
-#include "access/xloginsert.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
-#include "commands/sequence.h"
 #include "executor/executor.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
@@ -170,35 +168,6 @@ form_minimal_tuple(TupleDesc desc, Datum *values, bool *isnull)
 	return heap_form_minimal_tuple(desc, values, isnull, 0);
 #else
 	return heap_form_minimal_tuple(desc, values, isnull);
-#endif
-}
-
-/*
- * Log the state of a sequence, as nextval_internal does.  16 renamed what tells
- * relations' files apart.  19 is not out, and may change what is logged.
- */
-#define SEQUENCE_LOG_IS_KNOWN (PG_VERSION_NUM < 190000)
-
-static inline XLogRecPtr
-log_sequence(Relation rel pg_attribute_unused(),
-			 Buffer buffer pg_attribute_unused(),
-			 HeapTuple tuple pg_attribute_unused())
-{
-#if PG_VERSION_NUM >= 190000
-	return InvalidXLogRecPtr;
-#else
-	xl_seq_rec	record;
-
-#if PG_VERSION_NUM >= 160000
-	record.locator = rel->rd_locator;
-#else
-	record.node = rel->rd_node;
-#endif
-	XLogBeginInsert();
-	XLogRegisterBuffer(0, buffer, REGBUF_WILL_INIT);
-	XLogRegisterData((char *) &record, sizeof(record));
-	XLogRegisterData((char *) tuple->t_data, tuple->t_len);
-	return XLogInsert(RM_SEQ_ID, XLOG_SEQ_LOG);
 #endif
 }
 

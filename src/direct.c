@@ -49,7 +49,6 @@
 #include "binding.h"
 #include "counter.h"
 #include "day.h"
-#include "ids.h"
 #include "playevent.h"
 #include "record.h"
 #include "release.h"
@@ -63,11 +62,6 @@ typedef struct MadeColumn
 	bool		is_known;		/* the value, below */
 	Datum		value;
 	bool		isnull;
-
-	/* numbers of a sequence that were taken in advance */
-	int			left;
-	int64		next;
-	int64		increment;
 } MadeColumn;
 
 typedef struct DirectInsert
@@ -237,29 +231,11 @@ is_brought(RecordLog *log, RecordColumn c)
 }
 
 /*
- * prepare_default
- *		See what of a column's default need not be computed for each of n rows.
- *
- * The last of the ids comes from nextval all the same, for currval to tell it.
- */
-static void
-prepare_default(DirectInsert *insert, MadeColumn *column, Node *value, int n)
-{
-	column->is_same = !contain_volatile_functions(value);
-	if (column->attno == insert->log->id && IsA(value, NextValueExpr) &&
-		n > 1 &&
-		take_ids(((NextValueExpr *) value)->seqid, n - 1, &column->next,
-				 &column->increment))
-		column->left = n - 1;
-}
-
-/*
  * prepare_columns
- *		Look up how the columns that the batch of n rows does not bring get
- *		their values.
+ *		Look up how the columns that the batch does not bring get their values.
  */
 static void
-prepare_columns(DirectInsert *insert, int n)
+prepare_columns(DirectInsert *insert)
 {
 	TupleDesc	desc = RelationGetDescr(insert->log->rel);
 
@@ -300,8 +276,8 @@ prepare_columns(DirectInsert *insert, int n)
 			&insert->generated[insert->ngenerated++];
 		column->attno = i + 1;
 		column->expression = ExecPrepareExpr((Expr *) value, insert->estate);
-		if (att->attgenerated == '\0')
-			prepare_default(insert, column, value, n);
+		column->is_same = att->attgenerated == '\0' &&
+			!contain_volatile_functions(value);
 	}
 }
 
@@ -314,13 +290,7 @@ make_values(MadeColumn *columns, int n, ExprContext *econtext,
 	{
 		MadeColumn *column = &columns[i];
 
-		if (column->left > 0)
-		{
-			column->value = Int64GetDatum(column->next);
-			column->next += column->increment;
-			column->left--;
-		}
-		else if (!column->is_known)
+		if (!column->is_known)
 			column->value = ExecEvalExpr(column->expression, econtext,
 										 &column->isnull);
 		column->is_known = column->is_same;
@@ -600,7 +570,7 @@ direct_insert(RecordLog *log, RecordRow **rows, RecordRow **by_event_id,
 	/* Range table index 0: there is no query. */
 	InitResultRelInfo(insert.rri, log->rel, 0, NULL, 0);
 	insert.desc = CreateTupleDescCopy(RelationGetDescr(log->rel));
-	prepare_columns(&insert, n);
+	prepare_columns(&insert);
 
 	insert.slots = palloc(n * sizeof(TupleTableSlot *));
 	for (int i = 0; i < n; i++)

@@ -395,9 +395,10 @@ is_visible(SlotVersion *version, Snapshot snapshot)
  * is_own
  *		Did an earlier command of this very transaction write the version?
  *
- * Nobody else sees such a one, so nobody can lock it; and whoever had a lock on
- * the version before it would show here (heap_update hands lockers on).  Read
- * without a look at the buffer: what it says of this transaction stays so.
+ * Nobody else sees such a one, so nobody can update it; and of locks on the
+ * version before it, which heap_update hands on and those who follow the chain
+ * add to, none but KEY SHARE goes with our update, nor keeps us from the next.
+ * Read without a look at the buffer: what it says of this transaction stays so.
  */
 static inline bool
 is_own(SlotVersion *version, CommandId cid)
@@ -424,7 +425,8 @@ is_own(SlotVersion *version, CommandId cid)
  * LockTupleNoKeyExclusive for an update, LockTupleExclusive for a deletion.
  * The version's buffer stays pinned all the while, so its line pointer can't
  * be reused between the look and the lock; and a version never changes, so
- * what was read before the lock is true after it.  One's own needs no lock.
+ * what was read before the lock is true after it.  To update one's own takes no
+ * lock.
  */
 static bool
 lock_version(SlotWriter *writer, SlotVersion *version, LockTupleMode mode)
@@ -436,7 +438,7 @@ lock_version(SlotWriter *writer, SlotVersion *version, LockTupleMode mode)
 
 	if (writer->snapshot != NULL && !is_visible(version, writer->snapshot))
 		return false;
-	if (is_own(version, writer->cid))
+	if (mode == LockTupleNoKeyExclusive && is_own(version, writer->cid))
 		return true;
 
 	locked.t_self = version->tuple.t_self;

@@ -68,8 +68,7 @@ sub new_ids
 	return map { sprintf '%08x-0000-4000-8000-%012x', $seed, ++$serial } 1 .. $n;
 }
 
-# One statement that records these plays, mostly of one hot track.  A batch takes
-# its ids all at once.
+# One statement that records these plays, mostly of one hot track.
 sub record
 {
 	my (@ids) = @_;

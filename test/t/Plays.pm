@@ -1,0 +1,400 @@
+# The plays of a history (History.pm).  Each way returns its statement as a plan:
+# sql, perhaps data for COPY, and the error it must meet; and has done to the
+# model what it does.
+
+package Plays;
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use History;
+use Tracks;
+
+our @EXPORT = qw(%ways known_ids random_plays record insert_values);
+
+my %casts = (bucket => 'play_bucket', event_id => 'uuid', release_id => 'bigint',
+	album_id => 'bigint', month => 'int');
+
+sub random_key
+{
+	my ($tx, $log) = @_;
+	my @known = sort map { $_->{key} } values %{ $model->tracks($tx) };
+	return any(@known) if @known && (rejects($log) || chance(50));
+	return pick('t1' => 50, 't2' => 10, 'loose' => 10, 'gone' => 10, 'u1' => 10, 'u2' => 10);
+}
+
+sub fresh_id
+{
+	return sprintf '%08x-0000-4000-8000-%012x', $history->{number}, ++$history->{last_id};
+}
+
+sub random_play
+{
+	my ($tx, $log, %options) = @_;
+	my %play = (log => $log, key => random_key($tx, $log), kind => any(@kinds));
+	$play{month} = any(@partitions) if $log eq 'part';
+	if ($log eq 'play' && !$options{plain})
+	{
+		$play{id} = fresh_id() if chance(30);
+		$play{anon} = pick('x' => 95, 'again' => 3, 'late' => 1) if chance(30);
+	}
+	return \%play;
+}
+
+# Spoil one of the plays; returns the SQLSTATE.
+sub spoil
+{
+	my ($tx, $plays, %options) = @_;
+	my $play = any(@$plays);
+	my $log = $play->{log};
+	my @taken = $log eq 'play' ? grep { $model->id_taken($tx, $_) } known_ids($tx) : ();
+	my $how = pick(
+		null => 2, empty => 2, null_kind => 1,
+		kind => $log eq 'other' ? 0 : 3,
+		long => $log eq 'play' ? 1 : 0,
+		duplicate => @taken && !$options{plain} ? 3 : 0,
+		fail => $log eq 'play' && !$options{plain} && !$options{replica} ? 3 : 0,
+		month => $log eq 'part' ? 2 : 0,
+		unknown => rejects($log) && !$options{replica} ? 3 : 0);
+	if ($how eq 'null') { $play->{key} = undef; return '23502'; }
+	if ($how eq 'empty') { $play->{key} = ''; return '23514'; }
+	if ($how eq 'null_kind') { $play->{kind} = undef; return '23502'; }
+	if ($how eq 'kind') { $play->{kind} = 'sideways'; return '22P02'; }
+	if ($how eq 'long') { $play->{key} = 'x' x 101; return '22001'; }
+	if ($how eq 'duplicate') { $play->{id} = any(@taken); return '23505'; }
+	if ($how eq 'fail') { $play->{anon} = 'fail'; return '22012'; }
+	if ($how eq 'month') { $play->{month} = 99; return '23514'; }
+	$play->{key} = 'u9';
+	return '23503';
+}
+
+# Ids in use that nobody else's open transaction has to do with.
+sub known_ids
+{
+	my ($tx) = @_;
+	my %foreign = map { %{ $_->{ids} // {} } } grep { $_ != $tx } transactions();
+	return grep { !$foreign{$_} } sort keys %{ $history->{ids} };
+}
+
+# The plays to send, of which one may be bad; and what they will fail with.
+sub random_plays
+{
+	my ($tx, $log, %options) = @_;
+	my @plays = map { random_play($tx, $log, %options) } 1 .. pick(1 => 5, 2 => 2, 3 => 2, 7 => 1);
+	my $error;
+	if ($options{month}) { $_->{month} = $options{month} foreach (@plays); }
+	if ($options{replica})
+	{
+		$_->{release} = pick('' => 1, 5 => 1, 6 => 1) || undef foreach (@plays);
+	}
+
+	# With no track to be seen, all are unknown.
+	my $unknown = rejects($log) && !$options{replica}
+	  && grep { !($model->release($tx, $_->{key}))[0] } @plays;
+	if ($unknown) { $error = '23503'; }
+	elsif (chance($options{bad} // 15)) { $error = spoil($tx, \@plays, %options); }
+	return (\@plays, $error);
+}
+
+# Plays that were sent are in the log, unless they failed.
+sub record
+{
+	my ($tx, $plays, $error, %options) = @_;
+	foreach my $play (@$plays)
+	{
+		$history->{ids}{ $play->{id} } = $tx->{ids}{ $play->{id} } = 1 if defined $play->{id};
+	}
+	touch($tx, 'track', map { $_->{log} } @$plays);
+	return if defined $error;
+	foreach my $play (@$plays)
+	{
+		my $release = $options{replica}
+		  ? $play->{release} : ($model->release($tx, $play->{key}))[1];
+		my $anon = $options{replica} ? undef : $play->{anon};
+		$model->play($tx, %$play, release => $release, anon => $anon, pending => $options{pending});
+	}
+	$model->flush($tx, $plays->[0]{log}) if !$options{pending};
+	return;
+}
+
+# The columns to be sent, and the values of each play.
+sub columns_and_values
+{
+	my ($plays, $replica) = @_;
+	my $log = $logs{ $plays->[0]{log} };
+	my @columns = ([ $log->{key}, 'key' ], [ $log->{kind}, 'kind' ]);
+	push @columns, [ 'month', 'month' ] if $plays->[0]{log} eq 'part';
+	push @columns, [ $log->{release}, 'release' ] if $replica;
+	push @columns, [ 'event_id', 'id' ] if grep { defined $_->{id} } @$plays;
+	push @columns, [ 'anon_id', 'anon' ] if grep { defined $_->{anon} } @$plays;
+	my @names = map { $_->[0] } @columns;
+	my @values = map { my $play = $_; [ map { $play->{ $_->[1] } } @columns ] } @$plays;
+	return (\@names, \@values);
+}
+
+sub insert_values
+{
+	my ($table, $plays, $replica) = @_;
+	my ($names, $values) = columns_and_values($plays, $replica);
+	return "INSERT INTO $table (" . join(', ', @$names) . ') VALUES ' . values_list($values);
+}
+
+# The same, so that a bad value comes to light while the statement runs.
+sub insert_select
+{
+	my ($table, $plays, $replica) = @_;
+	my ($names, $values) = columns_and_values($plays, $replica);
+	my @casts = map { "v.$_" . ($casts{$_} && $plays->[0]{log} ne 'other' ? "::$casts{$_}" : $_ eq 'album_id' ? '::bigint' : '') } @$names;
+	return "INSERT INTO $table (" . join(', ', @$names) . ') SELECT ' . join(', ', @casts)
+	  . ' FROM (VALUES ' . values_list($values) . ') v (' . join(', ', @$names) . ')';
+}
+
+sub copy_plan
+{
+	my ($table, $plays) = @_;
+	my ($names, $values) = columns_and_values($plays);
+	my $csv = chance(40);
+	my $data = join '', map {
+		join($csv ? ',' : "\t",
+			map { defined $_ ? ($csv ? "\"$_\"" : $_) : ($csv ? '' : '\\N') } @$_) . "\n"
+	} @$values;
+	return (sql => "COPY $table (" . join(', ', @$names) . ') FROM STDIN' . ($csv ? ' (FORMAT csv)' : ''),
+		copy => $data);
+}
+
+sub insert_any
+{
+	my ($table, $plays, $replica) = @_;
+	return chance(50) ? insert_values($table, $plays, $replica) : insert_select($table, $plays, $replica);
+}
+
+our %ways = (
+	values => sub {
+		my ($tx) = @_;
+		my $log = any(logs_there());
+		my ($plays, $error) = random_plays($tx, $log);
+		record($tx, $plays, $error);
+		return { sql => insert_any($logs{$log}{table}, $plays), error => $error };
+	},
+	execute => sub {
+		my ($tx) = @_;
+		my ($plays, $error) = random_plays($tx, 'play', plain => 1);
+		splice @$plays, 1;
+		$error = undef if defined $error && defined $plays->[0]{key} && $plays->[0]{key} =~ /^\w{1,9}$/
+		  && grep { $_ eq ($plays->[0]{kind} // '') } @kinds;
+		record($tx, $plays, $error);
+		return {
+			sql => 'EXECUTE play (' . literal($plays->[0]{key}) . ', ' . literal($plays->[0]{kind}) . ')',
+			error => $error };
+	},
+	copy => sub {
+		my ($tx) = @_;
+		my $log = any(logs_there());
+		my ($plays, $error) = random_plays($tx, $log);
+		record($tx, $plays, $error);
+		return { copy_plan($logs{$log}{table}, $plays), error => $error };
+	},
+	partition => sub {
+		my ($tx) = @_;
+		my $month = any(@partitions);
+		my $replica = chance(10);
+		my ($plays, $error) = random_plays($tx, 'part', month => $month, replica => $replica);
+
+		# Postgres's own: to it, a row that a trigger has changed was moved by it
+		$error = '0A000' if !$replica && grep {
+			$_->{month} == 99 && defined(($model->release($tx, $_->{key}))[1])
+		} @$plays;
+		record($tx, $plays, $error, pending => 1, replica => $replica);
+		return { copy_plan("part_$month", $plays), error => $error } if !$replica && chance(40);
+		my $sql = insert_any("part_$month", $plays, $replica);
+		$sql = "SET session_replication_role = replica; $sql; RESET session_replication_role" if $replica;
+		return { sql => $sql, error => $error };
+	},
+	replica => sub {
+		my ($tx) = @_;
+		my $log = any(logs_there());
+		my ($plays, $error) = random_plays($tx, $log, replica => 1);
+		record($tx, $plays, $error, replica => 1);
+		return {
+			sql => 'SET session_replication_role = replica; '
+			  . insert_any($logs{$log}{table}, $plays, 1) . '; RESET session_replication_role',
+			error => $error };
+	},
+	conflict => sub {
+		my ($tx) = @_;
+		my ($plays) = random_plays($tx, 'play', bad => 0);
+		my @known = known_ids($tx);
+		my ($error, @kept, %seen);
+		foreach my $play (@$plays)
+		{
+			$play->{id} = @known && chance(60) ? any(@known) : fresh_id();
+			$play->{id} = $plays->[0]{id} if chance(10);
+			push @kept, $play if !$model->id_taken($tx, $play->{id}) && !$seen{ $play->{id} }++;
+
+			# Postgres's own: it can't tell what it may not see
+			$error = '40001' if $model->id_taken($tx, $play->{id}) && !$model->id_seen($tx, $play->{id});
+		}
+		my $sql = insert_any('play_event', $plays) . ' ON CONFLICT '
+		  . any('', '(event_id) WHERE event_id IS NOT NULL ') . 'DO NOTHING';
+		touch($tx, 'track', 'play');
+		record($tx, \@kept, $error) if @kept;
+		$model->flush($tx, 'play') if !defined $error;
+		return { sql => $sql, error => $error };
+	},
+	from_track => sub {
+		my ($tx) = @_;
+		my $log = any(logs_there());
+		my $kind = any(@kinds);
+		my @plays = map { { log => $log, key => $_->{key}, kind => $kind, month => 1 } }
+		  values %{ $model->tracks($tx) };
+		record($tx, \@plays, undef) if @plays;
+		touch($tx, 'track', $log);
+		$model->flush($tx, $log);
+		my ($month, $one) = $log eq 'part' ? (', month', ', 1') : ('', '');
+		return { sql => "INSERT INTO $logs{$log}{table} ($logs{$log}{key}, $logs{$log}{kind}$month) "
+			  . "SELECT entry_key, '$kind'$one FROM track" };
+	},
+	cte => sub {
+		my ($tx) = @_;
+		my ($plays, $error) = random_plays($tx, 'play');
+		my @more = map { { log => 'other', key => $_->{key}, kind => 'most' } } @$plays;
+		my $log = $other && $other eq 'record' ? 'other' : 'play';
+		$_->{log} = $log foreach (@more);
+		record($tx, $plays, $error);
+		record($tx, \@more, $error);
+		return {
+			sql => 'WITH played AS (' . insert_any('play_event', $plays) . ' RETURNING track_entry_key) '
+			  . "INSERT INTO $logs{$log}{table} ($logs{$log}{key}, $logs{$log}{kind}) SELECT track_entry_key, 'most' FROM played",
+			error => $error };
+	},
+	edit_cte => sub {
+		my ($tx) = @_;
+		# The plays get the release that the statement's snapshot has.
+		my $log = any(logs_there());
+		my ($plays, $error) = random_plays($tx, $log);
+		my ($number, $row) = editable_track($tx);
+		return if !defined $number;
+		record($tx, $plays, $error);
+		my %new = (%$row, release => $row->{release} ? $row->{release} + 10 : 3);
+		edit($tx, $number, \%new) if !defined $error;
+		edited($tx, $number, $row->{key});
+		return {
+			sql => "WITH edited AS (UPDATE track SET release_id = $new{release} WHERE entry_key = '$row->{key}' RETURNING 1) "
+			  . insert_any($logs{$log}{table}, $plays),
+			error => $error };
+	},
+	function => sub {
+		my ($tx) = @_;
+		# Statements within a statement: the inner ones end first.
+		my $tried = chance(50);
+		my ($plays) = random_plays($tx, 'play', plain => 1, bad => 0);
+		my @inner = map { { %$_ } } grep { !$tried || $_->{kind} ne 'partial' } @$plays;
+		my $outer = chance(70);
+		record($tx, \@inner, undef) if @inner;
+		record($tx, $plays, undef) if $outer;
+		touch($tx, 'track', 'play');
+		my $call = $tried ? 'tried(k, b)' : 'played(k, b)';
+		my $list = values_list([ map { [ $_->{key}, $_->{kind} ] } @$plays ]);
+		return { sql => $outer
+			? "INSERT INTO play_event (track_entry_key, bucket) SELECT $call, b::play_bucket FROM (VALUES $list) v (k, b)"
+			: "SELECT $call FROM (VALUES $list) v (k, b)" };
+	},
+	plpgsql => sub {
+		my ($tx) = @_;
+		my $sql = join '', map { block_statement($tx, 1) } 1 .. 1 + rand 4;
+		my $error;
+		if (chance(15))
+		{
+			$error = '22012';
+			$sql .= 'PERFORM 1 / 0; ';
+		}
+		return { sql => "DO \$do\$ DECLARE r record; BEGIN $sql END \$do\$", error => $error };
+	},
+	many => sub {
+		my ($tx) = @_;
+		# So many that the slots' versions don't fit their page.
+		my @keys = map { random_key($tx, 'play') } 1 .. 2;
+		my $n = 150;
+		record($tx, [ { log => 'play', key => $keys[ $_ % 2 ], kind => 'most' } ], undef) foreach (1 .. $n);
+		return { sql => "DO \$do\$ BEGIN FOR i IN 1 .. $n LOOP INSERT INTO play_event (track_entry_key, bucket) "
+			  . "VALUES ((ARRAY['$keys[0]', '$keys[1]'])[i % 2 + 1], 'most'); END LOOP; END \$do\$" };
+	},
+	refused => sub {
+		my ($tx) = @_;
+		my $log = any(logs_there());
+		return if !reads_freely($tx);
+		touch($tx, $log);
+		return { sql => "DELETE FROM " . ($logs{$log}{counter} . '_slot'), error => '23001' } if chance(30);
+		return { sql => "UPDATE $logs{$log}{table} SET $logs{$log}{kind} = 'most'",
+			error => %{ $model->counts($tx, $log) } ? '23001' : undef };
+	});
+
+my @caught = qw(division_by_zero not_null_violation check_violation unique_violation
+  foreign_key_violation invalid_text_representation string_data_right_truncation);
+
+# A statement of a PL/pgSQL block, which may be such a block.
+sub block_statement
+{
+	my ($tx, $depth) = @_;
+	my $what = pick(insert => 5, partition => 3, block => $depth < 4 ? 4 : 0, loop => 1, edit => 2, look => 2);
+	if ($what eq 'block')
+	{
+		my $mark = $model->enter($tx);
+		my $sql = 'BEGIN ' . join('', map { block_statement($tx, $depth + 1) } 1 .. 1 + rand 3);
+		my $failed = chance(50);
+		if ($failed)
+		{
+			my $log = any(logs_there());
+			my ($plays, $error) = random_plays($tx, $log, bad => 50);
+			record($tx, $plays, $error);
+			$sql .= insert_any($logs{$log}{table}, $plays) . '; ';
+			$sql .= 'PERFORM 1 / 0; ' if !defined $error;
+			$model->undo($tx, $mark);
+		}
+		$model->leave($tx);
+		$sql .= 'EXCEPTION WHEN ' . join(' OR ', @caught) . ' THEN ';
+		$sql .= $failed && chance(40) ? block_statement($tx, 4) : 'NULL; ';
+		return $sql . 'END; ';
+	}
+	if ($what eq 'partition')
+	{
+		my $month = any(@partitions);
+		my ($plays, $error) = random_plays($tx, 'part', month => $month, bad => 0);
+		return '' if defined $error;
+		record($tx, $plays, undef, pending => 1);
+		return insert_any("part_$month", $plays) . '; ';
+	}
+	if ($what eq 'loop')
+	{
+		touch($tx, 'track', 'play');
+		foreach my $track (values %{ $model->tracks($tx) })
+		{
+			record($tx, [ { log => 'play', key => $track->{key}, kind => 'partial' } ], undef);
+		}
+		return "FOR r IN SELECT entry_key FROM track LOOP "
+		  . "INSERT INTO play_event (track_entry_key, bucket) VALUES (r.entry_key, 'partial'); END LOOP; ";
+	}
+	if ($what eq 'edit')
+	{
+		my ($number, $row) = editable_track($tx);
+		return '' if !defined $number;
+		my %new = (%$row, release => 1 + int rand 9);
+		edit($tx, $number, \%new);
+		edited($tx, $number, $row->{key});
+		return "UPDATE track SET release_id = $new{release} WHERE entry_key = '$row->{key}'; ";
+	}
+	if ($what eq 'look' && reads_freely($tx))
+	{
+		touch($tx, 'play');
+		return 'IF (SELECT coalesce(sum(plays), 0) FROM play_counter) <> (SELECT count(*) FROM play_event) '
+		  . "THEN RAISE 'counted otherwise than logged' USING ERRCODE = 'PE005'; END IF; ";
+	}
+	my $log = any(logs_there());
+	my ($plays, $error) = random_plays($tx, $log, bad => 0);
+	return '' if defined $error;
+	record($tx, $plays, undef);
+	return insert_any($logs{$log}{table}, $plays) . '; ';
+}
+
+1;

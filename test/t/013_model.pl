@@ -1,13 +1,16 @@
 # P2, P3, P4, P5, P9 and P10 against a model: random histories of several
 # sessions, whose every step is compared with plain Perl data (Model.pm).
 #
-# In each history two logs, and at times a third, are played to in every way
-# there is, while tracks are edited, tables rewritten, slots merged, partitions
-# added, transactions prepared, and things go wrong.  After each statement the
-# log must hold the model's rows, with the release that the track table had in
-# the statement's snapshot, and the counters must equal them, in the snapshot of
-# the transaction that asks.  No statement may fail but as the model says, nor
-# wait: lock_timeout turns a wait into a failure.
+# In each history two to four logs are played to in every way there is, by
+# functions that give receipts too, while tracks are edited, tables rewritten,
+# slots merged, counters and sketches made and dropped, partitions added,
+# transactions prepared, and things go wrong.  After each statement the log must
+# hold the model's rows, with the release that the track table had in the
+# statement's snapshot, and the counters must equal them, in the snapshot of the
+# transaction that asks; each event_id is there once, under the id that all who
+# sent it were told.  No statement may fail but as the model says, nor wait:
+# lock_timeout turns a wait into a failure.  Only who sends an event_id that
+# another session is about to record waits for it, in a session of its own.
 #
 # Statements take turns, so that a history can be replayed; but for bursts,
 # where all sessions play at once.
@@ -23,6 +26,9 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use Batches;
+use Blocks;
+use Counters;
 use Digest::MD5 qw(md5);
 use History;
 use JSON::PP;
@@ -60,13 +66,16 @@ my $schema = q{
 	SELECT playevent.attach_log('part_event', track => 'track', track_deleted => 'is_deleted',
 		unknown_track => 'reject');
 
-	-- The app's own triggers: they fail after the play was counted in memory,
-	-- or at commit; or record another play at commit.
+	-- The app's own triggers: they leave a play out; fail after it was counted in
+	-- memory, or at commit; or record another one at commit.
 	CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
 		'BEGIN PERFORM 1 / 0; RETURN NULL; END';
 	CREATE FUNCTION play_again() RETURNS trigger LANGUAGE plpgsql AS
 		'BEGIN INSERT INTO part_1 (track_entry_key, bucket, month)
 			VALUES (NEW.track_entry_key, NEW.bucket, 1); RETURN NULL; END';
+	CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+	CREATE TRIGGER aa_skip BEFORE INSERT ON play_event
+		FOR EACH ROW WHEN (NEW.anon_id = 'skip') EXECUTE FUNCTION skip();
 	CREATE TRIGGER zz_fail AFTER INSERT ON play_event
 		FOR EACH ROW WHEN (NEW.anon_id = 'fail') EXECUTE FUNCTION fail();
 	CREATE CONSTRAINT TRIGGER zz_late AFTER INSERT ON play_event DEFERRABLE INITIALLY DEFERRED
@@ -85,13 +94,22 @@ my $schema = q{
 		EXCEPTION WHEN division_by_zero THEN RETURN key; END';
 } . look_view('play') . look_view('part');
 
+# A log that also takes events of a release alone, and turns unknown tracks away.
+my $share_schema = q{
+	CREATE TABLE release (id bigint PRIMARY KEY);
+	INSERT INTO release VALUES (5), (6);
+	SELECT playevent.create_log('share', track => 'track', track_deleted => 'is_deleted', kind => 'channel',
+		kinds => '{partial,most,complete}', release => 'release', unknown_track => 'reject');
+} . look_view('share');
+
 #
 # Steps
 #
 sub play_way
 {
 	return pick(values => 5, execute => 2, copy => 4, partition => 5, replica => 2, conflict => 3,
-		from_track => 1, cte => 2, edit_cte => 1, function => 2, plpgsql => 5, many => 0.5, refused => 1);
+		from_track => 1, cte => 2, edit_cte => 1, function => 2, plpgsql => 5, many => 0.5, refused => 1,
+		record_many => 8, record_one => 4);
 }
 
 sub play_step
@@ -143,22 +161,23 @@ sub step
 		my $savepoints = @{ $tx->{savepoints} };
 		$what = pick(play => 40, edit => 10, burst => 4,
 			savepoint => $savepoints < 5 ? 14 : 0, rollback_to => $savepoints ? 6 : 0, release => $savepoints ? 8 : 0,
-			declare => 3, fetch => $tx->{cursors} && %{ $tx->{cursors} } ? 8 : 0,
+			wait => 10, declare => 3, fetch => $tx->{cursors} && %{ $tx->{cursors} } ? 8 : 0,
 			verify => 2, compact => 3, rebuild => 2, end => 14);
 	}
 	else
 	{
 		$what = pick(begin => 40, play => 18, edit => 6, burst => 4, end_prepared => @prepared ? 8 : 0,
-			verify => 2, compact => 4, rebuild => 3, work => 22, end_all => 4);
+			verify => 2, compact => 4, rebuild => 3, work => 22, race => 2, end_all => 4);
 	}
 	if ($what eq 'burst') { burst(); }
+	elsif ($what eq 'race') { race_step(); }
 	elsif ($what eq 'end_all') { end_all(); work_step($session); }
 	else
 	{
 		my %step = (play => \&play_step, edit => \&edit_step, savepoint => \&savepoint_step,
 			rollback_to => \&rollback_to_step, release => \&release_step, declare => \&declare_step,
 			fetch => \&fetch_step, verify => \&verify_step, compact => \&compact_step,
-			rebuild => \&rebuild_step, end => \&end_step, begin => \&begin_step,
+			rebuild => \&rebuild_step, end => \&end_step, begin => \&begin_step, wait => \&wait_step,
 			end_prepared => \&end_prepared, work => \&work_step);
 		$step{$what}->($session);
 	}
@@ -171,19 +190,22 @@ sub step
 #
 sub begin_history
 {
-	my ($number) = @_;
-	$history = { number => $number, said => [], other_made => 0 };
+	my ($number, $hll) = @_;
+	$history = { number => $number, said => [], other_made => 0, counters_made => 0, counters => {}, app => 1, hll => $hll };
 	srand(unpack 'N', md5("$seed $number"));
 	$history->{serializable} = pick(reads => 3, edits => 2, plays => 5);
 	$history->{share_serializable} = pick(2 => 3, 20 => 1);
+	$history->{share} = chance(50);
 	$model = Model->new;
-	$model->{counts}{$_} = {} foreach qw(play part);
 	@prepared = ();
 	@partitions = (1, 2);
 	$other = undef;
-	delete $_->{tx} foreach (@sessions);
+	$model->{counts}{$_} = {} foreach (logs_there());
+	delete $_->{tx} foreach (@sessions, $waiter);
 
 	run($sessions[0], $schema);
+	run($sessions[0], $share_schema) if $history->{share};
+	app_triggers($sessions[0]) if chance(50);
 	my $tx = $model->begin('READ COMMITTED');
 	my @tracks = (
 		[ 't1', 1, 0 ], [ 't2', 2, 0 ], [ 't3', 1, 0 ], [ 't4', 3, 0 ], [ 'loose', undef, 0 ], [ 'gone', 4, 1 ]);
@@ -206,6 +228,7 @@ sub end_history
 	my $session = $sessions[0];
 	end_all();
 	look($session);
+	check_ids($session);
 	foreach my $log (logs_there())
 	{
 		my $l = $logs{$log};
@@ -216,9 +239,11 @@ sub end_history
 		discrepancy("rebuild of $l->{table} finds differences") if $result->{rows}[0][0];
 		if ($amcheck)
 		{
-			run($session, "SELECT bt_index_check(indexrelid, true) FROM pg_index WHERE indrelid = '$slots'::regclass");
-			$result = run($session, "SELECT msg FROM verify_heapam('$slots')");
-			discrepancy("$slots: $result->{rows}[0][0]") if @{ $result->{rows} };
+			my $all = "FROM playevent.counter c";
+			my $of = "WHERE c.event = '$l->{table}'::regclass";
+			run($session, "SELECT bt_index_check(i.indexrelid, true) $all JOIN pg_index i ON i.indrelid = c.counter_slot $of");
+			$result = run($session, "SELECT counter, msg $all, verify_heapam(c.counter_slot) $of");
+			discrepancy("slots of $result->{rows}[0][0]: $result->{rows}[0][1]") if @{ $result->{rows} };
 		}
 		$result = run($session, "SELECT playevent.compact('$l->{table}'); SELECT count(*) = count(DISTINCT ($l->{key}, $l->{release}, $l->{kind})) FROM $slots");
 		discrepancy("compact leaves spare slots in $slots") if $result->{rows}[1][0] ne 't';
@@ -238,33 +263,36 @@ sub transcript
 	} @{ $history->{said} };
 }
 
+sub new_session
+{
+	my ($node, $database, $name, $setting) = @_;
+	my $wire = Wire->connect($node, $database);
+	my $result = $wire->query(
+		"SET search_path = history, public; SET client_min_messages = warning; $setting; SELECT pg_backend_pid()");
+	die $result->{error}{M} if $result->{error};
+	return { name => $name, wire => $wire, pid => $result->{rows}[0][0] };
+}
+
 # Run these histories; returns what came of them.
 sub run_histories
 {
 	my ($node, $database, @numbers) = @_;
 	my $ran = 0;
 	my $statements = 0;
-	my $amcheck = $node->safe_psql($database, q{SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'});
+	my %extensions = map { $_ => 1 } split /\n/, $node->safe_psql($database, 'SELECT extname FROM pg_extension');
 	my $failure;
 	foreach my $number (@numbers)
 	{
 		eval {
 			if (!@sessions || ($number - 1) % $batch == 0)
 			{
-				$_->{wire}->close foreach (@sessions);
-				@sessions = map {
-					my $wire = Wire->connect($node, $database);
-					my $result = $wire->query(q{
-						SET search_path = history, public;
-						SET lock_timeout = '5s';
-						SET client_min_messages = warning});
-					die $result->{error}{M} if $result->{error};
-					{ name => $_, wire => $wire }
-				} 'A' .. 'D';
+				$_->{wire}->close foreach (@sessions, $waiter // ());
+				@sessions = map { new_session($node, $database, $_, q{SET lock_timeout = '5s'}) } 'A' .. 'D';
+				$waiter = new_session($node, $database, 'W', 'SET log_lock_waits = off');
 			}
-			begin_history($number);
+			begin_history($number, $extensions{hll});
 			step() foreach (1 .. $steps);
-			end_history($amcheck);
+			end_history($extensions{amcheck});
 			1;
 		} or do
 		{
@@ -306,7 +334,7 @@ foreach my $worker (0 .. $workers - 1)
 {
 	$node->safe_psql('postgres', "CREATE DATABASE model$worker");
 	$node->safe_psql("model$worker", 'CREATE EXTENSION playevent');
-	$node->psql("model$worker", 'CREATE EXTENSION amcheck');
+	$node->psql("model$worker", "CREATE EXTENSION $_") foreach (qw(amcheck hll));
 	my @mine = grep { int(($_ - 1) / $batch) % $workers == $worker } @wanted;
 	my $child = fork() // die "fork failed: $!";
 	if ($child == 0)

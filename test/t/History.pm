@@ -8,15 +8,19 @@ use warnings;
 
 use Exporter qw(import);
 
-our @EXPORT = qw($model $history @sessions @prepared @partitions $other %covered @kinds %logs
+our @EXPORT = qw($model $history @sessions $waiter @prepared @partitions $other %covered @kinds %logs
 	chance any pick literal values_list discrepancy
 	transactions logs_there rejects reads_freely edits_freely may_conflict start finish run
 	touch is_free track_is_free any_snapshot_held);
 
 our @kinds = ('partial', 'most', 'complete');
+
+# Those with a time are of create_log, and have functions that record.
 our %logs = (
 	play => { table => 'play_event', counter => 'play_counter', count => 'plays',
-		key => 'track_entry_key', release => 'release_id', kind => 'bucket' },
+		key => 'track_entry_key', release => 'release_id', kind => 'bucket', time => 'played_at' },
+	share => { table => 'share_event', counter => 'share_counter', count => 'shares',
+		key => 'track_entry_key', release => 'release_id', kind => 'channel', time => 'shared_at' },
 	part => { table => 'part_event', counter => 'part_counter', count => 'parts',
 		key => 'track_entry_key', release => 'release_id', kind => 'bucket' },
 	other => { table => 'listens', counter => 'listens_counter', count => 'listens',
@@ -28,9 +32,10 @@ our %logs = (
 our $model;
 our $history;		# its number, what has been said, and what has been met
 our @sessions;		# name, wire, and tx if in a transaction
+our $waiter;		# the session that may wait for others; it has a tx while it does
 our @prepared;		# name and tx
-our @partitions;		# months
-our $other;			# undef, or how the third log treats unknown tracks
+our @partitions;	# months
+our $other;			# undef, or how the log "other" treats unknown tracks
 our %covered;		# how often each kind of step ended how
 
 sub chance { my ($of_hundred) = @_; return rand(100) < $of_hundred; }
@@ -55,18 +60,18 @@ sub discrepancy { die { discrepancy => join('', @_) }; }
 
 sub values_list { return join ', ', map { '(' . join(', ', map { literal($_) } @$_) . ')' } @{ $_[0] }; }
 
-sub logs_there { return $other ? qw(play part other) : qw(play part); }
+sub logs_there { return ('play', 'part', $history->{share} ? 'share' : (), $other ? 'other' : ()); }
 
 sub rejects
 {
 	my ($log) = @_;
-	return $log eq 'part' || $log eq 'other' && $other eq 'reject';
+	return $log eq 'part' || $log eq 'share' || $log eq 'other' && $other eq 'reject';
 }
 
 #
 # Running statements
 #
-sub transactions { return map { $_->{tx} // () } @sessions, @prepared; }
+sub transactions { return map { $_->{tx} // () } @sessions, $waiter, @prepared; }
 
 # What serializable transactions do besides playing is the history's choice:
 # those that look at the logs or edit tracks may fail to serialise, by Postgres's

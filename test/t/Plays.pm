@@ -11,10 +11,15 @@ use Exporter qw(import);
 use History;
 use Tracks;
 
-our @EXPORT = qw(%ways known_ids random_plays record insert_values);
+our @EXPORT = qw(%ways known_ids use_ids fresh_id random_play random_plays set_late release_of record
+	insert_values insert_any);
 
-my %casts = (bucket => 'play_bucket', event_id => 'uuid', release_id => 'bigint',
-	album_id => 'bigint', month => 'int');
+my %casts = (bucket => 'play_bucket', channel => 'share_channel', event_id => 'uuid', release_id => 'bigint',
+	album_id => 'bigint', month => 'int', played_at => 'timestamptz', shared_at => 'timestamptz');
+
+# Times of plays that come late, and the days in UTC they are on.
+my %late = ('2020-02-29 23:30-01' => '2020-03-01', '2020-03-01 00:00+00' => '2020-03-01',
+	'2020-02-29 12:00+00' => '2020-02-29');
 
 sub random_key
 {
@@ -34,13 +39,23 @@ sub random_play
 	my ($tx, $log, %options) = @_;
 	my %play = (log => $log, key => random_key($tx, $log), kind => any(@kinds));
 	$play{month} = any(@partitions) if $log eq 'part';
-	if ($log eq 'play' && !$options{plain})
+	if ($logs{$log}{time} && !$options{plain})
 	{
+		my $app = $history->{app} && $log eq 'play';
 		$play{id} = fresh_id() if chance(30);
-		$play{anon} = pick('x' => 95, 'again' => 3, 'late' => 1) if chance(30);
+		$play{anon} = pick('x' => 60, 'y' => 30, 'z' . int rand 9 => 10, 'again' => $app ? 3 : 0, 'late' => $app ? 1 : 0)
+		  if chance(30);
+		set_late(\%play) if chance(10) && !$options{replica};
+	}
+	# One of a release alone.
+	if ($log eq 'share' && !$options{plain} && !$options{replica} && chance(15))
+	{
+		@play{qw(key alone)} = (undef, 5 + int rand 2);
 	}
 	return \%play;
 }
+
+sub set_late { my ($play) = @_; $play->{time} = any(sort keys %late); $play->{day} = $late{ $play->{time} }; return; }
 
 # Spoil one of the plays; returns the SQLSTATE.
 sub spoil
@@ -48,22 +63,28 @@ sub spoil
 	my ($tx, $plays, %options) = @_;
 	my $play = any(@$plays);
 	my $log = $play->{log};
-	my @taken = $log eq 'play' ? grep { $model->id_taken($tx, $_) } known_ids($tx) : ();
+	my $made = $logs{$log}{time};
+	my @taken = $made ? grep { $model->id_taken($tx, $log, $_) } known_ids($tx, $log) : ();
 	my $how = pick(
 		null => 2, empty => 2, null_kind => 1,
 		kind => $log eq 'other' ? 0 : 3,
-		long => $log eq 'play' ? 1 : 0,
+		long => $made ? 1 : 0,
 		duplicate => @taken && !$options{plain} ? 3 : 0,
-		fail => $log eq 'play' && !$options{plain} && !$options{replica} ? 3 : 0,
+		fail => $log eq 'play' && $history->{app} && !$options{plain} && !$options{replica} ? 3 : 0,
+		future => $made && !$options{plain} && !$options{replica} ? 1 : 0,
 		month => $log eq 'part' ? 2 : 0,
-		unknown => rejects($log) && !$options{replica} ? 3 : 0);
-	if ($how eq 'null') { $play->{key} = undef; return '23502'; }
+		unknown => rejects($log) && !$options{replica} ? 3 : 0,
+		release => $log eq 'share' && !$options{plain} && !$options{replica} ? 1 : 0);
+	if ($how eq 'release') { @$play{qw(key alone)} = (undef, 99); return '23503'; }
+	delete $play->{alone};
+	if ($how eq 'null') { $play->{key} = undef; return $log eq 'share' ? '23514' : '23502'; }
 	if ($how eq 'empty') { $play->{key} = ''; return '23514'; }
 	if ($how eq 'null_kind') { $play->{kind} = undef; return '23502'; }
 	if ($how eq 'kind') { $play->{kind} = 'sideways'; return '22P02'; }
 	if ($how eq 'long') { $play->{key} = 'x' x 101; return '22001'; }
 	if ($how eq 'duplicate') { $play->{id} = any(@taken); return '23505'; }
 	if ($how eq 'fail') { $play->{anon} = 'fail'; return '22012'; }
+	if ($how eq 'future') { $play->{time} = any('tomorrow', 'infinity', '-infinity'); return '23514'; }
 	if ($how eq 'month') { $play->{month} = 99; return '23514'; }
 	$play->{key} = 'u9';
 	return '23503';
@@ -72,9 +93,20 @@ sub spoil
 # Ids in use that nobody else's open transaction has to do with.
 sub known_ids
 {
-	my ($tx) = @_;
-	my %foreign = map { %{ $_->{ids} // {} } } grep { $_ != $tx } transactions();
-	return grep { !$foreign{$_} } sort keys %{ $history->{ids} };
+	my ($tx, $log) = @_;
+	my %foreign = map { %{ $_->{ids}{$log} // {} } } grep { $_ != $tx } transactions();
+	return grep { !$foreign{$_} } sort keys %{ $history->{ids}{$log} };
+}
+
+# These ids, if sent, may make others wait.
+sub use_ids
+{
+	my ($tx, @plays) = @_;
+	foreach my $play (grep { defined $_->{id} } @plays)
+	{
+		$history->{ids}{ $play->{log} }{ $play->{id} } = $tx->{ids}{ $play->{log} }{ $play->{id} } = 1;
+	}
+	return;
 }
 
 # The plays to send, of which one may be bad; and what they will fail with.
@@ -91,7 +123,7 @@ sub random_plays
 
 	# With no track to be seen, all are unknown.
 	my $unknown = rejects($log) && !$options{replica}
-	  && grep { !($model->release($tx, $_->{key}))[0] } @plays;
+	  && grep { defined $_->{key} && !($model->release($tx, $_->{key}))[0] } @plays;
 	if ($unknown) { $error = '23503'; }
 	elsif (chance($options{bad} // 15)) { $error = spoil($tx, \@plays, %options); }
 	return (\@plays, $error);
@@ -101,21 +133,24 @@ sub random_plays
 sub record
 {
 	my ($tx, $plays, $error, %options) = @_;
-	foreach my $play (@$plays)
-	{
-		$history->{ids}{ $play->{id} } = $tx->{ids}{ $play->{id} } = 1 if defined $play->{id};
-	}
+	use_ids($tx, @$plays);
 	touch($tx, 'track', map { $_->{log} } @$plays);
 	return if defined $error;
 	foreach my $play (@$plays)
 	{
-		my $release = $options{replica}
-		  ? $play->{release} : ($model->release($tx, $play->{key}))[1];
-		my $anon = $options{replica} ? undef : $play->{anon};
-		$model->play($tx, %$play, release => $release, anon => $anon, pending => $options{pending});
+		$model->play($tx, %$play, release => release_of($tx, $play, $options{replica}),
+			replica => $options{replica}, pending => $options{pending});
 	}
 	$model->flush($tx, $plays->[0]{log}) if !$options{pending};
 	return;
+}
+
+sub release_of
+{
+	my ($tx, $play, $replica) = @_;
+	return $play->{release} if $replica;
+	return $play->{alone} if !defined $play->{key};
+	return ($model->release($tx, $play->{key}))[1];
 }
 
 # The columns to be sent, and the values of each play.
@@ -126,8 +161,10 @@ sub columns_and_values
 	my @columns = ([ $log->{key}, 'key' ], [ $log->{kind}, 'kind' ]);
 	push @columns, [ 'month', 'month' ] if $plays->[0]{log} eq 'part';
 	push @columns, [ $log->{release}, 'release' ] if $replica;
+	push @columns, [ $log->{release}, 'alone' ] if !$replica && grep { defined $_->{alone} } @$plays;
 	push @columns, [ 'event_id', 'id' ] if grep { defined $_->{id} } @$plays;
 	push @columns, [ 'anon_id', 'anon' ] if grep { defined $_->{anon} } @$plays;
+	push @columns, [ $log->{time}, 'time' ] if grep { defined $_->{time} } @$plays;
 	my @names = map { $_->[0] } @columns;
 	my @values = map { my $play = $_; [ map { $play->{ $_->[1] } } @columns ] } @$plays;
 	return (\@names, \@values);
@@ -223,23 +260,25 @@ our %ways = (
 	},
 	conflict => sub {
 		my ($tx) = @_;
-		my ($plays) = random_plays($tx, 'play', bad => 0);
-		my @known = known_ids($tx);
-		my ($error, @kept, %seen);
+		my $log = any(grep { $logs{$_}{time} } logs_there());
+		my ($plays, $error) = random_plays($tx, $log, bad => 0);
+		return if defined $error;
+		my @known = known_ids($tx, $log);
+		my (@kept, %seen);
 		foreach my $play (@$plays)
 		{
 			$play->{id} = @known && chance(60) ? any(@known) : fresh_id();
 			$play->{id} = $plays->[0]{id} if chance(10);
-			push @kept, $play if !$model->id_taken($tx, $play->{id}) && !$seen{ $play->{id} }++;
+			push @kept, $play if !$model->id_taken($tx, $log, $play->{id}) && !$seen{ $play->{id} }++;
 
 			# Postgres's own: it can't tell what it may not see
-			$error = '40001' if $model->id_taken($tx, $play->{id}) && !$model->id_seen($tx, $play->{id});
+			$error = '40001' if $model->id_taken($tx, $log, $play->{id}) && !$model->id_seen($tx, $log, $play->{id});
 		}
-		my $sql = insert_any('play_event', $plays) . ' ON CONFLICT '
+		my $sql = insert_any($logs{$log}{table}, $plays) . ' ON CONFLICT '
 		  . any('', '(event_id) WHERE event_id IS NOT NULL ') . 'DO NOTHING';
-		touch($tx, 'track', 'play');
+		touch($tx, 'track', $log);
 		record($tx, \@kept, $error) if @kept;
-		$model->flush($tx, 'play') if !defined $error;
+		$model->flush($tx, $log) if !defined $error;
 		return { sql => $sql, error => $error };
 	},
 	from_track => sub {
@@ -300,17 +339,6 @@ our %ways = (
 			? "INSERT INTO play_event (track_entry_key, bucket) SELECT $call, b::play_bucket FROM (VALUES $list) v (k, b)"
 			: "SELECT $call FROM (VALUES $list) v (k, b)" };
 	},
-	plpgsql => sub {
-		my ($tx) = @_;
-		my $sql = join '', map { block_statement($tx, 1) } 1 .. 1 + rand 4;
-		my $error;
-		if (chance(15))
-		{
-			$error = '22012';
-			$sql .= 'PERFORM 1 / 0; ';
-		}
-		return { sql => "DO \$do\$ DECLARE r record; BEGIN $sql END \$do\$", error => $error };
-	},
 	many => sub {
 		my ($tx) = @_;
 		# So many that the slots' versions don't fit their page.
@@ -329,72 +357,5 @@ our %ways = (
 		return { sql => "UPDATE $logs{$log}{table} SET $logs{$log}{kind} = 'most'",
 			error => %{ $model->counts($tx, $log) } ? '23001' : undef };
 	});
-
-my @caught = qw(division_by_zero not_null_violation check_violation unique_violation
-  foreign_key_violation invalid_text_representation string_data_right_truncation);
-
-# A statement of a PL/pgSQL block, which may be such a block.
-sub block_statement
-{
-	my ($tx, $depth) = @_;
-	my $what = pick(insert => 5, partition => 3, block => $depth < 4 ? 4 : 0, loop => 1, edit => 2, look => 2);
-	if ($what eq 'block')
-	{
-		my $mark = $model->enter($tx);
-		my $sql = 'BEGIN ' . join('', map { block_statement($tx, $depth + 1) } 1 .. 1 + rand 3);
-		my $failed = chance(50);
-		if ($failed)
-		{
-			my $log = any(logs_there());
-			my ($plays, $error) = random_plays($tx, $log, bad => 50);
-			record($tx, $plays, $error);
-			$sql .= insert_any($logs{$log}{table}, $plays) . '; ';
-			$sql .= 'PERFORM 1 / 0; ' if !defined $error;
-			$model->undo($tx, $mark);
-		}
-		$model->leave($tx);
-		$sql .= 'EXCEPTION WHEN ' . join(' OR ', @caught) . ' THEN ';
-		$sql .= $failed && chance(40) ? block_statement($tx, 4) : 'NULL; ';
-		return $sql . 'END; ';
-	}
-	if ($what eq 'partition')
-	{
-		my $month = any(@partitions);
-		my ($plays, $error) = random_plays($tx, 'part', month => $month, bad => 0);
-		return '' if defined $error;
-		record($tx, $plays, undef, pending => 1);
-		return insert_any("part_$month", $plays) . '; ';
-	}
-	if ($what eq 'loop')
-	{
-		touch($tx, 'track', 'play');
-		foreach my $track (values %{ $model->tracks($tx) })
-		{
-			record($tx, [ { log => 'play', key => $track->{key}, kind => 'partial' } ], undef);
-		}
-		return "FOR r IN SELECT entry_key FROM track LOOP "
-		  . "INSERT INTO play_event (track_entry_key, bucket) VALUES (r.entry_key, 'partial'); END LOOP; ";
-	}
-	if ($what eq 'edit')
-	{
-		my ($number, $row) = editable_track($tx);
-		return '' if !defined $number;
-		my %new = (%$row, release => 1 + int rand 9);
-		edit($tx, $number, \%new);
-		edited($tx, $number, $row->{key});
-		return "UPDATE track SET release_id = $new{release} WHERE entry_key = '$row->{key}'; ";
-	}
-	if ($what eq 'look' && reads_freely($tx))
-	{
-		touch($tx, 'play');
-		return 'IF (SELECT coalesce(sum(plays), 0) FROM play_counter) <> (SELECT count(*) FROM play_event) '
-		  . "THEN RAISE 'counted otherwise than logged' USING ERRCODE = 'PE005'; END IF; ";
-	}
-	my $log = any(logs_there());
-	my ($plays, $error) = random_plays($tx, $log, bad => 0);
-	return '' if defined $error;
-	record($tx, $plays, undef);
-	return insert_any($logs{$log}{table}, $plays) . '; ';
-}
 
 1;

@@ -17,7 +17,7 @@ sub deferred
 {
 	my ($tx) = @_;
 	$tx->{nest} = 1;
-	foreach my $play (grep { $_->{type} eq 'play' && $_->{anon} } @{ $tx->{effects} })
+	foreach my $play (grep { $_->{type} eq 'play' && $_->{anon} && !$_->{replica} } @{ $tx->{effects} })
 	{
 		return '22012' if $play->{anon} eq 'late';
 		next if $play->{anon} ne 'again';
@@ -51,11 +51,16 @@ sub end_plan
 {
 	my ($plan) = @_;
 	my ($session, $tx) = @$plan{qw(session tx)};
-	my $error = $plan->{error};
+	my ($error, $check) = $plan->{settle} ? $plan->{settle}->() : ($plan->{error});
 	$error //= deferred($tx) if !$session->{tx};
 	my $result = finish($session, $error, $plan->{what});
-	if ($result->{error}) { $model->undo($tx, $plan->{mark}); }
-	elsif (!$session->{tx}) { $model->commit($tx); }
+	if ($result->{error})
+	{
+		$model->undo($tx, $plan->{mark});
+		return;
+	}
+	$check->($result->{rows}) if $check;
+	$model->commit($tx) if !$session->{tx};
 	return;
 }
 
@@ -67,7 +72,7 @@ sub begin_step
 	run($session, "BEGIN ISOLATION LEVEL $isolation", undef, "begin $isolation");
 	run($session, 'SELECT 1') if $isolation ne 'READ COMMITTED';
 	$session->{tx} = $model->begin($isolation);
-	$session->{tx}{other_made} = $history->{other_made};
+	@{ $session->{tx} }{qw(other_made counters_made)} = @$history{qw(other_made counters_made)};
 	return;
 }
 
@@ -84,9 +89,9 @@ sub savepoint_step
 
 sub rollback_to_step
 {
-	my ($session) = @_;
+	my ($session, $i) = @_;
 	my $tx = $session->{tx};
-	my $i = int rand @{ $tx->{savepoints} };
+	$i //= int rand @{ $tx->{savepoints} };
 	run($session, "ROLLBACK TO $tx->{savepoints}[$i]{name}", undef, 'rollback to');
 	$model->rollback_to($tx, $i);
 	$tx->{failed} = 0;

@@ -13,7 +13,7 @@ use Plays;
 use Tracks;
 use Transactions;
 
-our @EXPORT = qw(%works work_step);
+our @EXPORT = qw(%works work_step app_triggers);
 
 # An insert of the app meets a misconfiguration, and goes well afterwards.
 sub misconfigured
@@ -33,13 +33,15 @@ our %works = (
 	'vacuum' => [ {}, sub {
 		my ($session) = @_;
 		my $log = any(logs_there());
-		my $table = any('track', $logs{$log}{table}, "$logs{$log}{counter}_slot");
+		my $table = any('track', $logs{$log}{table},
+			map { "${_}_slot" } $logs{$log}{counter}, $logs{$log}{time} ? "${log}_daily" : (), keys %{ $history->{counters}{$log} // {} });
 		return if !is_free($table eq 'track' ? 'track' : $log, 'sue');
 		run($session, 'VACUUM ' . any('', '(FREEZE) ', '(ANALYZE) ') . $table);
 		return; } ],
 	'rewrite of slots' => [ { play => 'x' }, sub {
 		my ($session) = @_;
-		run($session, any('VACUUM FULL play_counter_slot', 'REINDEX TABLE play_counter_slot',
+		my @all = sort 'play_counter', 'play_daily', keys %{ $history->{counters}{play} };
+		run($session, any((map { ("VACUUM FULL ${_}_slot", "REINDEX TABLE ${_}_slot") } @all),
 			'CLUSTER play_counter_slot USING play_counter_slot_track_entry_key_idx',
 			'ALTER TABLE play_counter_slot SET (fillfactor = 50)'));
 		return; } ],
@@ -89,6 +91,7 @@ our %works = (
 			'ALTER TABLE track ADD PRIMARY KEY (entry_key)');
 		return; } ],
 	'key renamed without index' => [ { track => 'x' }, \&rename_without_index ],
+	'triggers of the app' => [ { play => 'x' }, \&app_triggers ],
 	'slot table renamed' => [ { play => 'x' }, sub {
 		misconfigured($_[0], 'ALTER TABLE play_counter_slot RENAME TO slots', '42P01',
 			'ALTER TABLE slots RENAME TO play_counter_slot');
@@ -111,6 +114,17 @@ our %works = (
 		$other = undef;
 		delete $model->{counts}{other};
 		return; } ]);
+
+# Without them, batches go in directly.
+sub app_triggers
+{
+	my ($session) = @_;
+	$history->{app} = !$history->{app};
+	my $how = $history->{app} ? 'ENABLE' : 'DISABLE';
+	run($session, 'ALTER TABLE play_event '
+		. join(', ', map { "$how TRIGGER $_" } qw(aa_skip zz_fail zz_late zz_again)));
+	return;
+}
 
 # The new index knows nothing of the key that older snapshots see.
 sub rename_without_index
@@ -176,7 +190,7 @@ sub set_right
 		. insert_values('play_event', $plays)
 		. '; ALTER TABLE play_event ENABLE ALWAYS TRIGGER playevent_count; COMMIT');
 	$model->commit($tx);
-	my %wrong = map { Model::counter_key($_) => 1 } @{ $tx->{effects} };
+	my %wrong = map { Model::row_key($_) => 1 } @{ $tx->{effects} };
 	my $result = run($session, "SELECT * FROM playevent.verify('play_event')");
 	discrepancy('verify finds ', scalar @{ $result->{rows} }, ' differences, not ', scalar keys %wrong)
 	  if @{ $result->{rows} } != keys %wrong;

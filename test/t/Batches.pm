@@ -308,11 +308,7 @@ sub wait_step
 	});
 	if ($plan)
 	{
-		my $blocked = "SELECT cardinality(pg_blocking_pids($waiter->{pid}))";
-		until ($session->{wire}->query($blocked)->{rows}[0][0])
-		{
-			discrepancy('nobody waits for an event_id that is under way') if $waiter->{wire}->has_answer;
-		}
+		discrepancy('nobody waits for an event_id that is under way') if !waits($session);
 		let_go($session, $play);
 		end_plan($plan);
 	}
@@ -323,14 +319,30 @@ sub wait_step
 
 sub play_in { my ($session) = @_; end_plan(begin_plan($session, 'values', $ways{values}) // return); return; }
 
-# The session's play is undone, or its transaction ends.
+# Does the waiter wait, or is it done?  The session asks.
+sub waits
+{
+	my ($session) = @_;
+	for (;;)
+	{
+		return 1 if $session->{wire}->query("SELECT cardinality(pg_blocking_pids($waiter->{pid}))")->{rows}[0][0];
+		return 0 if $waiter->{wire}->has_answer;
+	}
+}
+
+# The session's play is undone, or its transaction ends.  Who waits for a play of
+# a subtransaction that had ended, as that of a batch, waits for the transaction.
 sub let_go
 {
 	my ($session, $play) = @_;
 	my $tx = $session->{tx};
 	my ($at) = grep { $tx->{effects}[$_] == $play } 0 .. $#{ $tx->{effects} };
 	my ($savepoint) = grep { $tx->{savepoints}[$_]{mark} <= $at } reverse 0 .. $#{ $tx->{savepoints} };
-	if (defined $savepoint && chance(50)) { rollback_to_step($session, $savepoint); return; }
+	if (defined $savepoint && chance(50))
+	{
+		rollback_to_step($session, $savepoint);
+		return if !waits($session);
+	}
 	end_step($session);
 	while (grep { $_->{tx} == $tx } @prepared) { end_prepared($session); }
 	return;

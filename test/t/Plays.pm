@@ -76,7 +76,7 @@ sub spoil
 		unknown => rejects($log) && !$options{replica} ? 3 : 0,
 		release => $log eq 'share' && !$options{plain} && !$options{replica} ? 1 : 0);
 	if ($how eq 'release') { @$play{qw(key alone)} = (undef, 99); return '23503'; }
-	delete $play->{alone};
+	delete $play->{alone} if $how =~ /^(?:null|empty|long|unknown)$/;
 	if ($how eq 'null') { @$play{qw(key release)} = (); return $log eq 'share' ? '23514' : '23502'; }
 	if ($how eq 'empty') { $play->{key} = ''; return '23514'; }
 	if ($how eq 'null_kind') { $play->{kind} = undef; return '23502'; }

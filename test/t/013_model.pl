@@ -372,7 +372,7 @@ if ($ran >= 1500)
 		'burst of values', 'burst of copy', 'burst of partition', 'begin REPEATABLE READ', 'begin SERIALIZABLE',
 		'key of old', 'copy 22P02', 'values 23502', 'values 22012', 'values 23503', 'values 22P02', 'values 23514',
 		'conflict 40001', 'edit 40001', 'edit 23505', 'commit 22012', 'plpgsql 22012', 'refused 23001', 'in failed 25P02',
-		'wait', 'wait 40001', 'race', 'record_many 40001', 'record_one 23502', 'record_one 23514',
+		'wait', 'wait 40001', 'ahead of a batch', 'race', 'record_many 40001', 'record_one 23502', 'record_one 23514',
 		map { "receipt: $_" } 'recorded', 'duplicate', map { "rejected $_" } 'no key', 'empty key', 'key too long',
 		'no kind', 'time not finite', 'time in the future', 'unknown track', 'unknown release',
 		'left out by a trigger', 'division by zero');

@@ -247,6 +247,7 @@ sub batch_plan
 	@rows = shuffle(@rows) if @first;
 	use_ids($tx, @rows);
 	return {
+		rows => \@rows,
 		sql => 'SELECT * FROM ' . batch_call($log, \@rows, $times),
 		settle => sub {
 			my ($error, @receipts) = outcome($tx, $log, @rows);
@@ -309,6 +310,7 @@ sub wait_step
 	if ($plan)
 	{
 		discrepancy('nobody waits for an event_id that is under way') if !waits($session);
+		go_ahead($session, $play, @{ $plan->{rows} // [] });
 		let_go($session, $play);
 		end_plan($plan);
 	}
@@ -318,6 +320,18 @@ sub wait_step
 }
 
 sub play_in { my ($session) = @_; end_plan(begin_plan($session, 'values', $ways{values}) // return); return; }
+
+# A batch that waits has not taken greater event_ids yet, so that the session can
+# send them without waiting in turn.
+sub go_ahead
+{
+	my ($session, $play, @rows) = @_;
+	my ($row) = shuffle(grep { defined $_->{id} && $_->{id} gt $play->{id} && !defined judge($session->{tx}, $_) } @rows);
+	return if !$row;
+	my %ahead = map { $_ => $row->{$_} } qw(log key alone kind id);
+	end_plan(begin_plan($session, 'ahead of a batch', sub { return play_plan($_[0], $row->{log}, \%ahead); }));
+	return;
+}
 
 # Does the waiter wait, or is it done?  The session asks.
 sub waits

@@ -1,8 +1,9 @@
 # P6 and P3: kill -9 in the middle of mixed traffic, of the whole server, of the
 # postmaster alone, of a backend or of a process in the background, of which
 # the postmaster restarts all.  After recovery every acknowledged play is there
-# once, every other transaction as a whole or not at all, and the counters equal
-# the log; transactions that were prepared can be finished either way.
+# once, every other transaction as a whole or not at all, and counters and
+# sketches equal the log; transactions that were prepared can be finished either
+# way.  Batches that nobody was told the end of are sent again, and are there once.
 #
 # The clients' statements follow from the seed (PLAYEVENT_SEED); where the kill
 # finds them does not.
@@ -47,6 +48,13 @@ $node->safe_psql('postgres', q{
 	SELECT playevent.attach_log('part_event', track => 'track');
 });
 
+# Where hll is installed, there are sketches.
+if ($node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'hll'}))
+{
+	$node->safe_psql('postgres', q{CREATE EXTENSION hll; SELECT playevent.add_listener_sketch('play_event')});
+}
+my @slots = split /\n/, $node->safe_psql('postgres', 'SELECT counter_slot FROM playevent.counter');
+
 # Where contrib is installed, it looks at the slot tables too.
 my $amcheck = $node->safe_psql('postgres',
 	q{SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'});
@@ -68,10 +76,22 @@ sub new_ids
 	return map { sprintf '%08x-0000-4000-8000-%012x', $seed, ++$serial } 1 .. $n;
 }
 
+# A batch of these plays, mostly of one hot track.
+sub batch
+{
+	my (@ids) = @_;
+	my @arrays = map { "'{" . join(',', @$_) . "}'" }
+	  [ map { rand() < 0.5 ? 'k0' : 'k' . int rand 55 } @ids ],
+	  [ map { pick('partial', 'most', 'complete') } @ids ],
+	  [ @ids ], [ map { 'listener' . int rand 300 } @ids ];
+	return 'record_plays(' . join(', ', @arrays) . ')';
+}
+
 # One statement that records these plays, mostly of one hot track.
 sub record
 {
 	my (@ids) = @_;
+	return 'SELECT count(*) FROM ' . batch(@ids) . ";\n" if rand() < 0.2;
 	my $part = 1 + int rand 2;
 	my $table = pick('play_event', 'play_event', 'part_event', "part_$part");
 	my $columns = 'track_entry_key, bucket, event_id';
@@ -148,6 +168,12 @@ sub transaction
 		my $log = pick('play_event', 'part_event');
 		return { sql => pick("SELECT playevent.compact('$log');\n",
 				"SELECT playevent.rebuild('$log');\n"), kept => [], end => 'commit' };
+	}
+	if ($kind < 0.25)
+	{
+		@kept = new_ids(1 + int rand(rand() < 0.5 ? 20 : 200));
+		my $batch = batch(@kept);
+		return { sql => "SELECT count(*) FROM $batch;\n", kept => \@kept, end => 'commit', batch => $batch };
 	}
 	if ($kind < 0.5)
 	{
@@ -245,6 +271,7 @@ sub start_again
 #
 my %committed;	# by event_id
 my %prepared;	# its plays, by gid
+my %retried;	# batches, by the status of their receipts
 
 sub recorded
 {
@@ -264,6 +291,16 @@ sub check_recorded
 		0, "P6: $name: no other is");
 	is(scalar(grep { $_ != 1 } values %times),
 		0, "P6: $name: none is there twice");
+	return;
+}
+
+# Batches that may be sent again, and what receipts will say.
+my @retries;
+
+sub add_retry
+{
+	my ($transaction, $status) = @_;
+	push @retries, { %$transaction, status => $status } if $transaction && $transaction->{batch};
 	return;
 }
 
@@ -297,10 +334,15 @@ sub settle
 		}
 	}
 
+	# Whoever has lost the answer may send one that was acknowledged, too.
+	my @ended = grep { $_->{batch} } @transactions[ 0 .. $client->{ended} - 1 ];
+	add_retry($ended[-1], 'duplicate');
+
 	my $transaction = $transactions[ $client->{ended} ];
 	return @complaints unless $transaction;
 	my ($end, $gid, $kept) = @$transaction{ 'end', 'gid', 'kept' };
 	my $there = grep { $times->{$_} } @$kept;
+	add_retry($transaction, $there ? 'duplicate' : 'recorded');
 
 	if (defined $gid && $in_doubt->{$gid})
 	{
@@ -317,6 +359,21 @@ sub settle
 		$committed{$_} = 1 foreach (@$kept);
 	}
 	return @complaints;
+}
+
+# Send batches again.
+sub retry
+{
+	my ($title) = @_;
+	foreach my $retry (splice @retries)
+	{
+		my $n = @{ $retry->{kept} };
+		is($node->safe_psql('postgres', "SELECT status, count(*), count(DISTINCT id) FROM $retry->{batch} GROUP BY 1"),
+			"$retry->{status}|$n|$n", "P6: $title: a retry of a batch gets a receipt for each: $retry->{status}");
+		$committed{$_} = 1 foreach (@{ $retry->{kept} });
+		$retried{ $retry->{status} }++;
+	}
+	return;
 }
 
 my $round = 0;
@@ -367,6 +424,8 @@ foreach my $what (@rounds)
 		"P6: $title: what was prepared is (" . keys(%in_doubt) . ' transactions)');
 	check_recorded($title);
 	exact($node, "P3: $title: counters equal the log", 'play', 'part');
+	retry($title);
+	check_recorded("$title, batches sent again");
 
 	# Some wait through more than one crash.
 	my $finish = '';
@@ -393,7 +452,7 @@ foreach my $what (@rounds)
 				   (SELECT sum(parts) FROM part_counter_slot WHERE track_entry_key = 'k0')
 				 = (SELECT count(*) FROM part_event WHERE track_entry_key = 'k0')}),
 		't|t', "P6: $title: so do they by their indexes");
-	foreach my $table ($amcheck ? ('play_counter_slot', 'part_counter_slot') : ())
+	foreach my $table ($amcheck ? @slots : ())
 	{
 		is($node->safe_psql('postgres', qq{
 				SELECT * FROM verify_heapam('$table');
@@ -404,5 +463,7 @@ foreach my $what (@rounds)
 	is(complaints($node, $offset, @killed), '', "P6: $title: the server's log has no complaint");
 }
 
+cmp_ok($retried{duplicate}, '>', 0, 'P6: batches were sent again');
+note("batches sent again: $_: $retried{$_}") foreach (sort keys %retried);
 $node->stop;
 done_testing();

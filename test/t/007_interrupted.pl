@@ -15,30 +15,14 @@ use lib $FindBin::RealBin;
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use IPC::Run;
+use Interrupt;
 use List::Util qw(shuffle);
 use PlayEvent;
 use Test::More;
 
 random_seed();
-my $victims = 4;
-
-# Memory that is freed shall go back to the system, so that a limit on it is met.
-$ENV{MALLOC_MMAP_THRESHOLD_} = 65536;
-
-# Small WAL segments, since a limit on the size of files holds for them too; and
-# no JIT, since LLVM ends the process when there is no memory.
-my $node = PostgreSQL::Test::Cluster->new('interrupted');
-$node->init(extra => [ '--wal-segsize=1' ]);
-$node->append_conf('postgresql.conf', q{
-max_connections = 30
-max_prepared_transactions = 10
-max_wal_size = 1GB
-synchronous_commit = off
-autovacuum = off
-jit = off
-});
-$node->start;
+start_node('interrupted');
+@logs = ('play', 'part');
 
 # Keys k… are of tracks; of the others there are any number.  The log "brim" has
 # a counter that is full, so that writing it fails, in the middle of the keys'
@@ -79,38 +63,6 @@ $node->safe_psql('postgres', q{
 		WHERE anon_id IS NOT NULL
 		GROUP BY 1 HAVING count(*) <> split_part(anon_id, '/', 2)::int;
 
-	-- What a session should have none of when no transaction is open.
-	CREATE VIEW left_behind AS
-		SELECT locktype || ' ' || coalesce(relation::regclass::text, '') || ' ' || mode AS what
-		FROM pg_locks
-		WHERE pid = pg_backend_pid() AND locktype <> 'virtualxid'
-		  AND coalesce(relation::regclass::text, '') !~ '^pg_|^left_behind$'
-		UNION ALL
-		SELECT name FROM pg_backend_memory_contexts
-		WHERE name LIKE 'playevent%' AND name NOT LIKE 'playevent % bindings';
-
-	-- Cancels or terminates one session at work after another, until told to stop.
-	CREATE TABLE done ();
-	CREATE PROCEDURE harass(how text, seconds float8) LANGUAGE plpgsql AS $$
-	DECLARE
-		victim int;
-	BEGIN
-		LOOP
-			SELECT pid INTO victim FROM pg_stat_activity
-			WHERE application_name = 'victim' AND state = 'active' AND query LIKE '%/* % */%'
-			ORDER BY random() LIMIT 1;
-			IF FOUND AND how = 'cancel' THEN
-				PERFORM pg_cancel_backend(victim);
-			ELSIF FOUND THEN
-				PERFORM pg_terminate_backend(victim);
-			END IF;
-			PERFORM pg_sleep(random() * seconds);
-			COMMIT;
-			EXIT WHEN EXISTS (SELECT FROM done);
-		END LOOP;
-	END
-	$$;
-
 	-- All memory of this session.
 	CREATE FUNCTION memory() RETURNS bigint LANGUAGE sql AS
 		'SELECT sum(total_bytes)::bigint FROM pg_backend_memory_contexts';
@@ -121,19 +73,12 @@ $node->safe_psql('postgres', q{
 	$$;
 });
 
-my $dir = PostgreSQL::Test::Utils::tempdir();
 append_to_file("$dir/plays.txt", join '', map { 'k' . $_ * 5 . "\tcomplete\n" } 1 .. 2000);
-
-sub pick
-{
-	return $_[ rand @_ ];
-}
 
 my $into_play = 'INSERT INTO play_event (track_entry_key, bucket, anon_id)';
 my $into_part = 'INSERT INTO part_event (track_entry_key, bucket, anon_id, part)';
 
-# What is to be stopped, by names of the statements that count.
-my %statements = (
+%statements = (
 	insert => "$into_play SELECT * FROM rows_of(2000) /* insert */;\n",
 	copy => "COPY play_event (track_entry_key, bucket) FROM '$dir/plays.txt' /* copy */;\n",
 	root => "$into_part SELECT *, 1 + random()::int FROM rows_of(2000) /* root */;\n",
@@ -182,129 +127,25 @@ SELECT 'wrong', count(*) FROM playevent.verify('old_event');
 
 # Clients must not disturb each other more than a play would: so one alone
 # prepares, and one alone rebuilds.
-sub script
-{
-	my ($client, $before, @names) = @_;
-	@names = grep { $_ ne 'prepare' || $client == 1 and $_ ne 'rebuild' || $client == 2 } @names;
-	my $sql = join '', map { &$before() . $statements{$_} . "ROLLBACK;\n" } shuffle((@names) x 2);
-	$sql .= "RESET statement_timeout;\nSELECT 'left behind', what FROM left_behind;\nSELECT 'end';\n";
-	return $sql;
-}
-
-sub start_psql
-{
-	my ($name, $sql, $application) = @_;
-	append_to_file("$dir/$name.sql", $sql);
-	local $ENV{PGAPPNAME} = $application // 'tester';
-	my $session = IPC::Run::start(
-		[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-f', "$dir/$name.sql" ],
-		'>', "$dir/$name.out", '2>', "$dir/$name.err");
-	return { session => $session, name => $name };
-}
-
-# Its output, and what it said of errors.
-sub finish_psql
-{
-	my ($client) = @_;
-	$client->{session}->finish;
-	return map { slurp_file("$dir/$client->{name}.$_") } 'out', 'err';
-}
-
-# How often statements of each name were stopped, by the server's log.
-sub stops
-{
-	my ($offset, $message) = @_;
-	my %stops;
-	my ($stopped) = (0);
-
-	foreach my $line (split /\n/, slurp_file($node->logfile, $offset))
-	{
-		$stopped = $line =~ $message if $line =~ / (?:ERROR|FATAL):  /;
-		$stops{$1}++ if $line =~ m{LOG:  stopped: /\* (\w+) \*/};
-		if ($stopped && $line =~ m{STATEMENT:  .*/\* (\w+) \*/})
-		{
-			$stops{$1}++;
-			$stopped = 0;
-		}
-	}
-	return %stops;
-}
-
-# What was prepared when its client was stopped is finished either way.
-sub finish_prepared
-{
-	foreach my $gid (split /\n/, $node->safe_psql('postgres', 'SELECT gid FROM pg_prepared_xacts'))
-	{
-		$node->safe_psql('postgres', pick('COMMIT', 'ROLLBACK') . " PREPARED '$gid'");
-	}
-	return;
-}
-
-sub whole_and_exact
-{
-	my ($name) = @_;
-	exact($node, "P3: $name: counters equal the log", 'play', 'part');
-	is($node->safe_psql('postgres', 'SELECT count(*) FROM half_recorded'),
-		0, "P3: $name: every statement is recorded as a whole or not at all");
-	return;
-}
-
-my $run = 0;
-
-# Run clients until each of these statements was stopped so often.
-sub stop_all
-{
-	my ($name, $message, $often, $harass, $before, @names) = @_;
-	my $offset = -s $node->logfile;
-	my %stops;
-	my ($output, $errors, $ended) = ('', '', 0);
-	my $harasser;
-
-	if ($harass)
-	{
-		$node->safe_psql('postgres', 'TRUNCATE done');
-		$harasser = start_psql("harass$run", "CALL harass($harass);\n");
-	}
-	foreach my $try (1 .. 200)
-	{
-		$run++;
-		my @clients = map {
-			start_psql("victim$run.$_", script($_, $before, @names), 'victim')
-		} 1 .. $victims;
-		foreach my $client (@clients)
-		{
-			my ($out, $err) = finish_psql($client);
-			$output .= $out;
-			$errors .= $err;
-			$ended++ if $out =~ /^end$/m;
-		}
-		finish_prepared();
-		%stops = stops($offset, $message);
-		last unless grep { ($stops{$_} // 0) < $often } @names;
-	}
-	if ($harasser)
-	{
-		$node->safe_psql('postgres', 'INSERT INTO done DEFAULT VALUES');
-		is((finish_psql($harasser))[1], '', "$name: nothing was wrong with the harassing");
-	}
-
-	cmp_ok($stops{$_} // 0, '>=', $often, "$name: stopped $_") foreach (@names);
-	whole_and_exact($name);
-	is(join('', $output =~ /^(left behind.*\n)/mg), '',
-		"P3: $name: sessions have no lock and no memory left");
-	is(join('', grep { !/\|(?:0|2000)\n/ } $output =~ /^(wrong.*\n)/mg), '',
-		"P3: $name: rebuild sets all right or nothing");
-	is(complaints($node, $offset), '', "$name: the server's log has no complaint");
-	return ($errors, $ended);
-}
+%only_client = (prepare => 1, rebuild => 2);
 
 my @all = sort keys %statements;
 my ($errors, $ended);
 
+# Stop statements, as by stop_all.
+sub stop_these
+{
+	my ($name, @arguments) = @_;
+	($errors, $ended, my $output) = stop_all($name, @arguments);
+	is(join('', grep { !/\|(?:0|2000)\n/ } $output =~ /^(wrong.*\n)/mg), '',
+		"P3: $name: rebuild sets all right or nothing");
+	return;
+}
+
 #
 # Cancel
 #
-($errors, $ended) = stop_all('cancel', qr/canceling statement due to user request/, 3,
+stop_these('cancel', qr/canceling statement due to user request/, 3,
 	"'cancel', 0.03", sub { '' }, @all);
 cmp_ok($ended, '>', 0, 'cancel: the sessions go on');
 # Apart from what follows from it, nothing else fails.
@@ -316,7 +157,7 @@ is(join('', grep { !/user request|current transaction is aborted|prepared transa
 # statement_timeout, which does not hold for what is done at the end of a
 # transaction
 #
-($errors, $ended) = stop_all('statement_timeout', qr/canceling statement due to statement timeout/, 3,
+stop_these('statement_timeout', qr/canceling statement due to statement timeout/, 3,
 	undef, sub { 'SET statement_timeout = ' . (1 + int rand 60) . ";\n" },
 	'insert', 'copy', 'root', 'caught', 'compact', 'rebuild');
 cmp_ok($ended, '>', 0, 'statement_timeout: the sessions go on');
@@ -326,7 +167,7 @@ is(join('', grep { !/statement timeout|current transaction is aborted/ } $errors
 #
 # Terminate
 #
-($errors, $ended) = stop_all('terminate', qr/terminating connection due to administrator command/, 1,
+stop_these('terminate', qr/terminating connection due to administrator command/, 1,
 	"'terminate', 0.1", sub { '' }, 'insert', 'copy', 'commit', 'release', 'prepare', 'rebuild');
 
 $node->safe_psql('postgres', "SELECT playevent.rebuild('old_event')");
@@ -393,24 +234,6 @@ foreach my $locked ('play_counter_slot', 'part_counter_slot', 'track')
 # No disk and no memory: limits that are put on a session, while it waits for
 # its next statement.
 #
-my %unlimited = map {
-	my $soft = `prlimit --pid $$ --$_ --noheadings --raw --output SOFT`;
-	die 'prlimit of util-linux is needed' if $? != 0;
-	chomp $soft;
-	$_ => $soft
-} 'as', 'fsize';
-
-# Statements under a limit, for psql; $value is for the shell.
-sub limited
-{
-	my ($limit, $value, $sql) = @_;
-	return "\\! prlimit --pid \$PID --$limit=$value:\n"
-	  . $sql . "ROLLBACK;\n"
-	  . "\\! prlimit --pid \$PID --$limit=$unlimited{$limit}:\n";
-}
-
-my $meet = "SELECT pg_backend_pid() AS pid \\gset\n\\setenv PID :pid\n";
-
 # The slot table can't grow, but all else that has to can, since it is smaller.
 # New keys need new slots.
 $node->safe_psql('postgres', q{
@@ -474,10 +297,7 @@ ALTER TABLE part_event ENABLE ALWAYS TRIGGER playevent_count;
 	is(complaints($node, $offset), '', "no disk: the server's log has no complaint");
 }
 
-# Memory may fail anywhere, so: with more and more of it.  A fresh session each,
-# that has met all it needs and has grown its stack, as it can't do so any more:
-# by JSON, whose parser needs no other memory, as what is freed would be had again.
-my $deep = "SELECT 'deep', json_typeof((repeat('[', 3000) || repeat(']', 3000))::json);\n";
+# Memory may fail anywhere, so: with more and more of it, in a fresh session each.
 my $rows_for = sub {
 	return "(track_entry_key, bucket, anon_id, part) SELECT 'k' || i, 'most', s, 1 "
 	  . "FROM generate_series(1, $_[0]) i, (SELECT gen_random_uuid() || '/$_[0]' OFFSET 0) q (s)";
@@ -514,11 +334,7 @@ sub hungry
 		my $sql = $meet . $deep;
 		foreach my $name (shuffle keys %hungry)
 		{
-			# so much more than it has
-			my $more = int rand 800_000;
-			$sql .= hungry($name, 10) . limited('as',
-				'$(( $(cut -d " " -f 1 /proc/$PID/statm) * $(getconf PAGESIZE) + ' . $more . ' ))',
-				hungry($name, 5000));
+			$sql .= hungry($name, 10) . limited_memory(800_000, hungry($name, 5000));
 		}
 		$sql .= "SELECT 'left behind', what FROM left_behind;\nSELECT 'end';\n";
 		my ($out, $err) = finish_psql(start_psql("memory$try", $sql));

@@ -6,7 +6,9 @@
 # drives it keeps to statements that need not wait.
 #
 # A track is {key, release, deleted, version}, by a number that stays when the
-# key is renamed.  Rows of a log are counted by "key|release|kind".
+# key is renamed.  A play is {log, key, release, kind, anon, day, id, row}: day if
+# it came late, id is its event_id, row its id in the log, if that is known.  Rows
+# are counted by row_key, "key|release|kind|anon|day".
 
 package Model;
 
@@ -25,7 +27,7 @@ sub _snapshot
 	return {
 		tracks => { %{ $self->{tracks} } },
 		counts => { map { $_ => { %{ $self->{counts}{$_} } } } keys %{ $self->{counts} } },
-		ids => { %{ $self->{ids} } } };
+		ids => { map { $_ => { %{ $self->{ids}{$_} } } } keys %{ $self->{ids} } } };
 }
 
 # A new transaction; in other levels than READ COMMITTED, its snapshot is that
@@ -126,14 +128,27 @@ sub any_pending
 	} @{ $tx->{effects} };
 }
 
-# Is the event_id taken: by whom it conflicts with, and by a row that is seen?
-sub id_taken { my ($self, $tx, $id) = @_; return $self->{ids}{$id} || $self->_own_id($tx, $id); }
-sub id_seen { my ($self, $tx, $id) = @_; return $self->_base($tx)->{ids}{$id} || $self->_own_id($tx, $id); }
+# Is the event_id taken in the log: by whom it conflicts with, and by a row that
+# is seen?  Either returns the play, of which others but the row may be unknown.
+sub id_taken
+{
+	my ($self, $tx, $log, $id) = @_;
+	return $self->_own_id($tx, $log, $id) // $self->{ids}{$log}{$id};
+}
+
+sub id_seen
+{
+	my ($self, $tx, $log, $id) = @_;
+	return $self->_own_id($tx, $log, $id) // $self->_base($tx)->{ids}{$log}{$id};
+}
 
 sub _own_id
 {
-	my ($self, $tx, $id) = @_;
-	return scalar grep { $_->{type} eq 'play' && ($_->{id} // '') eq $id } @{ $tx->{effects} };
+	my ($self, $tx, $log, $id) = @_;
+	my ($play) = grep {
+		$_->{type} eq 'play' && $_->{log} eq $log && ($_->{id} // '') eq $id
+	} @{ $tx->{effects} };
+	return $play;
 }
 
 sub enter { my ($self, $tx) = @_; $tx->{nest}++; return scalar @{ $tx->{effects} }; }
@@ -195,21 +210,21 @@ sub commit
 		}
 		else
 		{
-			$self->{counts}{ $effect->{log} }{ counter_key($effect) }++;
-			$self->{ids}{ $effect->{id} } = 1 if defined $effect->{id};
+			$self->{counts}{ $effect->{log} }{ row_key($effect) }++;
+			$self->{ids}{ $effect->{log} }{ $effect->{id} } = $effect if defined $effect->{id};
 		}
 	}
 	return;
 }
 
-sub counter_key
+sub row_key
 {
 	my ($play) = @_;
-	return join '|', $play->{key}, $play->{release} // '-', $play->{kind};
+	return join '|', map { $_ // '-' } @$play{qw(key release kind anon day)};
 }
 
-# What the transaction sees of a log: by counter key, its number of rows, and
-# how many of them may not be counted yet.
+# What the transaction sees of a log: by row_key, its number of rows, and how many
+# of them may not be counted yet.
 sub counts
 {
 	my ($self, $tx, $log) = @_;
@@ -218,7 +233,7 @@ sub counts
 	foreach my $effect (@{ $tx->{effects} })
 	{
 		next if $effect->{type} ne 'play' || $effect->{log} ne $log;
-		my $count = $counts{ counter_key($effect) } //= [ 0, 0 ];
+		my $count = $counts{ row_key($effect) } //= [ 0, 0 ];
 		$count->[0]++;
 		$count->[1]++ if $effect->{pending};
 	}

@@ -96,6 +96,13 @@ sub send
 	return;
 }
 
+# Has the server said anything that was not read?
+sub has_answer
+{
+	my ($self) = @_;
+	return length $self->{buffer} || scalar $self->{select}->can_read(0);
+}
+
 # Read up to where the server is ready for the next statement.
 sub result
 {

@@ -109,14 +109,6 @@ sub record
 		return "COPY $table ($columns) FROM stdin;\n"
 		  . join('', map { join("\t", @$_) . "\n" } @rows) . "\\.\n";
 	}
-	if ($table eq 'play_event' && rand() < 0.5)
-	{
-		my @arrays = map {
-			my $i = $_;
-			"'{" . join(',', map { $_->[$i] } @rows) . "}'"
-		} 0 .. 2;
-		return 'SELECT count(*) FROM record_plays(' . join(', ', @arrays) . ");\n";
-	}
 	return "INSERT INTO $table ($columns) VALUES "
 	  . join(', ', map { '(' . join(', ', map { "'$_'" } @$_) . ')' } @rows)
 	  . pick('', ' ON CONFLICT DO NOTHING') . ";\n";

@@ -1832,7 +1832,8 @@ BEGIN
      WHERE k.event = day_counter.event AND k.listener_column IS NULL
        -- Anyone can name a view, which runs what is in it, in a trigger.
        AND EXISTS (SELECT FROM pg_class s JOIN pg_class e ON e.oid = k.event
-                    WHERE s.oid = k.counter_slot AND s.relkind = 'r' AND s.relowner = e.relowner)
+                    WHERE s.oid = k.counter_slot AND s.relkind = 'r'
+                      AND pg_has_role(e.relowner, s.relowner, 'USAGE'))
        AND d.n = 1 AND d.attname <> coalesce(counted_by, '')
        AND (counted_by IS NULL OR counted_by = ANY (k.columns))
      ORDER BY cardinality(k.columns), k.counter LIMIT 1;

@@ -37,12 +37,15 @@
 #include "common/hashfn.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/primnodes.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
 #include "rewrite/rewriteHandler.h"
 #include "rewrite/rewriteSupport.h"
 #include "utils/acl.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
 
@@ -231,6 +234,23 @@ is_brought(RecordLog *log, RecordColumn c)
 }
 
 /*
+ * null_of_domain
+ *		An expression that is null, or an error if the domain takes none: what
+ *		the planner puts into a column that an INSERT leaves out.
+ */
+static Node *
+null_of_domain(Form_pg_attribute att)
+{
+	Node	   *null = (Node *) makeConst(att->atttypid, -1, att->attcollation,
+										  att->attlen, (Datum) 0, true,
+										  att->attbyval);
+
+	return coerce_to_domain(null, InvalidOid, -1, att->atttypid,
+							COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, -1,
+							false);
+}
+
+/*
  * prepare_columns
  *		Look up how the columns that the batch does not bring get their values.
  */
@@ -268,6 +288,8 @@ prepare_columns(DirectInsert *insert)
 			att->attgenerated != ATTRIBUTE_GENERATED_STORED)
 			continue;
 		value = build_column_default(insert->log->rel, i + 1);
+		if (value == NULL && get_typtype(att->atttypid) == TYPTYPE_DOMAIN)
+			value = null_of_domain(att);
 		if (value == NULL)
 			continue;
 
@@ -312,6 +334,7 @@ form_row(DirectInsert *insert, RecordRow *row)
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(insert->desc,
 													&TTSOpsVirtual);
 
+	slot->tts_tableOid = RelationGetRelid(log->rel);
 	memset(slot->tts_isnull, true, desc->natts * sizeof(bool));
 	for (int c = 0; c < RECORD_NCOLUMNS; c++)
 	{
@@ -332,7 +355,6 @@ form_row(DirectInsert *insert, RecordRow *row)
 	row->id_isnull = slot->tts_isnull[log->id - 1];
 	row->id = row->id_isnull ? 0 : DatumGetInt64(slot->tts_values[log->id - 1]);
 
-	slot->tts_tableOid = RelationGetRelid(log->rel);
 	if (desc->constr != NULL)
 		ExecConstraints(insert->rri, slot, insert->estate);
 	ResetPerTupleExprContext(insert->estate);

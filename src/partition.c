@@ -44,10 +44,9 @@ named_table(RangeVar *name, bool missing_ok)
 {
 	Oid			relid;
 
-	if (name->schemaname != NULL && name->relpersistence != RELPERSISTENCE_TEMP)
+	if (name->schemaname != NULL)
 		relid = get_relname_relid(name->relname,
-								  get_namespace_oid(name->schemaname,
-													missing_ok));
+								  LookupNamespaceNoError(name->schemaname));
 	else
 		relid = RangeVarGetRelid(name, NoLock, true);
 	if (!OidIsValid(relid) && !missing_ok)
@@ -109,9 +108,14 @@ static void
 added(Oid part, bool may_be_old)
 {
 	bool		is_log;
-	Oid			log = log_of_partition(part, &is_log);
+	Oid			log;
 	bool		changed;
 
+	/* Then it is not the child that the command would have made. */
+	if (may_be_old && !has_superclass(part))
+		return;
+
+	log = log_of_partition(part, &is_log);
 	if (is_log)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -133,14 +137,32 @@ added_by(CreateStmt *command, RangeVar *name)
 }
 
 static void
-altered_by(AlterTableStmt *command)
+inherited(AlterTableStmt *command)
 {
 	Oid			altered = named_table(command->relation, command->missing_ok);
-	bool		recurse = command->relation->inh;
+
+	if (OidIsValid(altered))
+		added(altered, false);
+}
+
+/*
+ * settle
+ *		See to triggers that ALTER TABLE enabled: all of them (as_made), or one.
+ */
+static void
+settle(AlterTableStmt *command, bool as_made)
+{
+	Oid			altered = named_table(command->relation, command->missing_ok);
+
+	if (OidIsValid(altered))
+		(void) settle_triggers(altered, command->relation->inh, as_made);
+}
+
+static void
+altered_by(AlterTableStmt *command)
+{
 	ListCell   *lc;
 
-	if (!OidIsValid(altered))
-		return;
 	foreach(lc, command->cmds)
 	{
 		AlterTableCmd *change = lfirst_node(AlterTableCmd, lc);
@@ -152,7 +174,7 @@ altered_by(AlterTableStmt *command)
 					  false);
 				break;
 			case AT_AddInherit:
-				added(altered, false);
+				inherited(command);
 				break;
 			case AT_DetachPartition:
 			case AT_DetachPartitionFinalize:
@@ -162,12 +184,12 @@ altered_by(AlterTableStmt *command)
 				break;
 			case AT_EnableTrigAll:
 			case AT_EnableTrigUser:
-				(void) settle_triggers(altered, recurse, true);
+				settle(command, true);
 				break;
 			case AT_EnableTrig:
 			case AT_EnableAlwaysTrig:
 			case AT_EnableReplicaTrig:
-				(void) settle_triggers(altered, recurse, false);
+				settle(command, false);
 				break;
 			default:
 				break;

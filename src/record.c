@@ -863,6 +863,11 @@ playevent_record_batch(PG_FUNCTION_ARGS)
 		prepare_lookups(&batch);
 	log->resolved = batch.tracks != NULL || batch.releases != NULL;
 
+	if ((Size) batch.n > MaxAllocSize / sizeof(RecordRow))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("batch has %d rows, which is too many", batch.n),
+				 errhint("Send them in several batches; more than some thousand rows gain nothing.")));
 	batch.rows = palloc0(batch.n * sizeof(RecordRow));
 	for (int i = 0; i < batch.n; i++)
 	{

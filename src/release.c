@@ -391,13 +391,14 @@ make_entry(TrackBinding *binding, Datum key, Answer *answer)
 {
 	Size		size = binding->key_byval ? 0 :
 	datumGetSize(key, false, binding->key_len);
-	MemoEntry  *entry = palloc(sizeof(MemoEntry) + size);
+	MemoEntry  *entry = palloc(MAXALIGN(sizeof(MemoEntry)) + size);
 
 	entry->key = key;
 	if (!binding->key_byval)
 	{
-		entry->key = PointerGetDatum(entry + 1);
-		memcpy(entry + 1, DatumGetPointer(key), size);
+		entry->key = PointerGetDatum((char *) entry +
+									 MAXALIGN(sizeof(MemoEntry)));
+		memcpy(DatumGetPointer(entry->key), DatumGetPointer(key), size);
 	}
 	entry->answer = *answer;
 	if (!answer->isnull)

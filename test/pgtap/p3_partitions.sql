@@ -1,7 +1,7 @@
 -- P3 and P1: partitions that come to a log and leave it.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(51);
+SELECT plan(55);
 
 CREATE SCHEMA parts;
 CREATE SCHEMA elsewhere;
@@ -106,10 +106,10 @@ SELECT throws_ok('CREATE FOREIGN TABLE far_7 PARTITION OF play_event FOR VALUES 
 CREATE FOREIGN TABLE far_7 (track_entry_key text NOT NULL, release_id bigint, bucket text NOT NULL, month int NOT NULL) SERVER nowhere;
 SELECT throws_ok('ALTER TABLE play_event ATTACH PARTITION far_7 FOR VALUES IN (7)', '0A000',
     'foreign table "far_7" cannot be a partition of log "play_event"', 'P1: one that is attached');
-CREATE UNLOGGED TABLE fleeting (LIKE play_event) PARTITION BY LIST (month);
+CREATE TABLE fleeting (LIKE play_event) PARTITION BY LIST (month);
 CREATE UNLOGGED TABLE fleeting_7 PARTITION OF fleeting FOR VALUES IN (7);
 SELECT throws_ok('ALTER TABLE play_event ATTACH PARTITION fleeting FOR VALUES IN (7)', '0A000',
-    'unlogged table "fleeting" cannot be a partition of log "play_event"', 'P6: an unlogged table that is attached');
+    'unlogged table "fleeting_7" cannot be a partition of log "play_event"', 'P6: an unlogged table that is attached');
 SELECT throws_ok('CREATE UNLOGGED TABLE play_7 PARTITION OF play_event FOR VALUES IN (7)', '0A000',
     'unlogged table "play_7" cannot be a partition of log "play_event"', 'P6: one that is made as a partition');
 CREATE TABLE beyond (LIKE play_event) PARTITION BY LIST (month);
@@ -128,6 +128,14 @@ CREATE TABLE plain_event (LIKE play_event);
 SELECT playevent.attach_log('plain_event', track => 'track');
 SELECT throws_ok('CREATE FOREIGN TABLE heir () INHERITS (plain_event) SERVER nowhere', '0A000', NULL, 'P1: a foreign table that inherits from a log');
 SELECT throws_ok('ALTER FOREIGN TABLE far_7 DISABLE TRIGGER ALL, INHERIT plain_event', '42809', NULL, 'P1: nor a partition of another table');
+
+-- what is none of the log's business
+CREATE TEMP TABLE temporary (i int) PARTITION BY LIST (i);
+CREATE TEMP TABLE temporary_1 (i int);
+SELECT lives_ok('ALTER TABLE pg_temp.temporary ATTACH PARTITION pg_temp.temporary_1 FOR VALUES IN (1)', 'P10: a temporary partition');
+SELECT lives_ok('ALTER TABLE pg_temp.temporary ENABLE TRIGGER ALL', 'P10: triggers of a temporary table');
+SELECT lives_ok('ALTER TABLE pg_temp.temporary ADD j int', 'P10: a temporary table''s columns');
+SELECT lives_ok('CREATE TABLE IF NOT EXISTS plain_event () INHERITS (all_plays)', 'P10: a log that is there, and is not made anew');
 
 -- partitions of others
 CREATE ROLE alice;

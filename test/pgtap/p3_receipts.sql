@@ -3,7 +3,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(89);
+SELECT plan(92);
 
 CREATE SCHEMA p3_receipts;
 SET LOCAL search_path = p3_receipts, public;
@@ -256,6 +256,19 @@ CREATE INDEX ON play_event USING brin (track_entry_key, release_id) WITH (pages_
 SELECT batch($$record_plays(ARRAY['k1', 'K2'], '{most,most}')$$);
 SELECT results_eq($$SELECT note, shout FROM receipt JOIN play_event USING (id) ORDER BY ord$$,
     $$VALUES ('as usual', 'K1!'), ('as usual', 'K2!')$$, 'P3: defaults and generated columns are made');
+ALTER TABLE play_event ADD part oid GENERATED ALWAYS AS (tableoid) STORED;
+SELECT batch($$record_plays(ARRAY['k1'], '{most}')$$);
+SELECT results_eq($$SELECT part::regclass FROM receipt JOIN play_event USING (id)$$, $$VALUES ('play_event'::regclass)$$,
+    'P3: also of what the row''s table is');
+ALTER TABLE play_event DROP COLUMN part;
+CREATE DOMAIN certain AS text NOT NULL;
+ALTER TABLE play_event ADD sure certain DEFAULT 'yes';
+ALTER TABLE play_event ALTER sure DROP DEFAULT;
+SELECT results_eq($$SELECT status, reason FROM record_plays(ARRAY['k1'], '{most}')$$,
+    $$VALUES ('rejected', 'domain p3_receipts.certain does not allow null values')$$, 'P7: what a dump could not bring back is not recorded');
+ALTER TABLE play_event DROP COLUMN sure;
+SELECT throws_ok($$SELECT FROM record_plays(array_fill('k1'::text, ARRAY[9600000]), array_fill('most'::play_bucket, ARRAY[9600000]))$$,
+    '54000', 'batch has 9600000 rows, which is too many', 'P9: a batch beyond all bounds');
 CREATE FUNCTION found(condition text) RETURNS bigint LANGUAGE plpgsql
 SET enable_seqscan = off AS $$
 DECLARE

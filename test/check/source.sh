@@ -56,8 +56,10 @@ CONF
     done
     [ -n "$PG_CONFIG" ] || { cat source.log >&2; die "playevent: no source of postgresql-$major"; }
 
+    # At the level of a make within a make, as started by ours, Postgres would not
+    # generate its headers first.
     say "building PostgreSQL $version with assertions"
-    bash -c '
+    env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS bash -c '
         set -e
         cd source/postgresql-*/
         ./configure -q --prefix="$1" --enable-cassert --enable-debug \

@@ -67,6 +67,7 @@ CONF
     # At the level of a make within a make, as started by ours, Postgres would not
     # generate its headers first.
     say "building PostgreSQL $version for $kind"
+    # shellcheck disable=SC2016
     env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS bash -c '
         set -e
         cd source/postgresql-*/

@@ -22,7 +22,7 @@ exec valgrind --quiet --vgdb=no --error-limit=no --leak-check=no --num-callers=2
 WRAPPER
 chmod +x "$SERVER_BIN/postgres"
 
-# Random tests are shorter, for all takes some thirty times as long.
+export PLAYEVENT_SLOWDOWN=${PLAYEVENT_SLOWDOWN:-20}
 export PGCTLTIMEOUT=600 PG_TEST_TIMEOUT_DEFAULT=1800
 export PLAYEVENT_HISTORIES=${PLAYEVENT_HISTORIES:-20} PLAYEVENT_INPUTS=${PLAYEVENT_INPUTS:-1000}
 export PG_CONFIG AFTERWARDS=test/check/valgrind-errors.sh

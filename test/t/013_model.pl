@@ -26,6 +26,7 @@ use lib $FindBin::RealBin;
 use Digest::MD5 qw(md5);
 use JSON::PP;
 use Model;
+use PlayEvent;
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -40,6 +41,9 @@ my $only = $ENV{PLAYEVENT_HISTORY};
 my $batch = 20;
 my $steps = 36;
 my $workers = $only ? 1 : 2;
+
+my $lock_timeout = 5 * slowdown() . 's';
+my $deadlock_timeout = slowdown() . 's';
 
 my @kinds = ('partial', 'most', 'complete');
 my %logs = (
@@ -1439,9 +1443,9 @@ sub run_histories
 				$_->{wire}->close foreach (@sessions);
 				@sessions = map {
 					my $wire = Wire->connect($node, $database);
-					my $result = $wire->query(q{
+					my $result = $wire->query(qq{
 						SET search_path = history, public;
-						SET lock_timeout = '5s';
+						SET lock_timeout = '$lock_timeout';
 						SET client_min_messages = warning});
 					die $result->{error}{M} if $result->{error};
 					{ name => $_, wire => $wire }
@@ -1472,12 +1476,13 @@ sub run_histories
 #
 my $node = PostgreSQL::Test::Cluster->new('model');
 $node->init;
-$node->append_conf('postgresql.conf', q{
+$node->append_conf('postgresql.conf', qq{
 max_prepared_transactions = 50
 autovacuum = off
 log_min_messages = log
 log_statement = none
 log_lock_waits = on
+deadlock_timeout = $deadlock_timeout
 });
 $node->start;
 note("PLAYEVENT_SEED=$seed");

@@ -85,7 +85,8 @@ check isolation installcheck REGRESS= TAP_TESTS= "${testable[@]}"
 
 createdb playevent_pgtap
 psql -qXd playevent_pgtap -c 'CREATE EXTENSION pgtap'
-check pgtap pg_prove --verbose -d playevent_pgtap test/pgtap/*.sql
+# shellcheck disable=SC2086
+check pgtap pg_prove --verbose -d playevent_pgtap ${PGTAP:-test/pgtap/*.sql}
 
 mkdir t
 export TEMP_CONFIG=$root/server.conf TMPDIR=$root/t

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # valgrind.sh: what `make test-valgrind` does.  Runs the tests with the server's
 # processes under memcheck, and fails on any error with a frame of playevent's.
-# Closes with the line `N passed, N failed`.
+# Closes with the line `N passed, N failed`.  It takes long: ONLY, PGTAP and TAP
+# choose parts.
 #
 # The server is one that tells memcheck of its memory contexts, built from the
 # distribution's source package: to Debian's own, an allocation is all of a

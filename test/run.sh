@@ -4,7 +4,8 @@
 # beside what setup.sh knows (MAJOR, PG_CONFIG, INSTALL, KEEP):
 #
 #   ONLY           of regress isolation pgtap tap web: just those
-#   TAP            which TAP tests, as a pattern; default test/t/*.pl
+#   PGTAP, TAP     which pgTAP and TAP tests, as patterns; default
+#                  test/pgtap/*.sql and test/t/*.pl
 #   SCREENSHOTS    directory for pictures of the web tests' pages
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 

@@ -14,8 +14,8 @@
 #   MIRROR         Debian's archive; default is what this machine's apt uses
 #   CACHE          directory that keeps those Debians (some 2 GB each) for the
 #                  next time; without it, all goes
-#   ONLY, TAP      as for `make test`, like all variables that tests know:
-#                  PLAYEVENT_*
+#   ONLY, PGTAP,   as for `make test`, like all variables that tests know:
+#   TAP            PLAYEVENT_*
 . "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
 
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -30,7 +30,7 @@ declare -A older=([17]='15 bookworm')
 passed_on=()
 while IFS= read -r name; do
     passed_on+=("$name=${!name}")
-done < <(compgen -e | grep -E '^(PLAYEVENT_.*|ONLY|TAP|CI|[a-z]+_proxy)$')
+done < <(compgen -e | grep -E '^(PLAYEVENT_.*|ONLY|PGTAP|TAP|CI|[a-z]+_proxy)$')
 
 if [ -n "${CACHE:-}" ]; then
     roots=$(realpath -m "$CACHE")/roots

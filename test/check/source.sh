@@ -1,10 +1,14 @@
-# source.sh: a server with assertions, built from the distribution's source
-# package, so that its patches are in.
+# source.sh: a server built from the distribution's source package, so that its
+# patches are in.
 #
-# Sourced by a script in the copy that setup.sh made.  Sets PG_CONFIG.  Memcheck
-# is told of memory contexts too (USE_VALGRIND), which costs next to nothing
-# where there is none.  The sources of packages are read with a configuration of
-# apt's own, so that the machine's stays as it is.
+#   build_from_source MAJOR KIND   KIND is assert, with assertions, or valgrind,
+#                                  which tells memcheck of memory contexts and,
+#                                  since all runs slowly there, has no assertions
+#                                  and is optimized
+#
+# Sourced by a script in the copy that setup.sh made.  Sets PG_CONFIG.  The
+# sources of packages are read with a configuration of apt's own, so that the
+# machine's stays as it is.
 #
 #   CACHE          directory that keeps the built server for the next time (some
 #                  200 MB); without it, each time builds anew
@@ -21,8 +25,21 @@ package_origins() {
         sort -u
 }
 
+# The package's hll, where there is one, will do for a server of the same major.
+# It has to lie where the view of extensions looks, or tests take it for missing.
+add_hll() {
+    local major=$1 library=/usr/lib/postgresql/$1/lib/hll.so
+    [ -e "$library" ] || return 0
+    cp "$library" "$("$PG_CONFIG" --pkglibdir)"
+    cp "/usr/share/postgresql/$major/extension"/hll* "$("$PG_CONFIG" --sharedir)/extension"
+}
+
 build_from_source() {
-    local major=$1 root=$PWD apt=$PWD/apt version prefix key
+    local major=$1 kind=$2 root=$PWD apt=$PWD/apt version prefix key options
+    case $kind in
+    assert) options=(--enable-cassert CFLAGS='-O1 -g') ;;
+    valgrind) options=(CFLAGS='-O2 -g' CPPFLAGS=-DUSE_VALGRIND) ;;
+    esac
     mkdir -p "$apt"/{lists/partial,cache/archives/partial,trusted}
     for key in /etc/apt/trusted.gpg.d/* /etc/apt/keyrings/* /usr/share/keyrings/*-archive-keyring.gpg; do
         [ ! -f "$key" ] || cp "$key" "$apt/trusted/"
@@ -46,9 +63,12 @@ CONF
     for version in $(apt-cache -c "$apt/apt.conf" showsrc "postgresql-$major" |
         sed -n 's/^Version: //p' | sort -uVr); do
         prefix=${CACHE:+$CACHE/servers}
-        prefix=${prefix:-$root}/postgresql-$version-assert
+        prefix=${prefix:-$root}/postgresql-$version-$kind
         PG_CONFIG=$prefix/bin/pg_config
-        if [ -x "$PG_CONFIG" ]; then return; fi
+        if [ -x "$PG_CONFIG" ]; then
+            add_hll "$major"
+            return
+        fi
         if (cd source && apt-get -qq -c "$apt/apt.conf" source "postgresql-$major=$version") >> source.log 2>&1; then
             break
         fi
@@ -56,19 +76,22 @@ CONF
     done
     [ -n "$PG_CONFIG" ] || { cat source.log >&2; die "playevent: no source of postgresql-$major"; }
 
-    say "building PostgreSQL $version with assertions"
-    bash -c '
+    # At the level of a make within a make, as started by ours, Postgres would not
+    # generate its headers first.
+    say "building PostgreSQL $version for $kind"
+    # shellcheck disable=SC2016
+    env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS bash -c '
         set -e
         cd source/postgresql-*/
-        ./configure -q --prefix="$1" --enable-cassert --enable-debug \
-            --enable-tap-tests --without-icu --without-readline \
-            CFLAGS="-O1 -g" CPPFLAGS=-DUSE_VALGRIND
+        ./configure -q --prefix="$1" --enable-debug \
+            --enable-tap-tests --without-icu --without-readline "${@:3}"
         make -s -j"$(nproc)" world-bin
         make -s install-world-bin DESTDIR="$2"
-        ' - "$prefix" "$root/built" >> source.log 2>&1 ||
+        ' - "$prefix" "$root/built" "${options[@]}" >> source.log 2>&1 ||
         { tail -n 50 source.log >&2; die 'playevent: Postgres does not build'; }
     # Whole or not at all, should this be interrupted
     mv "$root/built$prefix" "$prefix"
+    add_hll "$major"
     rm -rf source built
 }
 

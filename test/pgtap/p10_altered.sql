@@ -93,5 +93,15 @@ SELECT lives_ok($$INSERT INTO play_1 VALUES ('a', NULL, 'most', 1);
     INSERT INTO play_event VALUES ('a', NULL, 'most', 1)$$, 'P10: once they are written, any type will do');
 SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: and counts are right');
 
+-- The day's column
+SELECT playevent.create_log('listen', track => 'track') AS log \gset
+ALTER TABLE listen_event RENAME day TO date;
+SELECT throws_ok($$INSERT INTO listen_event (track_entry_key, bucket) VALUES ('a', 'most')$$, '42703',
+    'column "day" of table "listen_event" does not exist', 'P10: the day renamed');
+ALTER TABLE listen_event RENAME date TO day;
+ALTER TABLE listen_event ALTER day TYPE timestamp;
+SELECT throws_ok($$INSERT INTO listen_event (track_entry_key, bucket) VALUES ('a', 'most')$$, '42804', NULL,
+    'P10: the day of another type');
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -3,7 +3,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(92);
+SELECT plan(97);
 
 CREATE SCHEMA p3_receipts;
 SET LOCAL search_path = p3_receipts, public;
@@ -382,8 +382,29 @@ ALTER TABLE fussy_event ALTER anon_id TYPE text, ALTER fussyed_at TYPE timestamp
 SELECT batch($$record_fussys('{k1}', '{most}')$$);
 SELECT is((SELECT event_id FROM receipt JOIN fussy_event USING (id)), e(1), 'P3, directly: a default');
 
+-- Under the replica role, of our triggers those count that fire always.
+SET LOCAL session_replication_role = replica;
+SELECT batch($$record_fussys('{k1}', '{most}', ARRAY[e(4)])$$);
+SET LOCAL session_replication_role = origin;
+SELECT exact('fussy_event', 'session_replication_role = replica');
+
+-- What has to be left to INSERT
+CREATE FUNCTION other_id() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.id := NEW.id + 1000; RETURN NEW; END';
+CREATE TRIGGER other_id BEFORE INSERT ON fussy_event FOR EACH ROW EXECUTE FUNCTION other_id();
+SELECT throws_ok($$SELECT record_fussys('{k1}', '{most}', ARRAY[e(5)])$$, '39P01', 'a trigger on table "fussy_event" changes column "id"',
+                 'P3: a trigger that changes ids');
+DROP TRIGGER other_id ON fussy_event;
+ALTER TABLE fussy_event ADD CONSTRAINT later UNIQUE (id, anon_id) DEFERRABLE;
+SELECT batch($$record_fussys('{k1,k1}', '{most,most}', ARRAY[e(4), e(5)])$$);
+SELECT results_eq('SELECT status FROM receipt ORDER BY ord', ARRAY['duplicate', 'recorded'], 'P3: beside a constraint that may wait');
+ALTER TABLE fussy_event DROP CONSTRAINT later;
+
 -- Receipts need an index on all event_ids.
 DROP INDEX fussy_event_event_id_idx;
+CREATE UNIQUE INDEX whole ON fussy_event (event_id);
+SELECT batch($$record_fussys('{k1,k1}', '{most,most}', ARRAY[e(5), e(6)])$$);
+SELECT results_eq('SELECT status FROM receipt ORDER BY ord', ARRAY['duplicate', 'recorded'], 'P3: an index without a predicate');
+DROP INDEX whole;
 CREATE UNIQUE INDEX ON fussy_event (event_id) WHERE anon_id IS NOT NULL;
 SELECT throws_ok($$SELECT record_fussys('{k1}', '{most}')$$, '42P10', NULL, 'P3: an index on some event_ids is not enough');
 
@@ -403,6 +424,9 @@ $$;
 SELECT is(closed(), '42501', 'P3: an owner without the right to insert');
 
 -- Receipts tell ids.
+ALTER TABLE fussy_event ALTER id DROP IDENTITY;
+SELECT throws_ok($$SELECT record_fussys('{k1}', '{most}')$$, '55000', 'column "id" of table "fussy_event" has no default',
+                 'P3: an id without a default');
 ALTER TABLE fussy_event DROP id;
 ALTER TABLE fussy_event ADD id uuid DEFAULT gen_random_uuid();
 SELECT throws_ok($$SELECT record_fussys('{k1}', '{most}')$$, '42804', 'column "id" of table "fussy_event" has type uuid, not bigint',

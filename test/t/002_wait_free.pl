@@ -5,13 +5,17 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib $FindBin::RealBin;
+
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use IPC::Run;
+use PlayEvent;
 use Test::More;
 
 my $clients = 16;
-my $transactions = 250;
+my $transactions = int(250 / slowdown());
 
 my $node = PostgreSQL::Test::Cluster->new('wait_free');
 $node->init;

@@ -6,10 +6,13 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib $FindBin::RealBin;
+
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use IO::Uncompress::Gunzip qw(gunzip $GunzipError);
 use IPC::Run;
+use PlayEvent;
 use Test::More;
 
 plan skip_all => 'PLAYEVENT_PLAYS is not set' unless $ENV{PLAYEVENT_PLAYS};
@@ -17,8 +20,7 @@ plan skip_all => 'PLAYEVENT_PLAYS is not set' unless $ENV{PLAYEVENT_PLAYS};
 my $clients = 8;
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $plays = "$dir/plays.csv";
-gunzip($ENV{PLAYEVENT_PLAYS} => $plays)
-  or die "cannot read $ENV{PLAYEVENT_PLAYS}: $GunzipError";
+real_plays($plays);
 
 my $node = PostgreSQL::Test::Cluster->new('real_plays');
 $node->init;

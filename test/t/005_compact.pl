@@ -4,13 +4,17 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib $FindBin::RealBin;
+
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use IPC::Run;
+use PlayEvent;
 use Test::More;
 
 my $clients = 8;
-my $transactions = 400;
+my $transactions = int(400 / slowdown());
 
 my $node = PostgreSQL::Test::Cluster->new('compact');
 $node->init;

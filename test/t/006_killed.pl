@@ -230,7 +230,7 @@ sub processes
 sub kill_processes
 {
 	my (@pids) = @_;
-	usleep(rand 300_000);
+	usleep(slowdown() * rand 300_000);
 	$node->kill9 if $pids[0] eq 'postmaster';
 	kill 'KILL', grep { $_ ne 'postmaster' } @pids;
 	return @pids;
@@ -375,7 +375,7 @@ foreach my $what (@rounds)
 	my $offset = -s $node->logfile;
 	my $all = 'SELECT (SELECT count(*) FROM play_event) + (SELECT count(*) FROM part_event)';
 	my $before = $node->safe_psql('postgres', $all);
-	my $some = 200 + int rand 1500;
+	my $some = int((200 + rand 1500) / slowdown());
 	my @clients = map { start_client($round, $_) } 1 .. $clients;
 
 	$node->poll_query_until('postgres', "$all > $before + $some") or die 'no traffic';
@@ -383,7 +383,7 @@ foreach my $what (@rounds)
 	{
 		# so that recovery starts midway
 		$node->safe_psql('postgres', 'CHECKPOINT');
-		$some += 200;
+		$some += int(200 / slowdown());
 		$node->poll_query_until('postgres', "$all > $before + $some") or die 'no traffic';
 	}
 

@@ -146,7 +146,7 @@ sub stop_these
 # Cancel
 #
 stop_these('cancel', qr/canceling statement due to user request/, 3,
-	"'cancel', 0.03", sub { '' }, @all);
+	"'cancel', " . 0.03 * slowdown(), sub { '' }, @all);
 cmp_ok($ended, '>', 0, 'cancel: the sessions go on');
 # Apart from what follows from it, nothing else fails.
 is(join('', grep { !/user request|current transaction is aborted|prepared transaction with identifier "victim" does not exist/ }
@@ -158,7 +158,7 @@ is(join('', grep { !/user request|current transaction is aborted|prepared transa
 # transaction
 #
 stop_these('statement_timeout', qr/canceling statement due to statement timeout/, 3,
-	undef, sub { 'SET statement_timeout = ' . (1 + int rand 60) . ";\n" },
+	undef, sub { 'SET statement_timeout = ' . int(slowdown() * (1 + rand 60)) . ";\n" },
 	'insert', 'copy', 'root', 'caught', 'compact', 'rebuild');
 cmp_ok($ended, '>', 0, 'statement_timeout: the sessions go on');
 is(join('', grep { !/statement timeout|current transaction is aborted/ } $errors =~ /^(.*ERROR:.*\n)/mg),
@@ -168,7 +168,7 @@ is(join('', grep { !/statement timeout|current transaction is aborted/ } $errors
 # Terminate
 #
 stop_these('terminate', qr/terminating connection due to administrator command/, 1,
-	"'terminate', 0.1", sub { '' }, 'insert', 'copy', 'commit', 'release', 'prepare', 'rebuild');
+	"'terminate', " . 0.1 * slowdown(), sub { '' }, 'insert', 'copy', 'commit', 'release', 'prepare', 'rebuild');
 
 $node->safe_psql('postgres', "SELECT playevent.rebuild('old_event')");
 exact($node, 'P3: a rebuild that nobody stops ends well', 'old');
@@ -326,7 +326,9 @@ sub hungry
 	return $hungry{$name} =~ s/ROWS/$rows_for->($n)/gre =~ s/FEW/$rows_for->(100)/gre;
 }
 
+SKIP:
 {
+	skip "the limit would be valgrind's", 1 if $ENV{VALGRIND_LOGS};
 	my $offset = -s $node->logfile;
 	my ($output, $failed, %stops, %where) = ('', '');
 	foreach my $try (1 .. 500)

@@ -35,6 +35,7 @@ use JSON::PP;
 use Looks;
 use Model;
 use Plays;
+use PlayEvent;
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -53,6 +54,8 @@ my $batch = 20;
 my $steps = 36;
 my $workers = $only ? 1 : 2;
 
+my $lock_timeout = 5 * slowdown() . 's';
+my $deadlock_timeout = slowdown() . 's';
 my $schema = q{
 	CREATE SCHEMA history;
 	CREATE TABLE track (entry_key text PRIMARY KEY, release_id bigint,
@@ -287,7 +290,7 @@ sub run_histories
 			if (!@sessions || ($number - 1) % $batch == 0)
 			{
 				$_->{wire}->close foreach (@sessions, $waiter // ());
-				@sessions = map { new_session($node, $database, $_, q{SET lock_timeout = '5s'}) } 'A' .. 'D';
+				@sessions = map { new_session($node, $database, $_, "SET lock_timeout = '$lock_timeout'") } 'A' .. 'D';
 				$waiter = new_session($node, $database, 'W', 'SET log_lock_waits = off');
 			}
 			begin_history($number, $extensions{hll});
@@ -315,12 +318,13 @@ sub run_histories
 #
 my $node = PostgreSQL::Test::Cluster->new('model');
 $node->init;
-$node->append_conf('postgresql.conf', q{
+$node->append_conf('postgresql.conf', qq{
 max_prepared_transactions = 50
 autovacuum = off
 log_min_messages = log
 log_statement = none
 log_lock_waits = on
+deadlock_timeout = $deadlock_timeout
 });
 $node->start;
 note("PLAYEVENT_SEED=$seed");

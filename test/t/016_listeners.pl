@@ -17,7 +17,6 @@ use lib $FindBin::RealBin;
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use IO::Uncompress::Gunzip qw(gunzip $GunzipError);
 use IPC::Run;
 use PlayEvent;
 use Test::More;
@@ -78,7 +77,7 @@ my @options = traffic_options($dir,
 		=~ s/\s+/ /gr ],
 	compact => [ 1, q{SELECT playevent.compact('play_event');} ]);
 my $output = '';
-ok(IPC::Run::run([ 'pgbench', '-n', '-c', 8, '-j', 2, '-t', 500, "--random-seed=$seed", '--max-tries=1',
+ok(IPC::Run::run([ 'pgbench', '-n', '-c', 8, '-j', 2, '-t', int(500 / slowdown()), "--random-seed=$seed", '--max-tries=1',
 		@options, '-d', $node->connstr('postgres') ], '>&', \$output),
 	'P4: all clients end well') or diag($output);
 unlike($output, qr/ERROR|failed: [1-9]/, 'P4: nobody fails to serialise');
@@ -102,8 +101,7 @@ SKIP:
 {
 	skip 'PLAYEVENT_PLAYS is not set', 1 unless $ENV{PLAYEVENT_PLAYS};
 
-	gunzip($ENV{PLAYEVENT_PLAYS} => "$dir/plays.csv")
-	  or die "cannot read $ENV{PLAYEVENT_PLAYS}: $GunzipError";
+	real_plays("$dir/plays.csv");
 	$node->safe_psql('postgres', qq{
 		SET client_min_messages = error;
 		CREATE TABLE source (listener text, ended_at timestamptz, track_key text,

@@ -108,19 +108,19 @@ my @all = sort keys %statements;
 my ($errors, $ended, $output);
 
 ($errors, $ended, $output) = stop_all('cancel', qr/canceling statement due to user request/, 2,
-	"'cancel', 0.15", sub { '' }, @all);
+	"'cancel', " . 0.15 * slowdown(), sub { '' }, @all);
 cmp_ok($ended, '>', 0, 'cancel: the sessions go on');
 is(join('', grep { !/user request/ } $errors =~ /^(.*ERROR:.*\n)/mg), '', 'P3: cancel: no other error');
 acknowledged('cancel', $output);
 
 ($errors, $ended, $output) = stop_all('statement_timeout', qr/canceling statement due to statement timeout/, 2,
-	undef, sub { 'SET statement_timeout = ' . (1 + int rand 150) . ";\n" }, @all);
+	undef, sub { 'SET statement_timeout = ' . int(slowdown() * (1 + rand 150)) . ";\n" }, @all);
 cmp_ok($ended, '>', 0, 'statement_timeout: the sessions go on');
 is(join('', grep { !/statement timeout/ } $errors =~ /^(.*ERROR:.*\n)/mg), '', 'P3: statement_timeout: no other error');
 acknowledged('statement_timeout', $output);
 
 ($errors, $ended, $output) = stop_all('terminate', qr/terminating connection due to administrator command/, 1,
-	"'terminate', 0.3", sub { '' }, grep { !/caught/ } @all);
+	"'terminate', " . 0.3 * slowdown(), sub { '' }, grep { !/caught/ } @all);
 acknowledged('terminate', $output);
 
 #
@@ -213,7 +213,9 @@ exact($node, 'P3: no disk: counters equal the log', 'quick_disk', 'slow_disk');
 #
 # No memory, in a fresh session each
 #
+SKIP:
 {
+	skip "the limit would be valgrind's", 1 if $ENV{VALGRIND_LOGS};
 	my $offset = -s $node->logfile;
 	my ($printed, $failed, %stops, %where) = ('', '');
 	my @hungry = grep { !/contested|insert/ } @all;

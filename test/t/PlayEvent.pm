@@ -6,10 +6,30 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use IO::Uncompress::Gunzip qw(gunzip $GunzipError);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(random_seed differences traffic_options exact complaints);
+our @EXPORT = qw(slowdown real_plays random_seed differences traffic_options exact complaints);
+
+# How many times as long as usual everything takes: PLAYEVENT_SLOWDOWN, as under
+# valgrind.  Loads are so much smaller, and limits of time so much longer.
+sub slowdown
+{
+	return $ENV{PLAYEVENT_SLOWDOWN} || 1;
+}
+
+# Write the plays that PLAYEVENT_PLAYS names, gzipped csv, to this file.
+sub real_plays
+{
+	my ($file) = @_;
+	my $plays;
+	my $line = 0;
+	gunzip($ENV{PLAYEVENT_PLAYS} => \$plays)
+	  or die "cannot read $ENV{PLAYEVENT_PLAYS}: $GunzipError";
+	append_to_file($file, join '', grep { $line++ % slowdown() == 0 } split /^/, $plays);
+	return;
+}
 
 # Seed rand() from PLAYEVENT_SEED, or at random, and say with what.
 sub random_seed

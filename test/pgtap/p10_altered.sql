@@ -2,7 +2,7 @@
 -- in the transaction that counts, gives an error or the right counts.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(22);
+SELECT plan(24);
 
 CREATE SCHEMA altered;
 SET search_path = altered, public;

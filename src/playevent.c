@@ -8,8 +8,9 @@
  * sketch.c whom, slot.c writes that without waiting, record.c records batches,
  * direct.c inserts them, binding.c and its like turn trigger arguments into
  * relations, maintenance.c compares counters with their log and merges slots,
- * partition.c notices partitions that come and go, triggers.c who makes
- * triggers, sticky.c remembers where rows were found, fetch.c fetches them.
+ * top.c adds up charts, partition.c notices partitions that come and go,
+ * triggers.c what triggers are enabled for and who makes them, sticky.c
+ * remembers where rows were found, fetch.c fetches them.
  *
  * Nothing lives in shared memory and nothing needs preloading: the library
  * comes in with the first trigger a backend fires, and registers its

@@ -28,9 +28,13 @@ package_origins() {
 # The package's hll, where there is one, will do for a server of the same major.
 # It has to lie where the view of extensions looks, or tests take it for missing.
 add_hll() {
-    local major=$1 library=/usr/lib/postgresql/$1/lib/hll.so
+    local major=$1 library=/usr/lib/postgresql/$1/lib/hll.so copy
     [ -e "$library" ] || return 0
-    cp "$library" "$("$PG_CONFIG" --pkglibdir)"
+    # Another run with the same CACHE may have it mapped.
+    copy=$("$PG_CONFIG" --pkglibdir)/hll.so
+    if cmp -s "$library" "$copy"; then return 0; fi
+    cp "$library" "$copy.new"
+    mv "$copy.new" "$copy"
     cp "/usr/share/postgresql/$major/extension"/hll* "$("$PG_CONFIG" --sharedir)/extension"
 }
 

@@ -227,19 +227,30 @@ sub processes
 }
 
 # The moment is random, so there is nothing to wait for.
+sub wait_for_moment
+{
+	usleep(slowdown() * rand 300_000);
+	return;
+}
+
 sub kill_processes
 {
 	my (@pids) = @_;
-	usleep(slowdown() * rand 300_000);
-	$node->kill9 if $pids[0] eq 'postmaster';
-	kill 'KILL', grep { $_ ne 'postmaster' } @pids;
+	wait_for_moment();
+	kill 'KILL', @pids;
 	return @pids;
 }
 
+sub kill_postmaster
+{
+	wait_for_moment();
+	$node->kill9;
+	return 'postmaster';
+}
+
 my %kill = (
-	# The postmaster first: it would restart the others.
-	server => sub { kill_processes('postmaster', processes('true')) },
-	postmaster => sub { kill_processes('postmaster') },
+	server => sub { wait_for_moment(); return ('postmaster', kill_server($node)) },
+	postmaster => \&kill_postmaster,
 	backend => sub { kill_processes(pick(processes("application_name = 'traffic'"))) },
 	background => sub { kill_processes(pick(processes(
 				"backend_type IN ('checkpointer', 'background writer', 'walwriter')"))) });
@@ -255,6 +266,7 @@ sub start_again
 		$node->stop('fast', fail_ok => 1);
 		usleep(100_000);
 	}
+	diag(substr slurp_file($node->logfile), -2000);
 	return 0;
 }
 

@@ -15,7 +15,7 @@ use IPC::Run;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-use PlayEvent qw(traffic_options);
+use PlayEvent qw(traffic_options kill_server);
 
 # pg_waldump prints local time.
 $ENV{TZ} = 'UTC';
@@ -333,15 +333,11 @@ my $errors = join '', map { slurp_file("$dir/$_.err") } qw(load upkeep);
 unlike($errors, qr/ERROR|abort/, 'P6: the load ran without errors') or diag $errors;
 
 # Promoted at work.  The old primary acknowledges nothing from then on, since
-# nobody has flushed it; then it is killed, the postmaster first, for it would
-# restart the others.
+# nobody has flushed it; then it is killed.
 $standby->promote;
 $standby->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()')
   or die 'the standby is not promoted';
-my @children = split /\n/, $primary->safe_psql('postgres',
-	'SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()');
-$primary->kill9;
-kill 'KILL', @children;
+kill_server($primary);
 $_->finish foreach (@clients, $load, $upkeep);
 
 my $lost = grep { slurp_file("$dir/client$_.err") =~ /connection|terminated/ } 1 .. $ack_clients;

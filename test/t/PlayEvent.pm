@@ -9,8 +9,10 @@ use Exporter 'import';
 use IO::Uncompress::Gunzip qw(gunzip $GunzipError);
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(slowdown real_plays random_seed differences traffic_options exact complaints);
+our @EXPORT = qw(slowdown real_plays random_seed differences traffic_options exact complaints
+	kill_server);
 
 # How many times as long as usual everything takes: PLAYEVENT_SLOWDOWN, as under
 # valgrind.  Loads are so much smaller, and limits of time so much longer.
@@ -90,6 +92,31 @@ sub complaints
 		/WARNING:.*(?:leak|still referenced|not closed|not counted)|TRAP:|PANIC:/
 		  || /\(PID (\d+)\) was terminated by signal/ && !$killed{$1}
 	} map { "$_\n" } split /\n/, slurp_file($node->logfile, $offset);
+}
+
+# State and parent of a process.
+sub process_status
+{
+	my ($pid) = @_;
+	open my $file, '<', "/proc/$pid/stat" or return ('', 0);
+	my ($state, $parent) = (readline($file) // '') =~ /.*\) (\S) (\d+)/s;
+	return ($state // '', $parent // 0);
+}
+
+# Kill -9 all of a server; returns the postmaster's children.  The postmaster is
+# stopped first, so that it neither restarts a process nor forks one that we
+# miss: that might wait forever for an LWLock of one that is gone, and would hold
+# on to the shared memory.
+sub kill_server
+{
+	my ($node) = @_;
+	my $postmaster = $node->{_pid};
+	kill 'STOP', $postmaster;
+	usleep(1_000) until (process_status($postmaster))[0] =~ /^[TZ]?$/;
+	my @children = grep { (process_status($_))[1] == $postmaster } map { m{(\d+)$} } glob '/proc/[0-9]*';
+	$node->kill9;
+	kill 'KILL', @children;
+	return @children;
 }
 
 1;

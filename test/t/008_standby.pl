@@ -15,7 +15,7 @@ use IPC::Run;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-use PlayEvent qw(traffic_options kill_server);
+use PlayEvent qw(slowdown traffic_options kill_server);
 
 # pg_waldump prints local time.
 $ENV{TZ} = 'UTC';
@@ -246,7 +246,7 @@ sub takes_over
 # Load, and in the midst of it a base backup, from which a standby starts
 #
 prepare("carried-$_") foreach (1 .. 3);
-my $load = start_pgbench('load', '-c', 12, '-j', 2, '-R', 350, @traffic);
+my $load = start_pgbench('load', '-c', 12, '-j', 2, '-R', 350 / slowdown(), @traffic);
 my $upkeep = start_pgbench('upkeep', '-f', "$dir/upkeep.pgbench");
 wait_for_plays(500);
 $primary->backup('under_load');

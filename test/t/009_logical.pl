@@ -16,7 +16,7 @@ use PostgreSQL::Test::Utils;
 use IPC::Run;
 use Test::More;
 
-use PlayEvent qw(traffic_options);
+use PlayEvent qw(slowdown traffic_options);
 
 my $seed = $ENV{PLAYEVENT_SEED} // time;
 note "PLAYEVENT_SEED=$seed";
@@ -199,7 +199,7 @@ my %traffic = (
 my @traffic = traffic_options($dir, %traffic);
 my @loads = map {
 	IPC::Run::start(
-		[ 'pgbench', '-n', '-c', 6, '-R', 80, '-T', 10 * $PostgreSQL::Test::Utils::timeout_default,
+		[ 'pgbench', '-n', '-c', 6, '-R', 80 / slowdown(), '-T', 10 * $PostgreSQL::Test::Utils::timeout_default,
 		  '--random-seed=' . ($seed + $_), @traffic, $ingest[$_]->connstr('postgres') ],
 		'>', "$dir/load$_.out", '2>', "$dir/load$_.err")
 } (0, 1);

@@ -233,9 +233,10 @@ SKIP:
 		$failed .= $err;
 		next if $try < 12;
 		%stops = stops($offset, qr/out of memory/);
-		last if !grep { !$stops{$_} } @hungry;
+		%where = ();
+		$where{$_}++ foreach (slurp_file($node->logfile, $offset) =~ /Failed on request .* in memory context "(.*?)"/g);
+		last if @hungry == grep({ $stops{$_} } @hungry) && grep { /^playevent/ } keys %where;
 	}
-	$where{$_}++ foreach (slurp_file($node->logfile, $offset) =~ /Failed on request .* in memory context "(.*?)"/g);
 	note(join ', ', map { "$_: $where{$_}" } sort keys %where);
 
 	cmp_ok($stops{$_} // 0, '>', 0, "no memory: stopped $_") foreach (@hungry);

@@ -3,7 +3,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(97);
+SELECT plan(100);
 
 CREATE SCHEMA p3_receipts;
 SET LOCAL search_path = p3_receipts, public;
@@ -398,6 +398,20 @@ ALTER TABLE fussy_event ADD CONSTRAINT later UNIQUE (id, anon_id) DEFERRABLE;
 SELECT batch($$record_fussys('{k1,k1}', '{most,most}', ARRAY[e(4), e(5)])$$);
 SELECT results_eq('SELECT status FROM receipt ORDER BY ord', ARRAY['duplicate', 'recorded'], 'P3: beside a constraint that may wait');
 ALTER TABLE fussy_event DROP CONSTRAINT later;
+
+-- Constraints that INSERT alone checks, though all else could go in directly
+SAVEPOINT constrained;
+SELECT playevent.create_log('plain', track => 'track') AS log \gset
+ALTER TABLE plain_event ADD CONSTRAINT later UNIQUE (anon_id) DEFERRABLE INITIALLY DEFERRED;
+SELECT batch($$record_plains('{k1,k1}', '{most,most}', anon_ids => '{a,a}')$$);
+SELECT throws_ok('SET CONSTRAINTS later IMMEDIATE', '23505', NULL, 'P3: a constraint that waits is checked in the end');
+ROLLBACK TO constrained;
+SELECT playevent.create_log('plain', track => 'track') AS log \gset
+ALTER TABLE plain_event ADD EXCLUDE (anon_id WITH =);
+SELECT batch($$record_plains('{k1,k1}', '{most,most}', anon_ids => '{a,a}')$$);
+SELECT results_eq('SELECT status FROM receipt ORDER BY status', ARRAY['recorded', 'rejected'], 'P3: what a constraint excludes is rejected');
+SELECT exact('plain_event', 'but for what it excludes');
+ROLLBACK TO constrained;
 
 -- Receipts need an index on all event_ids.
 DROP INDEX fussy_event_event_id_idx;

@@ -233,8 +233,7 @@ SKIP:
 		$failed .= $err;
 		next if $try < 12;
 		%stops = stops($offset, qr/out of memory/);
-		%where = ();
-		$where{$_}++ foreach (slurp_file($node->logfile, $offset) =~ /Failed on request .* in memory context "(.*?)"/g);
+		%where = memory_contexts($offset);
 		last if @hungry == grep({ $stops{$_} } @hungry) && grep { /^playevent/ } keys %where;
 	}
 	note(join ', ', map { "$_: $where{$_}" } sort keys %where);

@@ -16,7 +16,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw($node $dir %statements %only_client @logs $meet $deep
-	pick start_node start_psql finish_psql stops stop_all whole_and_exact limited limited_memory);
+	pick start_node start_psql finish_psql stops memory_contexts stop_all whole_and_exact limited limited_memory);
 
 our $node;
 our $dir;
@@ -124,6 +124,15 @@ sub stops
 		}
 	}
 	return %stops;
+}
+
+# How often memory ran out in each context, by the server's log.
+sub memory_contexts
+{
+	my ($offset) = @_;
+	my %contexts;
+	$contexts{$_}++ foreach (slurp_file($node->logfile, $offset) =~ /Failed on request .* in memory context "(.*?)"/g);
+	return %contexts;
 }
 
 # What was prepared when its client was stopped is finished either way.

@@ -1,7 +1,11 @@
 EXTENSION    = playevent
 MODULE_big   = playevent
 OBJS         = $(patsubst %.c,%.o,$(wildcard src/*.c))
-DATA         = $(wildcard sql/playevent--*.sql)
+DATA         = $(wildcard sql/playevent--*--*.sql)
+DATA_built   = sql/playevent--$(version).sql
+
+version     := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" playevent.control)
+parts        = $(sort $(wildcard sql/parts/*.sql))
 
 PG_CONFIG   ?= pg_config
 
@@ -15,7 +19,7 @@ TAP_TESTS    = 1
 PROVE_TESTS  = test/t/*.pl
 
 # These bring along what they need, so they must run where pg_config is missing.
-standalone   = demo test bench bench-instructions lint coverage \
+standalone   = demo test try try-stop bench bench-instructions lint coverage \
                test-valgrind test-assert test-majors
 ifneq ($(filter $(standalone),$(MAKECMDGOALS)),)
 
@@ -28,6 +32,10 @@ bench-instructions:
 	@bash test/bench/instructions.sh
 test:
 	@ONLY='$(ONLY)' bash test/run.sh
+try:
+	@FILE='$(FILE)' bash test/try.sh
+try-stop:
+	@STOP=1 bash test/try.sh
 lint coverage:
 	@bash test/check/$@.sh
 test-valgrind test-assert test-majors:
@@ -39,5 +47,16 @@ PGXS        := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 $(OBJS): $(wildcard src/*.h)
+
+# The install script is its parts, in the order of their names.  Their folder
+# tells when one is gone.
+$(DATA_built): $(parts) sql/parts playevent.control
+	cat $(parts) > $@
+
+# Its event triggers would be called without a library.
+.PHONY: remind
+uninstall: remind
+remind:
+	@echo 'Databases that still have the extension need: DROP EXTENSION playevent CASCADE' >&2
 
 endif

@@ -3,6 +3,8 @@
  * append_only.c
  *	  Promise P1: what is in the log stays as it is.
  *
+ * Layer: rows.
+ *
  * Triggers are the one place where Postgres lets nobody past: they fire for
  * the owner and for superusers, for MERGE and ON CONFLICT DO UPDATE, for
  * cascades of foreign keys, and, enabled ALWAYS, under
@@ -13,7 +15,7 @@
  */
 #include "postgres.h"
 
-#include "playevent.h"
+#include "trigger_call.h"
 #include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(playevent_append_only);

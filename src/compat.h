@@ -3,6 +3,8 @@
  * compat.h
  *	  The differences between PostgreSQL majors 15 to 19, under one name each.
  *
+ * Layer: Postgres.
+ *
  * Nothing outside this file may ask for PG_VERSION_NUM.
  *
  *-------------------------------------------------------------------------
@@ -17,6 +19,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "executor/executor.h"
+#include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "utils/acl.h"
@@ -44,7 +47,8 @@ begin_index_scan(Relation heap, Relation index, Snapshot snapshot, int nkeys)
 }
 
 /*
- * Which indexes want an entry after an update.  16 told "all" from "only the
+ * heap_update, with or without waiting for whoever has the tuple; and which
+ * indexes want an entry after it.  16 told "all" from "only the
  * summarizing ones" (BRIN); before, there was no more than a yes or no.
  */
 typedef struct IndexDemand
@@ -55,7 +59,7 @@ typedef struct IndexDemand
 
 static inline TM_Result
 update_heap_tuple(Relation rel, ItemPointer tid, HeapTuple tuple,
-				  CommandId cid, IndexDemand *demand)
+				  CommandId cid, bool wait, IndexDemand *demand)
 {
 	TM_FailureData tmfd;
 	LockTupleMode lockmode;
@@ -64,16 +68,16 @@ update_heap_tuple(Relation rel, ItemPointer tid, HeapTuple tuple,
 	TU_UpdateIndexes indexes;
 
 #if PG_VERSION_NUM >= 190000
-	result = heap_update(rel, tid, tuple, cid, 0, InvalidSnapshot, true, &tmfd,
+	result = heap_update(rel, tid, tuple, cid, 0, InvalidSnapshot, wait, &tmfd,
 						 &lockmode, &indexes);
 #else
-	result = heap_update(rel, tid, tuple, cid, InvalidSnapshot, true, &tmfd,
+	result = heap_update(rel, tid, tuple, cid, InvalidSnapshot, wait, &tmfd,
 						 &lockmode, &indexes);
 #endif
 	demand->any = indexes != TU_None;
 	demand->only_summarizing = indexes == TU_Summarizing;
 #else
-	result = heap_update(rel, tid, tuple, cid, InvalidSnapshot, true, &tmfd,
+	result = heap_update(rel, tid, tuple, cid, InvalidSnapshot, wait, &tmfd,
 						 &lockmode);
 	demand->any = !HeapTupleIsHeapOnly(tuple);
 	demand->only_summarizing = false;
@@ -120,7 +124,7 @@ prune_heap_page(Relation rel, Buffer buffer)
 }
 
 static inline void
-insert_index_entries(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate,
+insert_index_entries(ResultRelInfo *rri, TupleTableSlot *row, EState *estate,
 					 bool update,
 					 bool only_summarizing pg_attribute_unused())
 {
@@ -131,13 +135,13 @@ insert_index_entries(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate,
 		flags |= EIIT_IS_UPDATE;
 	if (only_summarizing)
 		flags |= EIIT_ONLY_SUMMARIZING;
-	(void) ExecInsertIndexTuples(rri, estate, flags, slot, NIL, NULL);
+	(void) ExecInsertIndexTuples(rri, estate, flags, row, NIL, NULL);
 #elif PG_VERSION_NUM >= 160000
-	(void) ExecInsertIndexTuples(rri, slot, estate, update, false, NULL, NIL,
+	(void) ExecInsertIndexTuples(rri, row, estate, update, false, NULL, NIL,
 								 only_summarizing);
 #else
 	Assert(!only_summarizing);
-	(void) ExecInsertIndexTuples(rri, slot, estate, update, false, NULL, NIL);
+	(void) ExecInsertIndexTuples(rri, row, estate, update, false, NULL, NIL);
 #endif
 }
 
@@ -189,6 +193,28 @@ relation_ownercheck(Oid relid, Oid role)
 	return object_ownercheck(RelationRelationId, relid, role);
 #else
 	return pg_class_ownercheck(relid, role);
+#endif
+}
+
+/* 17 lets a generated column have another expression. */
+static inline bool
+sets_expression(AlterTableCmd *change pg_attribute_unused())
+{
+#if PG_VERSION_NUM >= 170000
+	return change->subtype == AT_SetExpression;
+#else
+	return false;
+#endif
+}
+
+/* Before 16, an ADD COLUMN that partitions get too was another subcommand. */
+static inline bool
+adds_column(AlterTableType subcommand)
+{
+#if PG_VERSION_NUM < 160000
+	return subcommand == AT_AddColumn || subcommand == AT_AddColumnRecurse;
+#else
+	return subcommand == AT_AddColumn;
 #endif
 }
 

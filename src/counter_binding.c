@@ -3,128 +3,192 @@
  * counter_binding.c
  *	  What the arguments of a trigger that counts stand for (P8, P10).
  *
- * See binding.c for lifetimes, locks and rights.
+ * Layer: storage.
+ *
+ * See binding.c for lifetimes and locks, trigger_argument.c for rights.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/stratnum.h"
 #include "access/table.h"
-#include "catalog/pg_am.h"
+#include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 
-#include "binding_lookup.h"
-#include "compat.h"
-#include "playevent.h"
+#include "as_owner.h"
+#include "binding.h"
+#include "counter_binding.h"
+#include "shard.h"
+#include "slot_binding.h"
+#include "trigger_argument.h"
+#include "trigger_role.h"
+
+static HTAB *counter_bindings;	/* CounterBinding, by trigger_oid */
+
+static bool
+counter_depends_on(const void *binding, Oid relid)
+{
+	const CounterBinding *counter = binding;
+
+	return counter->event_relid == relid || counter->log_relid == relid;
+}
 
 /*
- * find_slot_index
- *		Find the index by which a key's slots are found: a btree that starts
- *		with key columns, the first one among them; best the one that covers
- *		most of the key.
+ * counter_binding_init
+ *		Create the cache; once per backend, when the library is loaded.
+ */
+void
+counter_binding_init(void)
+{
+	StaticAssertStmt(offsetof(CounterBinding, valid) == offsetof(BindingHead, valid),
+					 "CounterBinding does not begin as a binding does");
+	counter_bindings = binding_cache("playevent counter bindings",
+									 sizeof(CounterBinding),
+									 counter_depends_on);
+}
+
+/*
+ * guard_agrees
+ *		Does a guard of the slot table say that the table is this trigger's?
  *
- * No index of a slot table may be unique, or inserting a slot could have to
- * wait; nor have expressions or a predicate, which would run code of the
- * table's owner in the middle of everyone's insert.
+ * Its arguments are the log, the name of the function that counts, and what
+ * that is called with behind the slot table.
+ */
+static bool
+guard_agrees(Trigger *guard, Relation rel, Oid log, Trigger *trigger,
+			 const char *function)
+{
+	Oid			namespace;
+
+	if (guard->tgnargs != trigger->tgnargs + 1 ||
+		strcmp(guard->tgargs[GUARD_FUNCTION], function) != 0 ||
+		named_relation(guard->tgargs[GUARD_LOG], RelationGetNamespace(rel),
+					   &namespace) != log)
+		return false;
+	for (int i = COUNTER_AMOUNT_COLUMN; i < trigger->tgnargs; i++)
+	{
+		if (strcmp(guard->tgargs[i + 1], trigger->tgargs[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * guards_agree
+ *		Do all guards of the slot table say so, and is there one?
+ */
+static bool
+guards_agree(Relation rel, Oid log, Trigger *trigger)
+{
+	const TriggerFunction *function = find_trigger_function(trigger->tgfoid);
+	TriggerDesc *triggers;
+	bool		agree = false;
+
+	if (function == NULL)
+		return false;
+	triggers = CopyTriggerDesc(rel->trigdesc);
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *guard = &triggers->triggers[i];
+
+		if (role_of(guard) != ROLE_SLOT_GUARD)
+			continue;
+		agree = guard_agrees(guard, rel, log, trigger, function->name);
+		if (!agree)
+			break;
+	}
+	FreeTriggerDesc(triggers);
+	return agree;
+}
+
+/*
+ * counter_is_agreed
+ *		Is there a slot table for a trigger of a log that counts, and does it
+ *		say that it is?
+ *
+ * A table of somebody else's is not even locked.
+ */
+bool
+counter_is_agreed(Relation event, Trigger *trigger)
+{
+	const char *name = trigger->tgargs[COUNTER_SLOT_TABLE];
+	Oid			namespace;
+	Oid			relid;
+	Relation	rel;
+	bool		agreed;
+
+	relid = named_relation(name, RelationGetNamespace(event), &namespace);
+	if (!OidIsValid(relid) || owner_of(relid) != event->rd_rel->relowner)
+		return false;
+	rel = open_named_relation(name, RelationGetRelid(event), AccessShareLock,
+							  &namespace);
+	if (rel == NULL)
+		return false;
+	agreed = guards_agree(rel, RelationGetRelid(event), trigger);
+	table_close(rel, NoLock);
+	return agreed;
+}
+
+/*
+ * check_guards
+ *		Check that the slot table says too that it is this trigger's.
+ *
+ * So no table that is something else is written to because of what a trigger
+ * says, and no two logs count in one slot table.
  */
 static void
-find_slot_index(SlotBinding *slot, Relation rel, Relation event,
-				Trigger *trigger)
+check_guards(Relation rel, Oid log, Trigger *trigger)
 {
-	ListCell   *lc;
-
-	slot->index_nkeys = 0;
-	foreach(lc, RelationGetIndexList(rel))
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		Form_pg_index form = index->rd_index;
-		int			nkeys = 0;
-		int			which[COUNTER_MAX_KEYS];
-		bool		has_first = false;
-
-		if (form->indisunique || form->indisexclusion ||
-			RelationGetIndexExpressions(index) != NIL ||
-			RelationGetIndexPredicate(index) != NIL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("index \"%s\" is not allowed on slot table \"%s\"",
-							RelationGetRelationName(index),
-							RelationGetRelationName(rel)),
-					 errdetail("Trigger \"%s\" on table \"%s\" writes to tables only whose indexes are plain: not unique, on columns, of all rows.",
-							   trigger->tgname, RelationGetRelationName(event)),
-					 errhint("Drop it: DROP INDEX %s;",
-							 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(index)),
-														RelationGetRelationName(index))),
-					 errtable(rel)));
-
-		if (form->indisvalid && index->rd_rel->relam == BTREE_AM_OID)
-		{
-			for (int i = 0; i < Min(form->indnkeyatts, slot->nkeys); i++)
-			{
-				int			k = 0;
-
-				while (k < slot->nkeys &&
-					   slot->key_attnos[k] != form->indkey.values[i])
-					k++;
-				if (k == slot->nkeys)
-					break;
-				has_first |= k == 0;
-				which[nkeys++] = k;
-			}
-		}
-
-		if (has_first && nkeys > slot->index_nkeys)
-		{
-			slot->index_oid = RelationGetRelid(index);
-			slot->index_nkeys = nkeys;
-			for (int i = 0; i < nkeys; i++)
-			{
-				Oid			operator;
-
-				operator = get_opfamily_member(index->rd_opfamily[i],
-											   index->rd_opcintype[i],
-											   index->rd_opcintype[i],
-											   BTEqualStrategyNumber);
-				if (!OidIsValid(operator))
-					elog(ERROR, "missing equality operator for opfamily %u",
-						 index->rd_opfamily[i]);
-				slot->index_key[i] = which[i];
-				slot->index_collation[i] = index->rd_indcollation[i];
-				fmgr_info_cxt(get_opcode(operator), &slot->index_equal[i],
-							  CacheMemoryContext);
-			}
-		}
-		index_close(index, AccessShareLock);
-	}
-
-	if (slot->index_nkeys == 0)
-	{
-		StringInfoData columns;
-
-		initStringInfo(&columns);
-		for (int i = 0; i < slot->nkeys; i++)
-			appendStringInfo(&columns, "%s%s", i > 0 ? ", " : "",
-							 quote_identifier(NameStr(slot->key_names[i])));
+	if (!guards_agree(rel, log, trigger))
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("slot table \"%s\" has no usable index on its key",
-						RelationGetRelationName(rel)),
-				 errdetail("Trigger \"%s\" on table \"%s\" finds the counts to raise by it.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint("Create one: CREATE INDEX ON %s (%s);",
-						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-													RelationGetRelationName(rel)),
-						 columns.data),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" does not say that it keeps these counts of table \"%s\"",
+						RelationGetRelationName(rel), get_rel_name(log)),
+				 errdetail("Trigger \"%s\" would count in it, but the arguments of its triggers that call playevent.slot_guard are not this trigger's.",
+						   trigger->tgname),
+				 errhint(HINT_REATTACH, get_rel_name(log)),
 				 errtable(rel)));
+}
+
+/*
+ * check_counts_once
+ *		Check that no other trigger of the event table counts in the same slots,
+ *		as one would that was renamed and made again.
+ */
+static void
+check_counts_once(Relation rel, Relation event, Oid log, Trigger *trigger)
+{
+	TriggerDesc *triggers = CopyTriggerDesc(event->trigdesc);
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *other = &triggers->triggers[i];
+		Oid			namespace;
+
+		/* At another event it would fail by itself. */
+		if (other->tgoid == trigger->tgoid || other->tgnargs <= 0 ||
+			!TRIGGER_FOR_ROW(other->tgtype) ||
+			!TRIGGER_FOR_INSERT(other->tgtype) ||
+			!TRIGGER_FOR_AFTER(other->tgtype) || role_of(other) != ROLE_COUNT ||
+			named_relation(other->tgargs[COUNTER_SLOT_TABLE],
+						   get_rel_namespace(log),
+						   &namespace) != RelationGetRelid(rel))
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("triggers \"%s\" and \"%s\" of table \"%s\" both count in table \"%s\"",
+						trigger->tgname, other->tgname,
+						RelationGetRelationName(event),
+						RelationGetRelationName(rel)),
+				 errhint("Drop one of them."),
+				 errtable(event)));
 	}
+	FreeTriggerDesc(triggers);
 }
 
 /*
@@ -145,8 +209,8 @@ forget_other_names(SlotBinding *slot, Trigger *trigger, int first_key)
 	for (int i = 0; same && i < slot->nkeys; i++)
 		same = namestrcmp(&slot->key_names[i],
 						  trigger->tgargs[first_key + i]) == 0;
-	if (same && namestrcmp(&slot->count_name,
-						   trigger->tgargs[COUNTER_COUNT_COLUMN]) == 0)
+	if (same && namestrcmp(&slot->amount_name,
+						   trigger->tgargs[COUNTER_AMOUNT_COLUMN]) == 0)
 		return;
 
 	hash_seq_init(&scan, counter_bindings);
@@ -158,155 +222,24 @@ forget_other_names(SlotBinding *slot, Trigger *trigger, int first_key)
 }
 
 /*
- * build_slot_binding
- *		Check a slot table's shape and look up its columns and index.
+ * leaves_log
+ *		Does DETACH PARTITION CONCURRENTLY wait for its second half, for this
+ *		partition or one that it is a part of?
+ *
+ * Queries on the log that begin now don't see its rows any more, though it
+ * still has the log's triggers.  Whether those of an older snapshot do is not
+ * looked at.
  */
-static void
-build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
-				   Trigger *trigger, int first_key)
+static bool
+leaves_log(Oid relid, Oid log)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	Form_pg_attribute att;
-	bool		has_sketches = first_key == SKETCH_FIRST_KEY;
-	int			live = 0;
-
-	if (rel->rd_rel->relkind != RELKIND_RELATION ||
-		rel->rd_rel->relam != HEAP_TABLE_AM_OID ||
-		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("slot table \"%s\" is not an ordinary, logged heap table",
-						RelationGetRelationName(rel)),
-				 errdetail("Trigger \"%s\" on table \"%s\" keeps counts in it that must survive a crash.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_RECOUNT, RelationGetRelationName(rel),
-						 RelationGetRelationName(event)),
-				 errtable(rel)));
-
-	forget_other_names(slot, trigger, first_key);
-	slot->nkeys = trigger->tgnargs - first_key;
-	slot->count_attno = find_column(event, trigger, COUNTER_COUNT_COLUMN, rel);
-	namestrcpy(&slot->count_name, trigger->tgargs[COUNTER_COUNT_COLUMN]);
-	att = TupleDescAttr(desc, slot->count_attno - 1);
-	if (slot->sketch != NULL)
+	while (relid != log)
 	{
-		sketch_type_free(slot->sketch);
-		slot->sketch = NULL;
+		if (PartitionHasPendingDetach(relid))
+			return true;
+		relid = get_partition_parent(relid, true);
 	}
-	if (has_sketches)
-		slot->sketch = sketch_type(att->atttypid, att->atttypmod,
-								   CacheMemoryContext);
-	if (!att->attnotnull ||
-		(has_sketches ? slot->sketch == NULL : att->atttypid != INT8OID))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 has_sketches ?
-				 errmsg("column \"%s\" of slot table \"%s\" is not hll, with parameters, and not null",
-						NameStr(att->attname), RelationGetRelationName(rel)) :
-				 errmsg("column \"%s\" of slot table \"%s\" is not bigint and not null",
-						NameStr(att->attname), RelationGetRelationName(rel)),
-				 errdetail("Trigger \"%s\" on table \"%s\" counts in it.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_RECOUNT, RelationGetRelationName(rel),
-						 RelationGetRelationName(event)),
-				 errtablecol(rel, slot->count_attno)));
-
-	slot->count_is_last = slot->count_attno == desc->natts && !has_sketches;
-	slot->key_is_first = true;
-	for (int i = 0; i < slot->nkeys; i++)
-	{
-		int			arg = first_key + i;
-
-		slot->key_attnos[i] = find_column(event, trigger, arg, rel);
-		slot->key_is_first &= slot->key_attnos[i] == i + 1;
-		slot->key_types[i] = TupleDescAttr(desc, slot->key_attnos[i] - 1)->atttypid;
-		namestrcpy(&slot->key_names[i], trigger->tgargs[arg]);
-	}
-
-	/* With each column named once, and as many as there are, all have a part. */
-	for (int i = 0; i < slot->nkeys; i++)
-	{
-		bool		again = slot->key_attnos[i] == slot->count_attno;
-
-		for (int j = 0; j < i; j++)
-			again |= slot->key_attnos[i] == slot->key_attnos[j];
-		if (again)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_COLUMN),
-					 errmsg("trigger \"%s\" on table \"%s\" names column \"%s\" twice",
-							trigger->tgname, RelationGetRelationName(event),
-							NameStr(slot->key_names[i])),
-					 errhint("Let playevent.create_log or playevent.attach_log make the triggers.")));
-	}
-	for (int i = 0; i < desc->natts; i++)
-		live += TupleDescAttr(desc, i)->attisdropped ? 0 : 1;
-	if (live != slot->nkeys + 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("slot table \"%s\" has %d columns, not %d",
-						RelationGetRelationName(rel), live, slot->nkeys + 1),
-				 errdetail("Trigger \"%s\" on table \"%s\" would leave the others without a value.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint("Drop the columns that playevent did not make."),
-				 errtable(rel)));
-
-	find_slot_index(slot, rel, event, trigger);
-
-	/* Entries outlive transactions, and so must the descriptor. */
-	if (slot->key_desc != NULL)
-	{
-		FreeTupleDesc(slot->key_desc);
-		slot->key_desc = NULL;
-	}
-	{
-		MemoryContext oldcontext = MemoryContextSwitchTo(CacheMemoryContext);
-		TupleDesc	key_desc = CreateTemplateTupleDesc(slot->nkeys);
-
-		for (int i = 0; i < slot->nkeys; i++)
-			TupleDescCopyEntry(key_desc, i + 1, desc, slot->key_attnos[i]);
-		slot->key_desc = key_desc;
-		MemoryContextSwitchTo(oldcontext);
-	}
-}
-
-/*
- * bind_listener
- *		Look up the column that tells listeners apart, and how to make a text of
- *		it: of a type whose output no setting changes.
- */
-static void
-bind_listener(CounterBinding *binding, Relation event, Trigger *trigger)
-{
-	Form_pg_attribute att;
-	bool		is_varlena;
-
-	binding->listener_attno = find_column(event, trigger, SKETCH_LISTENER,
-										  event);
-	check_not_generated(event, trigger, binding->listener_attno, false);
-	att = TupleDescAttr(RelationGetDescr(event), binding->listener_attno - 1);
-	binding->listener_output = InvalidOid;
-	switch (getBaseType(att->atttypid))
-	{
-		case TEXTOID:
-		case VARCHAROID:
-			break;
-		case UUIDOID:
-		case INT4OID:
-		case INT8OID:
-			getTypeOutputInfo(att->atttypid, &binding->listener_output,
-							  &is_varlena);
-			break;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" of table \"%s\" has type %s, and can't tell listeners apart",
-							NameStr(att->attname),
-							RelationGetRelationName(event),
-							format_type_be(att->atttypid)),
-					 errdetail("Trigger \"%s\" takes text, uuid or integers.",
-							   trigger->tgname),
-					 errtablecol(event, binding->listener_attno)));
-	}
+	return false;
 }
 
 /*
@@ -322,12 +255,18 @@ build_counter_binding(CounterBinding *binding, Relation event,
 	Oid			namespace;
 	Oid			owner;
 	SlotBinding *slot;
-	bool		has_sketches = trigger_calls(trigger, playevent_sketch);
-	int			first_key = has_sketches ? SKETCH_FIRST_KEY : COUNTER_FIRST_KEY;
+	const AmountKind *kind = amount_kind_of(trigger);
+	int			first_key;
 
+	if (kind == NULL)
+		elog(ERROR, "trigger %u does not count", trigger->tgoid);
+	first_key = first_key_of(kind);
 	check_nargs(event, trigger, first_key + 1, first_key + COUNTER_MAX_KEYS);
 	binding->event_relid = RelationGetRelid(event);
-	binding->log_relid = log_of(event, trigger);
+	binding->log_relid = made_on(trigger->tgoid, false);
+	check_no_shell(binding->event_relid, binding->event_relid);
+	check_no_shell(binding->event_relid, binding->log_relid);
+	binding->leaves = leaves_log(binding->event_relid, binding->log_relid);
 	owner = owner_of(binding->log_relid);
 	binding->nkeys = trigger->tgnargs - first_key;
 
@@ -338,12 +277,16 @@ build_counter_binding(CounterBinding *binding, Relation event,
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("slot table \"%s\" does not exist",
-						trigger->tgargs[COUNTER_SLOT_TABLE]),
+						spoken_name(trigger->tgargs[COUNTER_SLOT_TABLE])),
 				 errdetail("Trigger \"%s\" on table \"%s\" keeps its counts there.",
 						   trigger->tgname, RelationGetRelationName(event)),
 				 errhint(HINT_REATTACH, get_rel_name(binding->log_relid))));
 
-	if (!has_privs_of_role(owner, rel->rd_rel->relowner))
+	/*
+	 * His own, not that of a role whose rights he has: a superuser has those
+	 * of whoever can put a table in his slot table's place.
+	 */
+	if (owner != rel->rd_rel->relowner)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of table %s",
@@ -352,14 +295,15 @@ build_counter_binding(CounterBinding *binding, Relation event,
 						   trigger->tgname, GetUserNameFromId(owner, false),
 						   get_rel_name(binding->log_relid)),
 				 errhint("Give both tables, and the views on them, the same owner: ALTER TABLE %s OWNER TO %s;",
-						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-													RelationGetRelationName(rel)),
+						 qualified_name(RelationGetRelid(rel)),
 						 quote_identifier(GetUserNameFromId(owner, false)))));
 
-	slot = find_binding(slot_bindings, RelationGetRelid(rel),
-						sizeof(SlotBinding));
-	slot->valid = false;
-	build_slot_binding(slot, rel, event, trigger, first_key);
+	check_no_shell(binding->event_relid, RelationGetRelid(rel));
+	slot = find_slot_binding(RelationGetRelid(rel));
+	forget_other_names(slot, trigger, first_key);
+	build_slot_binding(slot, rel, event, trigger, kind);
+	check_guards(rel, binding->log_relid, trigger);
+	check_counts_once(rel, event, binding->log_relid, trigger);
 	binding->slot = slot;
 
 	for (int i = 0; i < binding->nkeys; i++)
@@ -370,8 +314,13 @@ build_counter_binding(CounterBinding *binding, Relation event,
 		check_same_type(event, binding->event_attnos[i], rel,
 						slot->key_attnos[i], trigger, true);
 	}
-	if (has_sketches)
-		bind_listener(binding, event, trigger);
+	if (kind->has_source)
+	{
+		binding->source.attno = find_column(event, trigger, COUNTER_SOURCE,
+											event);
+		check_not_generated(event, trigger, binding->source.attno, false);
+		kind->bind_source(&binding->source, event, trigger);
+	}
 
 	table_close(rel, NoLock);
 }
@@ -383,7 +332,7 @@ build_counter_binding(CounterBinding *binding, Relation event,
  *
  * Errors: the slot table or a column is missing (42P01, 42703), has the
  * wrong kind, type or index (42809, 42804, 42704, 55000), or belongs to
- * someone else (42501).
+ * someone else (42501); it or the log is managed by Citus (55000).
  */
 CounterBinding *
 counter_binding(Relation event, Trigger *trigger)
@@ -392,7 +341,7 @@ counter_binding(Relation event, Trigger *trigger)
 										   sizeof(CounterBinding));
 
 	if (binding->valid)
-		LockRelationOid(binding->slot->relid, RowExclusiveLock);
+		lock_until_end(binding->slot->relid, RowExclusiveLock);
 	if (!binding->valid || !binding->slot->valid)
 	{
 		uint64		seen = binding_invalidations;

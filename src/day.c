@@ -3,6 +3,8 @@
  * day.c
  *	  The day that a row counts for.
  *
+ * Layer: rows.
+ *
  * A stored generated column would do, but for its price: Postgres parses and
  * plans the expressions of such columns and of CHECK constraints anew for each
  * statement, which together took 52,000 instructions of an insert, more than
@@ -17,19 +19,21 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/datetime.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "binding_lookup.h"
 #include "day.h"
-#include "playevent.h"
+#include "play_fault.h"
+#include "trigger_argument.h"
+#include "trigger_call.h"
 
 PG_FUNCTION_INFO_V1(playevent_day);
 
 /*
  * day_column
  *		The number of the column that a trigger argument names, which must be of
- *		the type.
+ *		the type; any of moments will do for timestamptz.
  */
 static AttrNumber
 day_column(Relation event, Trigger *trigger, int arg, Oid type)
@@ -46,7 +50,9 @@ day_column(Relation event, Trigger *trigger, int arg, Oid type)
 				 errdetail("Trigger \"%s\" on table \"%s\" needs it.",
 						   trigger->tgname, RelationGetRelationName(event)),
 				 errhint("Undo the change that led here, or drop the trigger.")));
-	if (TupleDescAttr(desc, attno - 1)->atttypid != type)
+	if (TupleDescAttr(desc, attno - 1)->atttypid != type &&
+		!(is_moment(type) &&
+		  is_moment(TupleDescAttr(desc, attno - 1)->atttypid)))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of table \"%s\" has type %s, not %s",
@@ -65,48 +71,80 @@ day_column(Relation event, Trigger *trigger, int arg, Oid type)
  *		The columns that a playevent_day trigger's arguments name.
  *
  * Errors: wrong number of arguments (39P01), a column is missing (42703) or
- * has the wrong type (42804).
+ * has the wrong type (42804) or is generated (42611), no such time zone
+ * (22023).
  */
 void
 day_columns(Relation event, Trigger *trigger, DayColumns *columns)
 {
-	check_nargs(event, trigger, 3, 3);
+	check_nargs(event, trigger, 3, 4);
 	columns->day = day_column(event, trigger, 0, DATEOID);
-	columns->happened = day_column(event, trigger, 1, TIMESTAMPTZOID);
+	columns->happened = trigger->tgargs[1][0] == '\0' ? InvalidAttrNumber :
+		day_column(event, trigger, 1, TIMESTAMPTZOID);
 	columns->recorded = day_column(event, trigger, 2, TIMESTAMPTZOID);
+	check_not_generated(event, trigger, columns->recorded, true);
+	if (columns->happened != InvalidAttrNumber)
+		check_not_generated(event, trigger, columns->happened, true);
+	columns->zone = NULL;
+	if (trigger->tgnargs > 3)
+	{
+		columns->zone = pg_tzset(trigger->tgargs[3]);
+		if (columns->zone == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("time zone \"%s\" not recognized",
+							trigger->tgargs[3]),
+					 errdetail("Trigger \"%s\" on table \"%s\" tells days by it.",
+							   trigger->tgname, RelationGetRelationName(event)),
+					 errhint("The view pg_timezone_names has the names of time zones that this server knows.")));
+	}
+}
+
+static DateADT
+day_in_zone(TimestampTz at, pg_tz *zone)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			offset;
+
+	if (timestamp2tm(at, &offset, &tm, &fsec, NULL, zone) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+	return date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
 }
 
 /*
  * day_of
- *		The day of the row in the slot, in UTC; null if it has no time at all.
+ *		The day of the row, in the log's time zone; null if it has no time at
+ *		all.
  *
  * Errors: it says to be later than it was recorded, or before all time (23514).
  */
 Datum
-day_of(Relation event, DayColumns *columns, TupleTableSlot *slot, bool *isnull)
+day_of(Relation event, DayColumns *columns, TupleTableSlot *row, bool *isnull)
 {
 	bool		recorded_isnull;
-	bool		happened_isnull;
-	TimestampTz at = DatumGetTimestampTz(slot_getattr(slot, columns->recorded,
+	bool		happened_isnull = true;
+	TimestampTz at = DatumGetTimestampTz(slot_getattr(row, columns->recorded,
 													  &recorded_isnull));
-	TimestampTz happened = DatumGetTimestampTz(slot_getattr(slot,
-															columns->happened,
-															&happened_isnull));
+	TimestampTz happened = 0;
 	int64		day;
+
+	if (columns->happened != InvalidAttrNumber)
+		happened = DatumGetTimestampTz(slot_getattr(row, columns->happened,
+													&happened_isnull));
 
 	*isnull = recorded_isnull && happened_isnull;
 	if (!happened_isnull)
 	{
-		if (TIMESTAMP_NOT_FINITE(happened) ||
-			(!recorded_isnull && happened > at))
-			ereport(ERROR,
-					(errcode(ERRCODE_CHECK_VIOLATION),
-					 errmsg("value in column \"%s\" of table \"%s\" is out of range",
-							NameStr(TupleDescAttr(RelationGetDescr(event), columns->happened - 1)->attname),
-							RelationGetRelationName(event)),
-					 errdetail("It must be finite, and not later than column \"%s\".",
-							   NameStr(TupleDescAttr(RelationGetDescr(event), columns->recorded - 1)->attname)),
-					 errtablecol(event, columns->happened)));
+		bool		not_finite = TIMESTAMP_NOT_FINITE(happened);
+
+		if (not_finite || (!recorded_isnull && happened > at))
+			report_fault(not_finite ? FAULT_TIME_NOT_FINITE : FAULT_TIME_AHEAD,
+						 event, columns->happened,
+						 psprintf("It must be finite, and not later than column \"%s\".",
+								  NameStr(TupleDescAttr(RelationGetDescr(event), columns->recorded - 1)->attname)));
 		at = happened;
 	}
 
@@ -114,6 +152,9 @@ day_of(Relation event, DayColumns *columns, TupleTableSlot *slot, bool *isnull)
 		return DateADTGetDatum(DATEVAL_NOBEGIN);
 	if (TIMESTAMP_IS_NOEND(at))
 		return DateADTGetDatum(DATEVAL_NOEND);
+
+	if (columns->zone != NULL)
+		return DateADTGetDatum(day_in_zone(at, columns->zone));
 
 	/* Both count from the same midnight, timestamps in UTC. */
 	day = at / USECS_PER_DAY;
@@ -123,10 +164,12 @@ day_of(Relation event, DayColumns *columns, TupleTableSlot *slot, bool *isnull)
 }
 
 /*
- * playevent.day(day column, time column, recorded column) returns trigger
+ * playevent.day(day column, time column, recorded column [, time zone])
+ *		returns trigger
  *
- * BEFORE INSERT FOR EACH ROW: sets the day column to the UTC day of the time
- * column, or of the recorded one if that is null, whatever the client put there.
+ * BEFORE INSERT FOR EACH ROW: sets the day column to the day of the time
+ * column, or of the recorded one if that is null or the former's name empty,
+ * whatever the client put there; in UTC, or in the time zone.
  *
  * Errors: what day_columns and day_of report.
  */
@@ -135,7 +178,7 @@ playevent_day(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata;
 	DayColumns *columns = fcinfo->flinfo->fn_extra;
-	TupleTableSlot *slot;
+	TupleTableSlot *row;
 	Datum		day;
 	bool		isnull;
 
@@ -156,7 +199,7 @@ playevent_day(PG_FUNCTION_ARGS)
 		fcinfo->flinfo->fn_extra = columns;
 	}
 
-	slot = trigdata->tg_trigslot;
-	day = day_of(trigdata->tg_relation, columns, slot, &isnull);
+	row = trigdata->tg_trigslot;
+	day = day_of(trigdata->tg_relation, columns, row, &isnull);
 	return PointerGetDatum(replace_column(trigdata, columns->day, day, isnull));
 }

@@ -3,8 +3,11 @@
  * release.c
  *	  Promise P2: a play's release is what the track table says.
  *
+ * Layer: rows.
+ *
  * One probe of the track table's unique index in the statement's snapshot,
  * without SPI and without a plan; or a look at where the track was last found.
+ * Another snapshot serves only where the table's file is newer than that one.
  * Answers are remembered for the rest of the statement, since bulk loads
  * repeat keys: the snapshot is the same, so the answer would be.
  *
@@ -24,20 +27,23 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
-#include "common/hashfn.h"
+#include "access/xact.h"
 #include "storage/bufmgr.h"
 #include "tcop/pquery.h"
 #include "utils/datum.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "binding.h"
 #include "compat.h"
-#include "fetch.h"
-#include "playevent.h"
+#include "heap_fetch.h"
+#include "image.h"
+#include "play_fault.h"
 #include "release.h"
-#include "sticky.h"
+#include "row_hint.h"
+#include "track_binding.h"
+#include "trigger_call.h"
 
 PG_FUNCTION_INFO_V1(playevent_resolve);
 
@@ -71,7 +77,7 @@ struct ReleaseMemo
 	MemoryContext context;		/* holds the entries */
 	TrackBinding *binding;
 	struct memo_hash *entries;	/* NULL until the statement's second row */
-	bool		warned;			/* of releases that COPY brought */
+	bool		warned;			/* of releases that a dump brought */
 
 	Snapshot	snapshot;		/* release_memo's */
 
@@ -82,39 +88,12 @@ struct ReleaseMemo
 	CommandId	curcid;
 };
 
-/*
- * datum_image_hash and datum_image_eq of a key, which has been detoasted if it
- * is a string; those would have to find that out first.
- */
-static inline uint32
-hash_key(TrackBinding *binding, Datum key)
-{
-	if (binding->key_is_string)
-		return hash_bytes((unsigned char *) VARDATA_ANY(DatumGetPointer(key)),
-						  VARSIZE_ANY_EXHDR(DatumGetPointer(key)));
-	return datum_image_hash(key, binding->key_byval, binding->key_len);
-}
-
-static inline bool
-same_key(TrackBinding *binding, Datum a, Datum b)
-{
-	if (binding->key_is_string)
-	{
-		Size		size = VARSIZE_ANY_EXHDR(DatumGetPointer(a));
-
-		return size == VARSIZE_ANY_EXHDR(DatumGetPointer(b)) &&
-			memcmp(VARDATA_ANY(DatumGetPointer(a)),
-				   VARDATA_ANY(DatumGetPointer(b)), size) == 0;
-	}
-	return datum_image_eq(a, b, binding->key_byval, binding->key_len);
-}
-
 #define SH_PREFIX		memo
 #define SH_ELEMENT_TYPE	MemoCell
 #define SH_KEY_TYPE		MemoEntry *
 #define SH_KEY			entry
-#define SH_HASH_KEY(tb, entry) hash_key(memo_binding(tb), (entry)->key)
-#define SH_EQUAL(tb, a, b) same_key(memo_binding(tb), (a)->key, (b)->key)
+#define SH_HASH_KEY(tb, entry) hash_value(&memo_binding(tb)->key_type, (entry)->key)
+#define SH_EQUAL(tb, a, b) same_value(&memo_binding(tb)->key_type, (a)->key, (b)->key)
 #define memo_binding(tb) ((TrackBinding *) (tb)->private_data)
 #define SH_STORE_HASH
 #define SH_GET_HASH(tb, a) (a)->hash
@@ -194,8 +173,8 @@ fetch_track(TrackBinding *binding, Relation track, Snapshot snapshot,
 	ItemPointerData root;
 	Buffer		buffer;
 
-	buffer = sticky_fetch(track, hash, snapshot, 0, is_track, &wanted, tuple,
-						  &root);
+	buffer = row_hint_fetch(track, hash, snapshot, 0, is_track, &wanted, tuple,
+							&root);
 	if (BufferIsValid(buffer) || !index_serves(binding))
 		return buffer;
 
@@ -205,7 +184,7 @@ fetch_track(TrackBinding *binding, Relation track, Snapshot snapshot,
 	index_rescan(scan, &scankey, 1, NULL, 0);
 	buffer = fetch_next(scan, ForwardScanDirection, NULL, 0, tuple, &root);
 	if (BufferIsValid(buffer))
-		sticky_remember(track, hash, &root, &tuple->t_self, buffer);
+		row_hint_remember(track, hash, &root, &tuple->t_self, buffer);
 	index_endscan(scan);
 	index_close(index, AccessShareLock);
 	return buffer;
@@ -218,7 +197,7 @@ fetch_track(TrackBinding *binding, Relation track, Snapshot snapshot,
  */
 static bool
 search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
-			 Datum key, TupleTableSlot *slot)
+			 Datum key, TupleTableSlot *row)
 {
 	ScanKeyData scankey;
 	bool		found;
@@ -230,7 +209,7 @@ search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
 
 		init_scan_key(binding, 1, key, &scankey);
 		index_rescan(scan, &scankey, 1, NULL, 0);
-		found = index_getnext_slot(scan, ForwardScanDirection, slot);
+		found = index_getnext_slot(scan, ForwardScanDirection, row);
 		index_endscan(scan);
 		index_close(index, AccessShareLock);
 	}
@@ -240,11 +219,11 @@ search_track(TrackBinding *binding, Relation track, Snapshot snapshot,
 
 		init_scan_key(binding, binding->track_key, key, &scankey);
 		scan = begin_table_scan(track, snapshot, 1, &scankey);
-		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+		found = table_scan_getnextslot(scan, ForwardScanDirection, row);
 
-		/* What the slot points to is a part of the scan. */
+		/* What the row points to is a part of the scan. */
 		if (found)
-			ExecMaterializeSlot(slot);
+			ExecMaterializeSlot(row);
 		table_endscan(scan);
 	}
 	return found;
@@ -289,15 +268,15 @@ read_track(TrackBinding *binding, HeapTuple tuple, TupleDesc desc,
 }
 
 /*
- * probe_track
- *		Look up a track by its key, as of the snapshot.
+ * look_up_track
+ *		Look up a track by its key, as the snapshot has it.
  *
  * Fills in known, isnull and release, which is copied to the current memory
  * context.
  */
 static void
-probe_track(TrackBinding *binding, Snapshot snapshot, Datum key, uint32 hash,
-			Answer *answer)
+look_up_track(TrackBinding *binding, Snapshot snapshot, Datum key, uint32 hash,
+			  Answer *answer)
 {
 	Relation	track = table_open(binding->track_relid, NoLock);
 	TupleDesc	desc = RelationGetDescr(track);
@@ -316,21 +295,57 @@ probe_track(TrackBinding *binding, Snapshot snapshot, Datum key, uint32 hash,
 	}
 	else if (!binding->track_is_heap || !index_serves(binding))
 	{
-		TupleTableSlot *slot = table_slot_create(track, NULL);
+		TupleTableSlot *row = table_slot_create(track, NULL);
 
-		if (search_track(binding, track, snapshot, key, slot))
+		if (search_track(binding, track, snapshot, key, row))
 		{
 			bool		should_free;
-			HeapTuple	found = ExecFetchSlotHeapTuple(slot, false,
+			HeapTuple	found = ExecFetchSlotHeapTuple(row, false,
 													   &should_free);
 
 			read_track(binding, found, desc, answer);
 			if (should_free)
 				heap_freetuple(found);
 		}
-		ExecDropSingleTupleTableSlot(slot);
+		ExecDropSingleTupleTableSlot(row);
 	}
 	table_close(track, NoLock);
+}
+
+/*
+ * is_altered_since
+ *		Was the track table altered by a transaction that the snapshot doesn't
+ *		see?
+ */
+static inline bool
+is_altered_since(TrackBinding *binding, Snapshot snapshot)
+{
+	return TransactionIdIsNormal(binding->altered_by) &&
+		XidInMVCCSnapshot(binding->altered_by, snapshot) &&
+		!TransactionIdIsCurrentTransactionId(binding->altered_by);
+}
+
+/*
+ * probe_track
+ *		look_up_track, for a snapshot that may be older than the table's file.
+ *
+ * A table that was rewritten by ALTER TABLE or REPACK (CONCURRENTLY), or
+ * filled anew after TRUNCATE, is empty to snapshots older than that: not only
+ * to those of long transactions, but to that of a statement which has waited
+ * here for the table.  No play is to be lost by that, nor its release, so what
+ * such a snapshot doesn't show is looked for as of now.
+ */
+static void
+probe_track(TrackBinding *binding, Snapshot snapshot, Datum key, uint32 hash,
+			Answer *answer)
+{
+	look_up_track(binding, snapshot, key, hash, answer);
+	if (!answer->known && is_altered_since(binding, snapshot))
+	{
+		snapshot = RegisterSnapshot(GetLatestSnapshot());
+		look_up_track(binding, snapshot, key, hash, answer);
+		UnregisterSnapshot(snapshot);
+	}
 }
 
 /*
@@ -389,12 +404,12 @@ statement_memo(FmgrInfo *flinfo, TriggerData *trigdata, Snapshot snapshot)
 static MemoEntry *
 make_entry(TrackBinding *binding, Datum key, Answer *answer)
 {
-	Size		size = binding->key_byval ? 0 :
-	datumGetSize(key, false, binding->key_len);
+	Size		size = binding->key_type.byval ? 0 :
+	datumGetSize(key, false, binding->key_type.len);
 	MemoEntry  *entry = palloc(MAXALIGN(sizeof(MemoEntry)) + size);
 
 	entry->key = key;
-	if (!binding->key_byval)
+	if (!binding->key_type.byval)
 	{
 		entry->key = PointerGetDatum((char *) entry +
 									 MAXALIGN(sizeof(MemoEntry)));
@@ -418,7 +433,7 @@ find_release(ReleaseMemo *memo, Snapshot snapshot, Datum *key, Answer *answer)
 {
 	TrackBinding *binding = memo->binding;
 	MemoEntry	wanted = {.key = *key};
-	uint32		hash = hash_key(binding, *key);
+	uint32		hash = hash_value(&binding->key_type, *key);
 	MemoEntry  *entry;
 	MemoCell   *cell;
 	MemoryContext oldcontext;
@@ -479,7 +494,7 @@ release_of(ReleaseMemo *memo, Datum *key, Datum *release, bool *isnull)
 {
 	Answer		answer = {0};
 
-	if (memo->binding->key_is_string)
+	if (memo->binding->key_type.is_string)
 		*key = PointerGetDatum(PG_DETOAST_DATUM_PACKED(*key));
 	find_release(memo, memo->snapshot, key, &answer);
 	*release = answer.release;
@@ -501,36 +516,59 @@ reject_unknown_track(TriggerData *trigdata, TrackBinding *binding, Datum key)
 	bool		isvarlena;
 
 	getTypeOutputInfo(att->atttypid, &output, &isvarlena);
-	ereport(ERROR,
-			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-			 binding->event_key == binding->event_release ?
-			 errmsg("insert on table \"%s\" names an unknown release",
-					RelationGetRelationName(rel)) :
-			 errmsg("insert on table \"%s\" names an unknown track",
-					RelationGetRelationName(rel)),
-			 errdetail("Key (%s)=(%s) is not present in table \"%s\".",
-					   NameStr(att->attname),
-					   OidOutputFunctionCall(output, key),
-					   get_rel_name(binding->track_relid)),
-			 errtablecol(rel, binding->event_key)));
+	report_fault(binding->event_key == binding->event_release ?
+				 FAULT_UNKNOWN_RELEASE : FAULT_UNKNOWN_TRACK,
+				 rel, binding->event_key,
+				 psprintf("Key (%s)=(%s) is not present in table \"%s\".",
+						  NameStr(att->attname),
+						  OidOutputFunctionCall(output, key),
+						  get_rel_name(binding->track_relid)));
 }
 
 /*
- * warn_of_copied_release
- *		Say once that COPY brought a release that is not the track's.
+ * is_restored
+ *		Does a dump bring the row?  So does COPY; of INSERT, a session tells
+ *		that a dump's script is run in it, by a setting that nobody else has
+ *		use for.
+ */
+static bool
+is_restored(void)
+{
+	if (ActivePortal == NULL)
+		return false;
+	return ActivePortal->commandTag == CMDTAG_COPY ||
+		(ActivePortal->commandTag == CMDTAG_INSERT && !check_function_bodies);
+}
+
+/*
+ * warn_of_restored_release
+ *		Say that a release was brought that is not the track's: of COPY once a
+ *		statement, of INSERT once a session.
  *
  * An application's is ignored without a word, but a dump's was recorded when
  * the track was played, and is about to be lost.
  */
 static void
-warn_of_copied_release(TriggerData *trigdata, ReleaseMemo *memo)
+warn_of_restored_release(TriggerData *trigdata, ReleaseMemo *memo)
 {
+	static List *inserted = NIL;
+	Oid			trigger = trigdata->tg_trigger->tgoid;
+
 	/* Where a release is what was looked up, it is the same or spelt anew. */
-	if (memo->warned || ActivePortal == NULL ||
-		memo->binding->event_key == memo->binding->event_release ||
-		ActivePortal->commandTag != CMDTAG_COPY)
+	if (memo->warned || !is_restored() ||
+		memo->binding->event_key == memo->binding->event_release)
 		return;
 	memo->warned = true;
+	if (ActivePortal->commandTag == CMDTAG_INSERT)
+	{
+		MemoryContext oldcontext;
+
+		if (list_member_oid(inserted, trigger))
+			return;
+		oldcontext = MemoryContextSwitchTo(TopMemoryContext);
+		inserted = lappend_oid(inserted, trigger);
+		MemoryContextSwitchTo(oldcontext);
+	}
 	ereport(WARNING,
 			(errcode(ERRCODE_WARNING),
 			 errmsg("releases brought to table \"%s\" were replaced",
@@ -538,7 +576,7 @@ warn_of_copied_release(TriggerData *trigdata, ReleaseMemo *memo)
 			 errdetail("Trigger \"%s\" takes them from table \"%s\", as it is now.",
 					   trigdata->tg_trigger->tgname,
 					   get_rel_name(memo->binding->track_relid)),
-			 errhint("To restore them as they were, use --disable-triggers, then playevent.rebuild.")));
+			 errhint("To restore them as they were, restore the table together with its data, or use --disable-triggers, as a superuser if it has foreign keys.")));
 }
 
 /*
@@ -560,7 +598,6 @@ playevent_resolve(PG_FUNCTION_ARGS)
 	TrackBinding *binding;
 	ReleaseMemo *memo;
 	Snapshot	snapshot;
-	TupleDesc	desc;
 	Datum		key;
 	bool		key_isnull;
 	Answer		answer = {0};
@@ -571,7 +608,6 @@ playevent_resolve(PG_FUNCTION_ARGS)
 								  TRIGGER_EVENT_WHOLE,
 								  TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW |
 								  TRIGGER_EVENT_BEFORE);
-	desc = RelationGetDescr(trigdata->tg_relation);
 
 	/* The executor and COPY both run with the statement's snapshot active. */
 	snapshot = GetActiveSnapshot();
@@ -582,19 +618,13 @@ playevent_resolve(PG_FUNCTION_ARGS)
 	answer.isnull = true;
 	if (!key_isnull)
 	{
-		if (binding->key_is_string)
+		if (binding->key_type.is_string)
 		{
 			struct varlena *string = PG_DETOAST_DATUM_PACKED(key);
 
-			if (VARSIZE_ANY_EXHDR(string) == 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_CHECK_VIOLATION),
-						 errmsg("empty value in column \"%s\" of table \"%s\"",
-								NameStr(TupleDescAttr(desc, binding->event_key - 1)->attname),
-								RelationGetRelationName(trigdata->tg_relation)),
-						 errdetail("A play is of some track."),
-						 errtablecol(trigdata->tg_relation,
-									 binding->event_key)));
+			if (is_empty_key(string))
+				report_fault(FAULT_EMPTY_KEY, trigdata->tg_relation,
+							 binding->event_key, NULL);
 			key = PointerGetDatum(string);
 		}
 		find_release(memo, snapshot, &key, &answer);
@@ -607,6 +637,6 @@ playevent_resolve(PG_FUNCTION_ARGS)
 						   answer.isnull);
 	if (tuple != trigdata->tg_trigtuple &&
 		!slot_attisnull(trigdata->tg_trigslot, binding->event_release))
-		warn_of_copied_release(trigdata, memo);
+		warn_of_restored_release(trigdata, memo);
 	return PointerGetDatum(tuple);
 }

@@ -3,22 +3,26 @@
  * slot.c
  *	  Promise P4: adding to a counter never waits for another transaction.
  *
+ * Layer: storage.
+ *
  * A key's count is the sum of its slots, rows of the slot table.  To add to
  * it, take any slot that no transaction in progress has touched; if there is
  * none, make one.  So a cold key has one slot, a hot one as many as
  * transactions were ever adding to it at once.
  *
- * Why no wait can occur: a slot is locked with LockWaitSkip before it is
- * updated, and heap_update never waits for a tuple its own transaction has
- * locked (others may hold FOR KEY SHARE, which a no-key update does not
- * conflict with).  The slot table has no unique index (binding.c sees to it),
- * so inserts don't wait either.  What is left are buffer and extension locks,
- * which nobody holds for longer than a page takes.
+ * Why no wait can occur: a slot that nobody has touched is updated by a
+ * heap_update that is told not to wait, and gives up when somebody has come in
+ * between.  Any other is locked with LockWaitSkip before, and heap_update never
+ * waits for a tuple its own transaction has locked (others may hold FOR KEY
+ * SHARE, which a no-key update does not conflict with).  The slot table has no
+ * unique index (check_plain in slot_binding.c), so inserts don't wait either.
+ * What is left are buffer and extension locks, which nobody holds for longer than
+ * a page takes.
  *
  * Why sums are exact in every snapshot: the versions of one slot form a chain
  * in the order of their transactions' commits, each adding its own share.  A
  * snapshot that sees a version sees all transactions before it in the chain,
- * since each had committed when the next could lock the slot.  A transaction
+ * since each had committed when the next could update the slot.  A transaction
  * with a snapshot of its own (REPEATABLE READ, SERIALIZABLE) breaks that for
  * itself if it builds upon a version which that snapshot doesn't see, so it
  * leaves such slots alone.  In READ COMMITTED the next statement sees all;
@@ -28,14 +32,15 @@
  * committed or one's own, and it takes no predicate locks, so that
  * SERIALIZABLE finds no conflict between two who merely count.  It may miss
  * a row under concurrent update, or show two versions of it; then another
- * slot is taken, or the lock fails.
+ * slot is taken, or the update or the lock fails.
  *
  * Writes go below the executor: no triggers (the slot table's guard refuses
  * SQL writes), no rules, no policies.  Index entries are made by
  * ExecInsertIndexTuples.
  *
- * A slot's amount is a count or a sketch of listeners.  Sketches are united
- * instead of added, and a slot that has all listeners already is left as it is,
+ * A slot's amount is a count, or of another kind (amount.h).  Counts are added
+ * here, inline.  Sketches of listeners are united instead, and a slot that
+ * covers what is to be added, for it has all listeners already, is left as it is,
  * even unlocked, if the snapshot sees it: it was committed then, or written by
  * this very transaction, so whoever sees this transaction sees it too; and as
  * nothing ever takes listeners out of a key's slots, they stay in whatever comes
@@ -51,21 +56,22 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "common/int.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/date.h"
 #include "utils/datum.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "binding.h"
 #include "compat.h"
-#include "fetch.h"
+#include "heap_fetch.h"
+#include "row_hint.h"
 #include "slot.h"
-#include "sticky.h"
+#include "slot_binding.h"
+#include "slot_writer.h"
 
 /*
  * How many index entries to look at before making a new slot.  More than
@@ -75,54 +81,14 @@
 #define MAX_CANDIDATES 64
 
 /*
- * Free space under which a slot's page is pruned.  Enough for some
- * more versions, as pruning has to wait for a moment when nobody else has the
- * page pinned.  A sketch may be two thirds of a page.
+ * A server with assertions stops when heap_update, told not to wait, finds
+ * somebody to wait for; up to 19 Postgres itself never tells it so.
  */
-#define PRUNE_BELOW (BLCKSZ / 8)
-#define PRUNE_SKETCHES_BELOW (BLCKSZ / 2)
-
-/* How far back the slots of a counter by day are merged. */
-#define COMPACT_DAYS 7
-
-/* A version of a slot, and the pinned buffer that its tuple points into. */
-typedef struct SlotVersion
-{
-	HeapTupleData tuple;
-	Buffer		buffer;
-} SlotVersion;
-
-struct SlotWriter
-{
-	SlotBinding *binding;
-	Relation	rel;
-	CommandId	cid;
-	Snapshot	snapshot;		/* what slots must be visible to, or NULL */
-	Size		prune_below;
-	MemoryContext context;		/* holds the writer and what it opens */
-
-	/* the key being added to; when compacting, there are but its values */
-	HeapTupleData key;
-	bool		has_values;		/* the key's, below */
-	Datum		values[COUNTER_MAX_KEYS];
-	bool		isnull[COUNTER_MAX_KEYS];
-
-	/* where its slot is: what an index says, and the version written */
-	ItemPointerData root;
-	ItemPointerData written;
-	Buffer		root_buffer;	/* if known */
-
-	/* opened when first needed */
-	Relation	index;
-	IndexScanDesc scan;
-	EState	   *estate;
-	ResultRelInfo *rri;
-	TupleTableSlot *entry_slot; /* of the row to make index entries for */
-
-	/* scratch, for a row of the slot table */
-	bool	   *row_isnull;
-	Datum		row_values[FLEXIBLE_ARRAY_MEMBER];
-};
+#ifdef USE_ASSERT_CHECKING
+static const bool may_update_unlocked = false;
+#else
+static const bool may_update_unlocked = true;
+#endif
 
 /*
  * slot_writer_begin
@@ -142,8 +108,6 @@ slot_writer_begin(SlotBinding *binding)
 	writer->cid = GetCurrentCommandId(true);
 	if (IsolationUsesXactSnapshot())
 		writer->snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	writer->prune_below = binding->sketch != NULL ? PRUNE_SKETCHES_BELOW :
-		PRUNE_BELOW;
 	writer->context = CurrentMemoryContext;
 	writer->row_isnull = (bool *) &writer->row_values[natts];
 	return writer;
@@ -164,7 +128,7 @@ slot_writer_end(SlotWriter *writer)
 	}
 	if (writer->estate != NULL)
 	{
-		ExecDropSingleTupleTableSlot(writer->entry_slot);
+		ExecDropSingleTupleTableSlot(writer->entry_row);
 		ExecCloseIndices(writer->rri);
 		FreeExecutorState(writer->estate);
 	}
@@ -199,14 +163,14 @@ make_index_entries(SlotWriter *writer, HeapTuple tuple, bool update,
 		/* Range table index 0: no columns are known to be updated. */
 		InitResultRelInfo(writer->rri, writer->rel, 0, NULL, 0);
 		ExecOpenIndices(writer->rri, false);
-		writer->entry_slot = MakeSingleTupleTableSlot(RelationGetDescr(writer->rel),
-													  &TTSOpsHeapTuple);
+		writer->entry_row = MakeSingleTupleTableSlot(RelationGetDescr(writer->rel),
+													 &TTSOpsHeapTuple);
 		MemoryContextSwitchTo(oldcontext);
 	}
-	ExecStoreHeapTuple(tuple, writer->entry_slot, false);
-	insert_index_entries(writer->rri, writer->entry_slot, writer->estate,
+	ExecStoreHeapTuple(tuple, writer->entry_row, false);
+	insert_index_entries(writer->rri, writer->entry_row, writer->estate,
 						 update, only_summarizing);
-	ExecClearTuple(writer->entry_slot);
+	ExecClearTuple(writer->entry_row);
 	ResetPerTupleExprContext(writer->estate);
 }
 
@@ -242,8 +206,8 @@ form_slot(SlotWriter *writer, Datum amount)
 		writer->row_values[binding->key_attnos[i] - 1] = writer->values[i];
 		writer->row_isnull[binding->key_attnos[i] - 1] = writer->isnull[i];
 	}
-	writer->row_values[binding->count_attno - 1] = amount;
-	writer->row_isnull[binding->count_attno - 1] = false;
+	writer->row_values[binding->amount_attno - 1] = amount;
+	writer->row_isnull[binding->amount_attno - 1] = false;
 
 	return heap_form_tuple(desc, writer->row_values, writer->row_isnull);
 }
@@ -285,7 +249,7 @@ begins_with_key(SlotWriter *writer, HeapTuple slot)
  * holds_key
  *		Is the slot one of the key being added to?
  */
-static bool
+bool
 holds_key(void *arg, HeapTuple slot)
 {
 	SlotWriter *writer = arg;
@@ -313,29 +277,29 @@ holds_key(void *arg, HeapTuple slot)
 }
 
 /*
- * count_place
+ * amount_place
  *		Where the slot's count is in the tuple, or NULL if that takes a search.
  *
  * It is not null and of fixed length; and tuples end where their last column
  * does (heap_compute_data_size).
  */
 static inline char *
-count_place(SlotWriter *writer, HeapTuple slot)
+amount_place(SlotWriter *writer, HeapTuple slot)
 {
-	if (!writer->binding->count_is_last ||
-		HeapTupleHeaderGetNatts(slot->t_data) != writer->binding->count_attno)
+	if (!writer->binding->amount_is_last ||
+		HeapTupleHeaderGetNatts(slot->t_data) != writer->binding->amount_attno)
 		return NULL;
 	return (char *) slot->t_data + slot->t_len - sizeof(int64);
 }
 
 /*
  * read_amount
- *		What the slot counts.  A sketch stays where it is.
+ *		What the slot counts.  What is no bigint stays where it is.
  */
-static Datum
+Datum
 read_amount(SlotWriter *writer, HeapTuple slot)
 {
-	char	   *place = count_place(writer, slot);
+	char	   *place = amount_place(writer, slot);
 	bool		isnull;
 	Datum		amount;
 
@@ -346,7 +310,7 @@ read_amount(SlotWriter *writer, HeapTuple slot)
 		memcpy(&count, place, sizeof(count));
 		return Int64GetDatum(count);
 	}
-	amount = heap_getattr(slot, writer->binding->count_attno,
+	amount = heap_getattr(slot, writer->binding->amount_attno,
 						  RelationGetDescr(writer->rel), &isnull);
 	if (isnull)
 		elog(ERROR, "slot without a count in table \"%s\"",
@@ -356,22 +320,23 @@ read_amount(SlotWriter *writer, HeapTuple slot)
 
 /*
  * add_amounts
- *		a + b, or an error (22003); of sketches, the union.
+ *		a + b, or an error (22003).
  */
-static Datum
+Datum
 add_amounts(SlotWriter *writer, Datum a, Datum b)
 {
+	SlotBinding *binding = writer->binding;
 	int64		sum;
 
-	if (writer->binding->sketch != NULL)
-		return sketch_union(writer->binding->sketch, a, b);
+	if (!binding->kind->is_bigint)
+		return binding->kind->add(binding->column, a, b);
 
 	if (pg_add_s64_overflow(DatumGetInt64(a), DatumGetInt64(b), &sum))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("count in table \"%s\" out of range",
 						RelationGetRelationName(writer->rel)),
-				 errtablecol(writer->rel, writer->binding->count_attno)));
+				 errtablecol(writer->rel, binding->amount_attno)));
 	return Int64GetDatum(sum);
 }
 
@@ -392,29 +357,27 @@ is_visible(SlotVersion *version, Snapshot snapshot)
 }
 
 /*
- * is_own
- *		Did an earlier command of this very transaction write the version?
- *
- * Nobody else sees such a one, so nobody can update it; and of locks on the
- * version before it, which heap_update hands on and those who follow the chain
- * add to, none but KEY SHARE goes with our update, nor keeps us from the next.
- * Read without a look at the buffer: what it says of this transaction stays so.
+ * is_written_by
+ *		Did this very command of the transaction write the version?
  */
 static inline bool
-is_own(SlotVersion *version, CommandId cid)
+is_written_by(CommandId cid, SlotVersion *version)
 {
 	HeapTupleHeader header = version->tuple.t_data;
-	uint16		infomask = header->t_infomask;
 
-	if (HeapTupleHeaderXminCommitted(header) ||
-		!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(header)))
-		return false;
-	if ((infomask & HEAP_XMAX_INVALID) == 0 &&
-		((infomask & HEAP_XMAX_IS_MULTI) != 0 ||
-		 !HEAP_XMAX_IS_LOCKED_ONLY(infomask) ||
-		 !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(header))))
-		return false;
-	return HeapTupleHeaderGetCmin(header) < cid;
+	return !HeapTupleHeaderXminCommitted(header) &&
+		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(header)) &&
+		HeapTupleHeaderGetCmin(header) >= cid;
+}
+
+/*
+ * is_in_reach
+ *		May a version that is free be built upon?
+ */
+static inline bool
+is_in_reach(SlotWriter *writer, SlotVersion *version)
+{
+	return writer->snapshot == NULL || is_visible(version, writer->snapshot);
 }
 
 /*
@@ -423,12 +386,11 @@ is_own(SlotVersion *version, CommandId cid)
  *
  * The mode is that of what is to follow, or that would wait after all:
  * LockTupleNoKeyExclusive for an update, LockTupleExclusive for a deletion.
- * The version's buffer stays pinned all the while, so its line pointer can't
- * be reused between the look and the lock; and a version never changes, so
- * what was read before the lock is true after it.  To update one's own takes no
- * lock.
+ * As with update_version, the version's buffer stays pinned all the while, so its
+ * line pointer can't be reused between the look and the lock; and a version never
+ * changes, so what was read before the lock is true after it.
  */
-static bool
+bool
 lock_version(SlotWriter *writer, SlotVersion *version, LockTupleMode mode)
 {
 	HeapTupleData locked;
@@ -436,11 +398,8 @@ lock_version(SlotWriter *writer, SlotVersion *version, LockTupleMode mode)
 	TM_FailureData tmfd;
 	TM_Result	result;
 
-	if (writer->snapshot != NULL && !is_visible(version, writer->snapshot))
+	if (!is_in_reach(writer, version))
 		return false;
-	if (mode == LockTupleNoKeyExclusive && is_own(version, writer->cid))
-		return true;
-
 	locked.t_self = version->tuple.t_self;
 	result = heap_lock_tuple(writer->rel, &locked, writer->cid, mode,
 							 LockWaitSkip, false, &buffer, &tmfd);
@@ -458,65 +417,107 @@ form_version(SlotWriter *writer, HeapTuple slot, Datum amount)
 	HeapTuple	tuple;
 	int64		count;
 
-	if (count_place(writer, slot) == NULL)
+	if (amount_place(writer, slot) == NULL)
 		return form_slot(writer, amount);
 	tuple = heap_copytuple(slot);
 	count = DatumGetInt64(amount);
-	memcpy(count_place(writer, tuple), &count, sizeof(count));
+	memcpy(amount_place(writer, tuple), &count, sizeof(count));
 	return tuple;
 }
 
 /*
- * write_amount
- *		Write a new version of a locked slot of the key.
+ * update_version
+ *		Write a new version of a slot of the key, if heap_update does.
  */
-static void
-write_amount(SlotWriter *writer, SlotVersion *version, Datum amount)
+static TM_Result
+update_version(SlotWriter *writer, SlotVersion *version, Datum amount,
+			   bool wait)
 {
 	HeapTuple	tuple = form_version(writer, &version->tuple, amount);
 	IndexDemand demand;
 	TM_Result	result;
 
 	result = update_heap_tuple(writer->rel, &version->tuple.t_self, tuple,
-							   writer->cid, &demand);
-	if (result != TM_Ok)
-		elog(ERROR, "unexpected heap_update status: %d", result);
-
-	writer->root_buffer = version->buffer;
-	writer->written = tuple->t_self;
-	if (demand.any)
+							   writer->cid, wait, &demand);
+	if (result == TM_Ok)
 	{
-		make_index_entries(writer, tuple, true, demand.only_summarizing);
-		if (!demand.only_summarizing)
+		writer->root_buffer = version->buffer;
+		writer->written = tuple->t_self;
+		if (demand.any)
 		{
-			writer->root = tuple->t_self;
-			writer->root_buffer = InvalidBuffer;
+			make_index_entries(writer, tuple, true, demand.only_summarizing);
+			if (!demand.only_summarizing)
+			{
+				writer->root = tuple->t_self;
+				writer->root_buffer = InvalidBuffer;
+			}
 		}
 	}
 	heap_freetuple(tuple);
+	return result;
 }
 
 /*
- * merge_into_version
- *		Unite a slot's sketch of the key with another, unless the slot is out of
- *		reach.
+ * write_amount
+ *		Write a new version of a locked slot of the key.
+ */
+void
+write_amount(SlotWriter *writer, SlotVersion *version, Datum amount)
+{
+	TM_Result	result = update_version(writer, version, amount, true);
+
+	if (result != TM_Ok)
+		elog(ERROR, "unexpected heap_update status: %d", result);
+}
+
+/*
+ * write_if_free
+ *		Write a new version of a slot of the key, unless that is out of reach or
+ *		in somebody's hands.
  *
- * The snapshot that a slot with all the listeners must be visible to is the
- * statement's, lest the rest of the statement see the row and not the slot.
+ * A version that nobody has touched is updated without being locked before: told
+ * not to wait, heap_update gives up when somebody has come in between.  Whoever
+ * has just locked the version may be gone, or be oneself, or be in nobody's way
+ * (KEY SHARE), which heap_lock_tuple tells and heap_update without waiting does
+ * not.
  */
 static bool
-merge_into_version(SlotWriter *writer, SlotVersion *version, Datum sketch)
+write_if_free(SlotWriter *writer, SlotVersion *version, Datum amount)
 {
-	Datum		known = read_amount(writer, &version->tuple);
-	Datum		merged = (Datum) 0;
-	bool		knows_all = sketch_contains(known, sketch);
+	uint16		infomask = version->tuple.t_data->t_infomask;
 
-	if (!knows_all)
-	{
-		merged = add_amounts(writer, known, sketch);
-		knows_all = sketch_equal(merged, known);
-	}
-	if (knows_all &&
+	if (may_update_unlocked && (infomask & HEAP_XMAX_INVALID) != 0)
+		return !is_written_by(writer->cid, version) &&
+			is_in_reach(writer, version) &&
+			update_version(writer, version, amount, false) == TM_Ok;
+
+	/* SnapshotSelf sees it, so whoever updates it has not committed. */
+	if (may_update_unlocked && (infomask & HEAP_XMAX_IS_MULTI) == 0 &&
+		!HEAP_XMAX_IS_LOCKED_ONLY(infomask))
+		return false;
+
+	if (!lock_version(writer, version, LockTupleNoKeyExclusive))
+		return false;
+	write_amount(writer, version, amount);
+	return true;
+}
+
+/*
+ * cover_by_version
+ *		Add n to a slot of the key, which may cover it, unless the slot is out of
+ *		reach.
+ *
+ * The snapshot that a slot which does must be visible to is the statement's, lest
+ * the rest of the statement see the row and not the slot.
+ */
+static bool
+cover_by_version(SlotWriter *writer, SlotVersion *version, Datum n)
+{
+	SlotBinding *binding = writer->binding;
+	Datum		known = read_amount(writer, &version->tuple);
+	Datum		sum = known;
+
+	if (binding->kind->covers(binding->column, known, n, &sum) &&
 		is_visible(version, writer->snapshot != NULL ? writer->snapshot :
 				   GetActiveSnapshot()))
 	{
@@ -524,12 +525,7 @@ merge_into_version(SlotWriter *writer, SlotVersion *version, Datum sketch)
 		writer->root_buffer = version->buffer;
 		return true;
 	}
-	if (merged == (Datum) 0)
-		merged = known;
-	if (!lock_version(writer, version, LockTupleNoKeyExclusive))
-		return false;
-	write_amount(writer, version, merged);
-	return true;
+	return write_if_free(writer, version, sum);
 }
 
 /*
@@ -542,41 +538,41 @@ add_to_version(SlotWriter *writer, SlotVersion *version, Datum n)
 {
 	bool		added = false;
 
-	if (writer->binding->sketch != NULL)
-		added = merge_into_version(writer, version, n);
-	else if (lock_version(writer, version, LockTupleNoKeyExclusive))
-	{
-		write_amount(writer, version,
-					 add_amounts(writer, read_amount(writer, &version->tuple),
-								 n));
-		added = true;
-	}
+	if (writer->binding->kind->covers != NULL)
+		added = cover_by_version(writer, version, n);
+	else
+		added = write_if_free(writer, version,
+							  add_amounts(writer,
+										  read_amount(writer, &version->tuple),
+										  n));
 	ReleaseBuffer(version->buffer);
 	return added;
 }
 
 /*
- * add_to_sticky
+ * add_to_hinted
  *		Add n to the slot that this backend wrote last for the key, if it is
  *		still there and free.  This needs no index scan, and on a hot key meets
  *		nobody: the others stick to theirs.
  */
 static bool
-add_to_sticky(SlotWriter *writer, uint32 hash, Datum n)
+add_to_hinted(SlotWriter *writer, uint32 hash, Datum n)
 {
 	SlotVersion version;
 
-	version.buffer = sticky_fetch(writer->rel, hash, SnapshotSelf,
-								  writer->prune_below, holds_key, writer,
-								  &version.tuple, &writer->root);
+	version.buffer = row_hint_fetch(writer->rel, hash, SnapshotSelf,
+									writer->binding->kind->prune_below,
+									holds_key, writer,
+									&version.tuple, &writer->root);
 	return BufferIsValid(version.buffer) &&
 		add_to_version(writer, &version, n);
 }
 
-static void
+void
 begin_scan(SlotWriter *writer, int nkeys)
 {
-	writer->index = index_open(writer->binding->index_oid, RowExclusiveLock);
+	lock_until_end(writer->binding->index_oid, RowExclusiveLock);
+	writer->index = index_open(writer->binding->index_oid, NoLock);
 	writer->scan = begin_index_scan(writer->rel, writer->index, SnapshotSelf,
 									nkeys);
 }
@@ -586,13 +582,13 @@ begin_scan(SlotWriter *writer, int nkeys)
  *		Fetch the next slot that the index tells of; false if there is none or,
  *		for a *limit, after as many entries.
  */
-static bool
+bool
 next_version(SlotWriter *writer, ScanDirection direction, int *limit,
 			 SlotVersion *version)
 {
 	version->buffer = fetch_next(writer->scan, direction, limit,
-								 writer->prune_below, &version->tuple,
-								 &writer->root);
+								 writer->binding->kind->prune_below,
+								 &version->tuple, &writer->root);
 	return BufferIsValid(version->buffer);
 }
 
@@ -654,7 +650,7 @@ add_to_any(SlotWriter *writer, Datum n)
 
 /*
  * add_slot
- *		Make a new slot with n plays, or the listeners n.
+ *		Make a new slot with the amount n.
  */
 static void
 add_slot(SlotWriter *writer, Datum n)
@@ -670,8 +666,7 @@ add_slot(SlotWriter *writer, Datum n)
 
 /*
  * slot_writer_add
- *		Add n to a key's amount: to a count a bigint, which may be negative, to
- *		a sketch another.
+ *		Add n to a key's amount; a bigint may be negative.
  *
  * The key is a tuple of the binding's key_desc, and hash its hash value.
  * Within one writer, add to each key only once: the second time would not see
@@ -688,146 +683,9 @@ slot_writer_add(SlotWriter *writer, uint32 hash, MinimalTuple key, Datum n)
 	writer->key.t_data = (HeapTupleHeader) ((char *) key - MINIMAL_TUPLE_OFFSET);
 	writer->has_values = false;
 
-	if (!add_to_sticky(writer, hash, n) && !add_to_any(writer, n))
+	if (!add_to_hinted(writer, hash, n) && !add_to_any(writer, n))
 		add_slot(writer, n);
 
-	sticky_remember(writer->rel, hash, &writer->root, &writer->written,
-					writer->root_buffer);
-}
-
-/*
- * take_key
- *		Make a slot's key the writer's, in the current memory context.
- */
-static void
-take_key(SlotWriter *writer, HeapTuple slot)
-{
-	SlotBinding *binding = writer->binding;
-
-	for (int i = 0; i < binding->nkeys; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(binding->key_desc, i);
-		Datum		value;
-
-		value = heap_getattr(slot, binding->key_attnos[i],
-							 RelationGetDescr(writer->rel),
-							 &writer->isnull[i]);
-		if (!writer->isnull[i])
-			writer->values[i] = datumCopy(value, att->attbyval, att->attlen);
-	}
-	writer->has_values = true;
-}
-
-/*
- * remove_version
- *		Delete a locked slot.
- */
-static void
-remove_version(SlotWriter *writer, SlotVersion *version)
-{
-	TM_Result	result = delete_heap_tuple(writer->rel, &version->tuple.t_self,
-										   writer->cid);
-
-	if (result != TM_Ok)
-		elog(ERROR, "unexpected heap_delete status: %d", result);
-}
-
-/*
- * slot_writer_compact
- *		Merge the slots of each key into one, as far as they are free, until
- *		about limit slots are removed.  Returns how many were.
- *
- * Walks the index, where a key's slots are neighbours if the index covers the
- * whole key; if it does not, some are passed over.  Where a day comes first in
- * it, only the last COMPACT_DAYS are walked.  The first free slot of
- * a key is kept locked while others are removed, and takes their amounts when
- * the key is done with.  Nobody waits for these locks: writers go to another
- * slot or make one until this transaction ends, which is why limit should be
- * modest.  A writer used for this is good for nothing else.
- */
-int64
-slot_writer_compact(SlotWriter *writer, int64 limit)
-{
-	MemoryContext key_context = AllocSetContextCreate(writer->context,
-													  "playevent compact",
-													  ALLOCSET_SMALL_SIZES);
-	SlotVersion kept = {.buffer = InvalidBuffer};
-	bool		kept_is_locked = false;
-	Datum		kept_amount = (Datum) 0;
-	int64		removed = 0;
-	int64		removed_of_key = 0;
-	bool		more = true;
-	ScanKeyData since[1];
-	int			nkeys = 0;
-
-	/* Days before are not counted in any more, and only grow in number. */
-	if (writer->binding->key_types[writer->binding->index_key[0]] == DATEOID)
-		ScanKeyInit(&since[nkeys++], 1, BTGreaterEqualStrategyNumber,
-					F_DATE_GE,
-					DateADTGetDatum(GetSQLCurrentDate() - COMPACT_DAYS));
-	begin_scan(writer, nkeys);
-	index_rescan(writer->scan, since, nkeys, NULL, 0);
-
-	while (more)
-	{
-		SlotVersion version;
-
-		more = removed < limit &&
-			next_version(writer, ForwardScanDirection, NULL, &version);
-
-		/* The next key, or the end: what was gathered goes to the kept slot. */
-		if (BufferIsValid(kept.buffer) &&
-			(!more || !holds_key(writer, &version.tuple)))
-		{
-			MemoryContextSwitchTo(key_context);
-			if (removed_of_key > 0)
-				write_amount(writer, &kept, kept_amount);
-			MemoryContextSwitchTo(writer->context);
-			MemoryContextReset(key_context);
-			ReleaseBuffer(kept.buffer);
-			kept.buffer = InvalidBuffer;
-		}
-		if (!more)
-			break;
-
-		/*
-		 * A key's only slot is left alone: its first is locked once there is
-		 * a second, so until then just remembered.
-		 */
-		if (!BufferIsValid(kept.buffer))
-		{
-			kept = version;
-			kept_is_locked = false;
-			removed_of_key = 0;
-			MemoryContextSwitchTo(key_context);
-			take_key(writer, &kept.tuple);
-			MemoryContextSwitchTo(writer->context);
-			continue;
-		}
-		if (!kept_is_locked)
-		{
-			if (!lock_version(writer, &kept, LockTupleNoKeyExclusive))
-			{
-				ReleaseBuffer(kept.buffer);
-				kept = version;
-				continue;
-			}
-			kept_is_locked = true;
-			kept_amount = read_amount(writer, &kept.tuple);
-		}
-		if (lock_version(writer, &version, LockTupleExclusive))
-		{
-			MemoryContextSwitchTo(key_context);
-			kept_amount = add_amounts(writer, kept_amount,
-									  read_amount(writer, &version.tuple));
-			MemoryContextSwitchTo(writer->context);
-			remove_version(writer, &version);
-			removed++;
-			removed_of_key++;
-		}
-		ReleaseBuffer(version.buffer);
-	}
-
-	MemoryContextDelete(key_context);
-	return removed;
+	row_hint_remember(writer->rel, hash, &writer->root, &writer->written,
+					  writer->root_buffer);
 }

@@ -3,7 +3,9 @@
  * track_binding.c
  *	  What the arguments of a trigger that resolves stand for (P8, P10).
  *
- * See binding.c for lifetimes, locks and rights.
+ * Layer: triggers' words.
+ *
+ * See binding.c for lifetimes and locks, trigger_argument.c for rights.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,15 +19,45 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
-#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
+#include "utils/syscache.h"
 
-#include "binding_lookup.h"
+#include "as_owner.h"
+#include "binding.h"
 #include "compat.h"
+#include "image.h"
+#include "shard.h"
+#include "track_binding.h"
+#include "trigger_argument.h"
+#include "trigger_role.h"
+
+static HTAB *track_bindings;	/* TrackBinding, by trigger_oid */
+
+static bool
+depends_on(const void *binding, Oid relid)
+{
+	const TrackBinding *track = binding;
+
+	return track->event_relid == relid || track->log_relid == relid ||
+		track->track_relid == relid;
+}
+
+/*
+ * track_binding_init
+ *		Create the cache; once per backend, when the library is loaded.
+ */
+void
+track_binding_init(void)
+{
+	StaticAssertStmt(offsetof(TrackBinding, valid) == offsetof(BindingHead, valid),
+					 "TrackBinding does not begin as a binding does");
+	track_bindings = binding_cache("playevent track bindings",
+								   sizeof(TrackBinding), depends_on);
+}
 
 /*
  * check_track_rights
@@ -82,12 +114,62 @@ check_track_rights(Relation event, Trigger *trigger, Oid log, Relation track,
 }
 
 /*
+ * take_index
+ *		Let tracks be found by the index, if it has an operator for keys of the
+ *		event's type; false if not.
+ */
+static bool
+take_index(TrackBinding *binding, Relation index, Oid key_type)
+{
+	Oid			opfamily = index->rd_opfamily[0];
+	Oid			opcintype = index->rd_opcintype[0];
+	Oid			subtype = key_type;
+	Oid			operator;
+
+	operator = get_opfamily_member(opfamily, opcintype, subtype,
+								   BTEqualStrategyNumber);
+	if (!OidIsValid(operator) && IsBinaryCoercible(key_type, opcintype))
+	{
+		subtype = opcintype;
+		operator = get_opfamily_member(opfamily, opcintype, subtype,
+									   BTEqualStrategyNumber);
+	}
+	if (!OidIsValid(operator))
+		return false;
+
+	binding->index_oid = RelationGetRelid(index);
+	binding->index_xmin = index->rd_index->indcheckxmin ?
+		HeapTupleHeaderGetXmin(index->rd_indextuple->t_data) :
+		InvalidTransactionId;
+	binding->key_subtype = subtype;
+	binding->key_collation = index->rd_indcollation[0];
+	fmgr_info_cxt(get_opcode(operator), &binding->key_equal,
+				  CacheMemoryContext);
+	return true;
+}
+
+/*
+ * tells_tracks_apart
+ *		Is it a unique index on the track key alone that holds every row and
+ *		knows no duplicates at any time: neither partial nor deferrable?
+ */
+static bool
+tells_tracks_apart(TrackBinding *binding, Relation index)
+{
+	Form_pg_index form = index->rd_index;
+
+	return form->indisunique && form->indimmediate && form->indisvalid &&
+		form->indnkeyatts == 1 &&
+		form->indkey.values[0] == binding->track_key &&
+		index->rd_rel->relam == BTREE_AM_OID && holds_all_rows(index);
+}
+
+/*
  * find_track_index
  *		Find a unique index on the track key alone, and the operator by which
  *		it finds a key of the event's type.
  *
- * The index must hold every row and know no duplicates at any time: so
- * neither partial nor deferrable.
+ * Whose operator class it has doesn't matter: only superusers make them.
  */
 static void
 find_track_index(TrackBinding *binding, Relation event, Trigger *trigger,
@@ -95,51 +177,20 @@ find_track_index(TrackBinding *binding, Relation event, Trigger *trigger,
 {
 	Form_pg_attribute key = TupleDescAttr(RelationGetDescr(event),
 										  binding->event_key - 1);
-	Oid			key_type = getBaseType(key->atttypid);
 	bool		other_type = false;
 	ListCell   *lc;
 
 	foreach(lc, RelationGetIndexList(track))
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		Form_pg_index form = index->rd_index;
+		bool		fits = tells_tracks_apart(binding, index);
+		bool		taken = fits && take_index(binding, index,
+											   getBaseType(key->atttypid));
 
-		if (form->indisunique && form->indimmediate && form->indisvalid &&
-			form->indnkeyatts == 1 &&
-			form->indkey.values[0] == binding->track_key &&
-			index->rd_rel->relam == BTREE_AM_OID &&
-			RelationGetIndexPredicate(index) == NIL)
-		{
-			Oid			opfamily = index->rd_opfamily[0];
-			Oid			opcintype = index->rd_opcintype[0];
-			Oid			subtype = key_type;
-			Oid			operator;
-
-			operator = get_opfamily_member(opfamily, opcintype, subtype,
-										   BTEqualStrategyNumber);
-			if (!OidIsValid(operator) && IsBinaryCoercible(key_type, opcintype))
-			{
-				subtype = opcintype;
-				operator = get_opfamily_member(opfamily, opcintype, subtype,
-											   BTEqualStrategyNumber);
-			}
-			other_type |= !OidIsValid(operator);
-
-			if (OidIsValid(operator))
-			{
-				binding->index_oid = RelationGetRelid(index);
-				binding->index_xmin = form->indcheckxmin ?
-					HeapTupleHeaderGetXmin(index->rd_indextuple->t_data) :
-					InvalidTransactionId;
-				binding->key_subtype = subtype;
-				binding->key_collation = index->rd_indcollation[0];
-				fmgr_info_cxt(get_opcode(operator), &binding->key_equal,
-							  CacheMemoryContext);
-				index_close(index, AccessShareLock);
-				return;
-			}
-		}
 		index_close(index, AccessShareLock);
+		if (taken)
+			return;
+		other_type |= fits;
 	}
 
 	if (other_type)
@@ -163,10 +214,145 @@ find_track_index(TrackBinding *binding, Relation event, Trigger *trigger,
 			 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks by a btree index on this column alone that is neither partial nor deferrable.",
 					   trigger->tgname, RelationGetRelationName(event)),
 			 errhint("Create one: CREATE UNIQUE INDEX ON %s (%s);",
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(track)),
-												RelationGetRelationName(track)),
+					 qualified_name(RelationGetRelid(track)),
 					 quote_identifier(trigger->tgargs[RESOLVE_TRACK_KEY])),
 			 errtable(track)));
+}
+
+/*
+ * check_stored
+ *		Check that a column of the track table is in its rows: a virtual one is
+ *		made only for who reads the table by a query.
+ */
+static void
+check_stored(Relation event, Trigger *trigger, Relation track, AttrNumber attno)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(track), attno - 1);
+
+	if (att->attgenerated == '\0' ||
+		att->attgenerated == ATTRIBUTE_GENERATED_STORED)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_COLUMN_DEFINITION),
+			 errmsg("column \"%s\" of table \"%s\" is a virtual generated column",
+					NameStr(att->attname), RelationGetRelationName(track)),
+			 errdetail("Trigger \"%s\" on table \"%s\" reads what is stored.",
+					   trigger->tgname, RelationGetRelationName(event)),
+			 errhint("Make it an ordinary column, or a stored one: GENERATED ALWAYS AS (...) STORED."),
+			 errtablecol(track, attno)));
+}
+
+/*
+ * altered_by
+ *		The transaction that wrote the table's row of pg_class: whoever gives it
+ *		a new file does.
+ */
+static TransactionId
+altered_by(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	TransactionId xmin;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+	ReleaseSysCache(tuple);
+	return xmin;
+}
+
+/*
+ * open_track
+ *		Open and lock the track table, and check that it can be read: by the
+ *		log's owner, and as an ordinary table.
+ */
+static Relation
+open_track(TrackBinding *binding, Relation event, Trigger *trigger)
+{
+	Oid			namespace;
+	Relation	track = open_named_relation(trigger->tgargs[RESOLVE_TRACK],
+											binding->log_relid,
+											AccessShareLock, &namespace);
+
+	if (track == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("track table \"%s\" does not exist",
+						spoken_name(trigger->tgargs[RESOLVE_TRACK])),
+				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks in it.",
+						   trigger->tgname, RelationGetRelationName(event)),
+				 errhint(HINT_REATTACH, RelationGetRelationName(event))));
+	binding->track_relid = RelationGetRelid(track);
+	binding->track_is_heap = track->rd_rel->relam == HEAP_TABLE_AM_OID;
+	binding->altered_by = altered_by(binding->track_relid);
+
+	check_track_rights(event, trigger, binding->log_relid, track, namespace);
+	check_no_shell(binding->event_relid, binding->track_relid);
+
+	if (track->rd_rel->relkind != RELKIND_RELATION ||
+		track->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("track table \"%s\" is not an ordinary, permanent table",
+						RelationGetRelationName(track)),
+				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks in it.",
+						   trigger->tgname, RelationGetRelationName(event)),
+				 errhint(HINT_REATTACH, RelationGetRelationName(event))));
+	return track;
+}
+
+/*
+ * bind_deleted
+ *		Look up the column that says whether a track is deleted, if one is
+ *		named.
+ */
+static void
+bind_deleted(TrackBinding *binding, Relation event, Trigger *trigger,
+			 Relation track)
+{
+	Form_pg_attribute att;
+	Oid			type;
+
+	binding->track_deleted = InvalidAttrNumber;
+	if (trigger->tgargs[RESOLVE_TRACK_DELETED][0] == '\0')
+		return;
+	binding->track_deleted = find_column(event, trigger,
+										 RESOLVE_TRACK_DELETED, track);
+	check_stored(event, trigger, track, binding->track_deleted);
+	att = TupleDescAttr(RelationGetDescr(track), binding->track_deleted - 1);
+	type = getBaseType(att->atttypid);
+	if (type != BOOLOID && type != TIMESTAMPTZOID && type != TIMESTAMPOID &&
+		type != DATEOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s\" has type %s, and can't tell whether a track is deleted",
+						NameStr(att->attname), RelationGetRelationName(track),
+						format_type_be(att->atttypid)),
+				 errdetail("Trigger \"%s\" on table \"%s\" takes a boolean, true for deleted tracks, or a timestamp, null for all others.",
+						   trigger->tgname, RelationGetRelationName(event)),
+				 errhint("Name such a column as argument track_deleted, or none."),
+				 errtablecol(track, binding->track_deleted)));
+	binding->deleted_is_flag = type == BOOLOID;
+}
+
+/*
+ * bind_unknown
+ *		What is to become of rows whose track is unknown.
+ */
+static void
+bind_unknown(TrackBinding *binding, Relation event, Trigger *trigger)
+{
+	const char *unknown = trigger->tgargs[RESOLVE_UNKNOWN_TRACK];
+
+	binding->reject_unknown = strcmp(unknown, "reject") == 0;
+	if (!binding->reject_unknown && strcmp(unknown, "record") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unrecognized way to treat unknown tracks: \"%s\"",
+						unknown),
+				 errdetail("It is argument %d of trigger \"%s\" on table \"%s\".",
+						   RESOLVE_UNKNOWN_TRACK + 1, trigger->tgname,
+						   RelationGetRelationName(event)),
+				 errhint("Say \"record\" or \"reject\".")));
 }
 
 /*
@@ -178,39 +364,12 @@ static void
 build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 {
 	Relation	track;
-	Oid			namespace;
 	Form_pg_attribute att;
-	char	   *unknown;
 
 	check_nargs(event, trigger, RESOLVE_NARGS, RESOLVE_NARGS);
 	binding->event_relid = RelationGetRelid(event);
-	binding->log_relid = log_of(event, trigger);
-
-	track = open_named_relation(trigger->tgargs[RESOLVE_TRACK],
-								binding->log_relid, AccessShareLock,
-								&namespace);
-	if (track == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("track table \"%s\" does not exist",
-						trigger->tgargs[RESOLVE_TRACK]),
-				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks in it.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, RelationGetRelationName(event))));
-	binding->track_relid = RelationGetRelid(track);
-	binding->track_is_heap = track->rd_rel->relam == HEAP_TABLE_AM_OID;
-
-	check_track_rights(event, trigger, binding->log_relid, track, namespace);
-
-	if (track->rd_rel->relkind != RELKIND_RELATION ||
-		track->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("track table \"%s\" is not an ordinary, permanent table",
-						RelationGetRelationName(track)),
-				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks in it.",
-						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, RelationGetRelationName(event))));
+	binding->log_relid = made_on(trigger->tgoid, false);
+	track = open_track(binding, event, trigger);
 
 	binding->event_key = find_column(event, trigger, RESOLVE_KEY_COLUMN, event);
 	binding->event_release = find_column(event, trigger,
@@ -220,55 +379,19 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 										 track);
 	check_not_generated(event, trigger, binding->event_key, true);
 	check_not_generated(event, trigger, binding->event_release, true);
+	check_stored(event, trigger, track, binding->track_release);
 	check_same_type(event, binding->event_release, track,
 					binding->track_release, trigger, false);
-
-	binding->track_deleted = InvalidAttrNumber;
-	if (trigger->tgargs[RESOLVE_TRACK_DELETED][0] != '\0')
-	{
-		Oid			deleted_type;
-
-		binding->track_deleted = find_column(event, trigger,
-											 RESOLVE_TRACK_DELETED, track);
-		att = TupleDescAttr(RelationGetDescr(track), binding->track_deleted - 1);
-		deleted_type = getBaseType(att->atttypid);
-		if (deleted_type != BOOLOID && deleted_type != TIMESTAMPTZOID &&
-			deleted_type != TIMESTAMPOID && deleted_type != DATEOID)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" of table \"%s\" has type %s, and can't tell whether a track is deleted",
-							NameStr(att->attname),
-							RelationGetRelationName(track),
-							format_type_be(att->atttypid)),
-					 errdetail("Trigger \"%s\" on table \"%s\" takes a boolean, true for deleted tracks, or a timestamp, null for all others.",
-							   trigger->tgname, RelationGetRelationName(event)),
-					 errhint("Name such a column as argument track_deleted, or none."),
-					 errtablecol(track, binding->track_deleted)));
-		binding->deleted_is_flag = deleted_type == BOOLOID;
-	}
-
-	unknown = trigger->tgargs[RESOLVE_UNKNOWN_TRACK];
-	binding->reject_unknown = strcmp(unknown, "reject") == 0;
-	if (!binding->reject_unknown && strcmp(unknown, "record") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unrecognized way to treat unknown tracks: \"%s\"",
-						unknown),
-				 errdetail("It is argument %d of trigger \"%s\" on table \"%s\".",
-						   RESOLVE_UNKNOWN_TRACK + 1, trigger->tgname,
-						   RelationGetRelationName(event)),
-				 errhint("Say \"record\" or \"reject\".")));
+	bind_deleted(binding, event, trigger, track);
+	bind_unknown(binding, event, trigger);
 
 	att = TupleDescAttr(RelationGetDescr(event), binding->event_key - 1);
-	binding->key_len = att->attlen;
-	binding->key_byval = att->attbyval;
-	binding->key_is_string = column_is_string(att);
+	image_type(att, &binding->key_type);
 	att = TupleDescAttr(RelationGetDescr(event), binding->event_release - 1);
 	binding->release_len = att->attlen;
 	binding->release_byval = att->attbyval;
 
 	find_track_index(binding, event, trigger, track);
-
 	table_close(track, NoLock);
 }
 
@@ -278,8 +401,9 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
  *		locked in AccessShareLock.
  *
  * Errors: the track table or a column is missing (42P01, 42703), has the
- * wrong kind or type (42809, 42804), no usable unique index (42704), the
- * log's owner may not read it (42501), or not all of it (0A000).
+ * wrong kind or type (42809, 42804), no usable unique index (42704), is
+ * managed by Citus (55000), the log's owner may not read it (42501), or not all
+ * of it (0A000).
  */
 TrackBinding *
 track_binding(Relation event, Trigger *trigger)
@@ -288,7 +412,7 @@ track_binding(Relation event, Trigger *trigger)
 										 sizeof(TrackBinding));
 
 	if (binding->valid)
-		LockRelationOid(binding->track_relid, AccessShareLock);
+		lock_until_end(binding->track_relid, AccessShareLock);
 	if (!binding->valid)
 	{
 		uint64		seen = binding_invalidations;

@@ -6,6 +6,7 @@
 #   SERVER_BIN     directory with a postgres and a pg_ctl to use instead
 #   AFTERWARDS     a script that is run at the end, before the server stops, and
 #                  counts as one test
+#   KEPT=1         keeps the server for the next call (see try.sh)
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 root=$PWD
@@ -14,17 +15,21 @@ failed=0
 
 read -ra parts <<< "${ONLY:-regress isolation pgtap tap}"
 for part in "${parts[@]}"; do
-    [[ " regress isolation pgtap tap web " = *" $part "* ]] || die "ONLY is of regress, isolation, pgtap, tap, web"
+    [[ " regress isolation pgtap tap web dotnet " = *" $part "* ]] || die "ONLY is of regress, isolation, pgtap, tap, web, dotnet"
 done
 
 "$PG_CONFIG" --version
 start_server "$root" <<CONF
 max_prepared_transactions = 10
+fsync = off
 CONF
+[ "${#parts[@]}" -gt 0 ] || exit 0
 export PGUSER=postgres
+touch s/used
+logged=$(wc -c < s/log)
 
-# A server built from sources has no pgTAP.  That of a package will do: it is
-# plain SQL.
+# A server built from sources has no pgTAP, nor has the newest major.  That of a
+# package for another will do: it is plain SQL.
 sharedir=$("$PG_CONFIG" --sharedir)
 if [ ! -e "$sharedir/extension/pgtap.control" ]; then
     destdir=$root/stage
@@ -32,15 +37,21 @@ if [ ! -e "$sharedir/extension/pgtap.control" ]; then
     cp /usr/share/postgresql/*/extension/pgtap* "$destdir$sharedir/extension"
 fi
 
-# An interrupted TAP test leaves its servers running.
-stop_all() {
-    local pidfile
-    stop_server
-    for pidfile in tmp_check/*/pgdata/postmaster.pid; do
-        [ ! -e "$pidfile" ] || kill -QUIT "$(head -n 1 "$pidfile")" 2> /dev/null || true
-    done
+# A TAP test that is interrupted leaves its servers running.
+stop_tap_servers() {
+    local data
+    for data in tmp_check/*/pgdata; do end_server "$data"; done
 }
-trap stop_all EXIT
+stop_tap_servers
+
+# What was interrupted tells how far it came.
+running=''
+finish() {
+    [ -z "$running" ] || cat "$running"
+    [ -n "${KEPT:-}" ] || stop_server
+    stop_tap_servers
+}
+trap finish EXIT
 
 # pg_regress says "test name ... ok" up to 15 and "ok 1 - name" from 16 on.
 count() {
@@ -48,12 +59,12 @@ count() {
     good=$(grep -cE '^ok |^ *(test|.*\.\.\.) .* ok +[0-9]+ ms' "$log" || true)
     bad=$(grep -cE '^not ok |^ *(test|.*\.\.\.) .* FAILED' "$log" || true)
     # A test that died has said nothing of the kind.
-    if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+    if [ "$status" -ne 0 ] && [ "${bad:-0}" -eq 0 ]; then bad=1; fi
     passed=$((passed + good))
     failed=$((failed + bad))
     echo "$3: $good passed, $bad failed"
     if [ "$bad" -gt 0 ]; then
-        grep -vE '^ok ' "$log" | tail -n 2000
+        grep -vE '^ok |^# (Running|Postmaster PID|Checking port|Found port)|^(waiting for|server st)' "$log" | tail -n 2000
         [ ! -s regression.diffs ] || cat regression.diffs
     fi
     rm -f regression.diffs
@@ -63,7 +74,9 @@ check() {
     local title=$1 status=0
     shift
     [[ " ${parts[*]} " = *" $title "* ]] || return 0
-    "$@" > "$title.log" 2>&1 || status=$?
+    running=$title.log
+    ("$@") > "$title.log" 2>&1 || status=$?
+    running=''
     count "$title.log" "$status" "$title"
 }
 
@@ -71,33 +84,56 @@ installcheck() {
     make -s installcheck PG_CONFIG="$PG_CONFIG" with_llvm=no "$@"
 }
 
-check regress installcheck ISOLATION= TAP_TESTS=
-check isolation installcheck REGRESS= TAP_TESTS=
+check regress installcheck ISOLATION= TAP_TESTS= ${REGRESS:+REGRESS="$REGRESS"}
+check isolation installcheck REGRESS= TAP_TESTS= ${ISOLATION:+ISOLATION="$ISOLATION"}
 
-createdb playevent_pgtap
-psql -qXd playevent_pgtap -c 'CREATE EXTENSION pgtap'
-# shellcheck disable=SC2086
-check pgtap pg_prove --verbose -d playevent_pgtap ${PGTAP:-test/pgtap/*.sql}
+# In a kept server, the database is there from the second time on.
+pgtap() {
+    if createdb playevent_pgtap 2> /dev/null; then psql -qXd playevent_pgtap -c 'CREATE EXTENSION pgtap'; fi
+    # shellcheck disable=SC2086
+    pg_prove --verbose -d playevent_pgtap ${PGTAP:-test/pgtap/*.sql}
+}
+check pgtap pgtap
 
-mkdir t
+mkdir -p t
 export TEMP_CONFIG=$root/server.conf TMPDIR=$root/t
 [ ! -e listening_history.csv.gz ] || export PLAYEVENT_PLAYS=$root/listening_history.csv.gz
-check tap installcheck REGRESS= ISOLATION= PROVE_FLAGS=--verbose \
-    ${TAP:+PROVE_TESTS="$TAP"} ${SERVER_BIN:+bindir="$SERVER_BIN"}
+# Two files at a time, so that prove can't show what they say; their logs do.
+tap() {
+    local status=0
+    rm -rf tmp_check
+    installcheck REGRESS= ISOLATION= PROVE_FLAGS="--jobs=${TAP_JOBS:-2} --timer" \
+        ${TAP:+PROVE_TESTS="$TAP"} ${SERVER_BIN:+bindir="$SERVER_BIN"} || status=$?
+    sed -E 's/^\[[0-9:.]+\]\([0-9.]+s\) //' tmp_check/log/regress_log_*
+    return $status
+}
+check tap tap
 
 # Not by prove, which can't read what Node's failures say of themselves.
 web() {
     local file status=0
+    export HOME=$root/home PLAYEVENT_LOG=$root/s/log
     for file in test/web/*.test.js; do
-        HOME=$root/home PLAYEVENT_LOG=$root/s/log node --test-reporter=tap "$file" || status=1
+        node --test-reporter=tap "$file" || status=1
     done
+    # The same once more, with the web tier of test/dotnet
+    if [[ " ${parts[*]} " = *" dotnet "* ]]; then
+        PLAYEVENT_TIER=dotnet node --test-reporter=tap test/web/web.test.js || status=1
+    fi
     return $status
 }
-mkdir home
+mkdir -p home
 check web web
 
+dotnet_tests() {
+    export HOME=$root/home DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+    dotnet test test/dotnet/Site.Tests/bin/Release/*/Site.Tests.dll --logger 'console;verbosity=normal' |
+        sed -uE 's/^  Passed /ok /; s/^  Failed /not ok /'
+}
+check dotnet dotnet_tests
+
 # A server that noticed a leak, or a crash of its own, failed a test.
-if grep -E 'WARNING: .*leak|TRAP:|PANIC:|terminated by signal' s/log; then
+if tail -c +$((logged + 1)) s/log | grep -E 'WARNING: .*leak|TRAP:|PANIC:|terminated by signal'; then
     failed=$((failed + 1))
 fi
 
@@ -106,4 +142,4 @@ if [ -n "${AFTERWARDS:-}" ]; then
 fi
 
 echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+[ "$failed" -eq 0 ] && rm s/used && [ "$passed" -gt 0 ]

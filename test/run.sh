@@ -3,19 +3,29 @@
 # clusters and closes with the line `N passed, N failed`.  From the environment,
 # beside what setup.sh knows (MAJOR, PG_CONFIG, INSTALL, KEEP):
 #
-#   ONLY           of regress isolation pgtap tap web: just those
+#   ONLY           of regress isolation pgtap tap web dotnet: just those
 #   PGTAP, TAP     which pgTAP and TAP tests, as patterns; default
 #                  test/pgtap/*.sql and test/t/*.pl
+#   REGRESS, ISOLATION   which of theirs, by name
 #   SCREENSHOTS    directory for pictures of the web tests' pages
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 # Ubuntu's package chromium is an installer of a snap, which has no place in a
-# throwaway environment.
-if [ -z "${ONLY:-}" ] && grep -qs '^ID=ubuntu' /etc/os-release; then
-    say 'leaving out the web tests: Ubuntu has no package of Chromium'
+# throwaway environment.  No Debian has the SDK of .NET.
+if [ -z "${ONLY:-}" ]; then
     ONLY='regress isolation pgtap tap'
+    if grep -qs '^ID=ubuntu' /etc/os-release; then
+        say 'leaving out the web tests: Ubuntu has no package of Chromium'
+    else
+        ONLY+=' web'
+    fi
+    if dotnet --list-sdks 2> /dev/null | grep -qE '^[1-9][0-9]+\.'; then
+        ONLY+=' dotnet'
+    else
+        say 'leaving out the tests with .NET: there is no SDK of .NET 10 or later'
+    fi
 fi
-export ONLY=${ONLY:-regress isolation pgtap tap web}
+export ONLY
 
 # What the web tests need.  Node and npm may be there without being packages.
 web=()
@@ -23,11 +33,22 @@ if [[ " $ONLY " = *" web "* ]]; then
     web=(chromium python3-psycopg golang-go golang-github-lib-pq-dev)
     command -v node > /dev/null || web+=(nodejs)
     command -v npm > /dev/null || web+=(npm)
-    prepare_copy() {
+fi
+
+prepare_copy() {
+    if [[ " $ONLY " = *" web "* ]]; then
         say 'fetching the web tests'\'' packages'
         (cd test/web && npm ci --loglevel=error --cache ../../npm-cache >&2)
-    }
-fi
+    fi
+    # With the packages, and whatever source of them, of whoever calls.  No server
+    # that builds stays behind.
+    if [[ " $ONLY " = *" dotnet "* ]]; then
+        say 'building the tests with .NET'
+        DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1 \
+            dotnet build test/dotnet/Site.Tests --configuration Release --verbosity quiet \
+            -p:RestoreLockedMode=true -p:UseSharedCompilation=false >&2
+    fi
+}
 
 # shellcheck disable=SC2046
 run_in_copy test/run-in-copy.sh $(test_packages) "${web[@]}"

@@ -8,7 +8,8 @@
 #
 #   run_in_copy SCRIPT PACKAGE...   SCRIPT is relative to the source tree; in a
 #                                   package name, @ stands for the major version,
-#                                   and ? in front for "if it can be had".
+#                                   ? in front for "if it can be had", and | is
+#                                   between what serves as well: the first there is
 #                                   If there is a function prepare_copy, it is
 #                                   called in the copy, as the newcomer, before
 #
@@ -23,13 +24,18 @@
 
 set -euo pipefail
 
-majors='18 17 16 15'
+majors='19 18 17 16 15'
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
 as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+    if [ "$EUID" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# As the one who builds and runs servers
+as_user() {
+    if [ "$EUID" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi
 }
 
 # The major of the packages to use: MAJOR, or that of PG_CONFIG if it is a
@@ -70,23 +76,33 @@ choose_major() {
 # to make, so it is told not to, for the time of the installation.  Parentheses
 # keep the trap apart from the caller's.
 install_missing() (
-    local package missing='' optional='' made='' conf=/etc/postgresql-common/createcluster.d/playevent.conf
+    local package choices choice missing='' wanted=() needed='' made='' conf=/etc/postgresql-common/createcluster.d/playevent.conf
     command -v dpkg-query > /dev/null || return 0
     for package; do
-        dpkg-query -W -f '${Status}' "${package#\?}" 2> /dev/null | grep -q 'ok installed' && continue
-        if [ "${package#\?}" = "$package" ]; then
-            missing="$missing $package"
-        else
-            optional="$optional ${package#\?}"
-        fi
+        IFS='|' read -ra choices <<< "${package#\?}"
+        for choice in "${choices[@]}"; do
+            dpkg-query -W -f '${Status}' "$choice" 2> /dev/null | grep -q 'ok installed' && continue 2
+        done
+        wanted+=("$package")
+        [ "${package#\?}" != "$package" ] || needed=1
     done
-    [ -n "$missing$optional" ] || return 0
+    [ "${#wanted[@]}" -gt 0 ] || return 0
+    if [ -z "$needed" ] && [ "$EUID" != 0 ] && ! command -v sudo > /dev/null; then
+        say "not installed, and what needs it is not tested: ${wanted[*]#\?}"
+        return 0
+    fi
     as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
-    for package in $optional; do
-        if [ -n "$(apt-cache madison "$package")" ]; then
-            missing="$missing $package"
+    for package in "${wanted[@]}"; do
+        IFS='|' read -ra choices <<< "${package#\?}"
+        for choice in "${choices[@]}"; do
+            [ -n "$(apt-cache madison "$choice")" ] || continue
+            missing="$missing $choice"
+            continue 2
+        done
+        if [ "${package#\?}" = "$package" ]; then
+            missing="$missing ${choices[0]}"
         else
-            say "no package $package: what needs it is not tested"
+            say "no package ${choices[*]}: what needs it is not tested"
         fi
     done
     [ -n "$missing" ] || return 0
@@ -104,9 +120,10 @@ install_missing() (
     [ -z "$made" ] || as_root rmdir --ignore-fail-on-non-empty "$made"
 )
 
-# What `make test` needs
+# What `make test` needs.  pgTAP is plain SQL: that of 18 serves 19, which has no
+# package of it yet (see run-in-copy.sh).
 test_packages() {
-    echo postgresql-@ postgresql-server-dev-@ postgresql-@-pgtap '?postgresql-@-hll' \
+    echo postgresql-@ postgresql-server-dev-@ 'postgresql-@-pgtap|postgresql-18-pgtap' '?postgresql-@-hll' \
         libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl
 }
 
@@ -117,10 +134,20 @@ install_for() {
     install_missing make gcc libc6-dev "${@//@/$major}"
 }
 
-run_in_copy() {
-    local script=$1 source major copy user data status=0
-    shift
+# The source tree, without what is built in it, as tar's output; and the real
+# plays to test with, where they lie beside it
+pack_source() {
+    local source data plays=listening_history.csv.gz
     source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+    data=$source/../shared/data
+    [ ! -r "$data/$plays" ] || set -- -C "$data" "$plays"
+    tar -C "$source" -cf - --exclude=.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' \
+        --exclude='./sql/playevent--?.?.sql' --exclude=node_modules --exclude=bin --exclude=obj . "$@"
+}
+
+run_in_copy() {
+    local script=$1 major copy status=0
+    shift
     major=$(choose_major)
     install_for "$major" "$@"
     PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/$major/bin/pg_config}
@@ -130,26 +157,20 @@ run_in_copy() {
     # shellcheck disable=SC2064
     trap "rm -rf '$copy'" EXIT
     trap 'exit 130' INT TERM
-    (cd "$source" && tar cf - --exclude=.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' .) |
-        (cd "$copy" && tar xf -)
-
-    # Real plays to test with, where they lie beside the source tree.
-    data=$source/../shared/data/listening_history.csv.gz
-    [ ! -r "$data" ] || cp "$data" "$copy/listening_history.csv.gz"
+    pack_source | tar -C "$copy" -xf -
 
     if declare -F prepare_copy > /dev/null; then (cd "$copy" && prepare_copy); fi
 
-    user=$(id -un)
-    if [ "$user" = root ]; then
-        user=postgres
-        chown -R "$user" "$copy"
-        # shellcheck disable=SC2016
-        runuser -u "$user" -- env PG_CONFIG="$PG_CONFIG" bash -c 'cd "$1" && bash "$2"' - "$copy" "$script" || status=$?
-    else
-        (cd "$copy" && PG_CONFIG=$PG_CONFIG bash "$script") || status=$?
-    fi
+    [ "$EUID" != 0 ] || chown -R postgres "$copy"
+    in_copy "$copy" "$script" || status=$?
     if [ -n "${KEEP:-}" ] && [ $status = 0 ]; then trap - EXIT; fi
     return $status
+}
+
+# Run a script of a copy there
+in_copy() {
+    # shellcheck disable=SC2016
+    as_user env PG_CONFIG="$PG_CONFIG" bash -c 'cd "$1" && bash "$2"' - "$@"
 }
 
 # In the copy: build, install under stage/, and write in server.conf the
@@ -176,7 +197,7 @@ with INSTALL=1 playevent is installed there, and stays"
 
     # Postgres's own headers are not clean under -Wextra, so they count as the
     # system's.
-    make -s PG_CONFIG="$PG_CONFIG" with_llvm=no \
+    make -s -j"$(nproc)" PG_CONFIG="$PG_CONFIG" with_llvm=no \
         COPT="-Wall -Wextra -Werror -isystem $("$PG_CONFIG" --includedir-server) ${BUILD_FLAGS:-}" \
         DESTDIR="$destdir" install > "$root/build.log" 2>&1 ||
         { cat "$root/build.log" >&2; return 1; }
@@ -190,22 +211,41 @@ with INSTALL=1 playevent is installed there, and stays"
     } > "$root/server.conf"
 }
 
-stop_server() {
-    pg_ctl -D s/data -m immediate stop > /dev/null 2>&1 || true
+# The server of this data directory.  The file of one that is gone may name a
+# process of somebody else's.
+server_pid() {
+    local pid
+    pid=$(head -n 1 "$1/postmaster.pid" 2> /dev/null) && [ "/proc/$pid/cwd" -ef "$1" ] && echo "$pid"
 }
 
+end_server() {
+    local pid
+    pid=$(server_pid "$1") || return 0
+    kill -QUIT "$pid"
+    tail -f -s 0.1 --pid="$pid" /dev/null
+}
+
+stop_server() { end_server s/data; }
+
 # Build, and start a server with the settings on standard input, in s/.  It
-# stops when the script ends.  SERVER_BIN is a directory with a postgres and a
+# stops when the script ends; but in a copy that is kept (KEPT=1) it goes on, and
+# the next call takes it, unless settings have changed or s/used says that a test
+# has left who knows what in it.  SERVER_BIN is a directory with a postgres and a
 # pg_ctl to use instead of the installed ones.
 start_server() {
     local root=$1 bindir
     bindir=$("$PG_CONFIG" --bindir)
     export PATH=${SERVER_BIN:+$SERVER_BIN:}$bindir:$PATH PGHOST=$root/s PGPORT=5432
     build_stage "$root"
+    { echo "# $("$PG_CONFIG" --version)"; cat server.conf; echo "unix_socket_directories = '$root/s'"; cat; } > settings
+    [ -n "${KEPT:-}" ] || trap stop_server EXIT
+    trap 'exit 130' INT TERM
+    if [ ! -e s/used ] && cmp -s settings s/settings && server_pid s/data > /dev/null; then return; fi
+    stop_server
+    rm -rf s
     mkdir s
     initdb -N -A trust -D s/data -U postgres --encoding=UTF8 --locale=C.UTF-8 > initdb.log
-    { cat server.conf; echo "unix_socket_directories = '$root/s'"; cat; } >> s/data/postgresql.conf
-    trap stop_server EXIT
-    trap 'exit 130' INT TERM
+    cat settings >> s/data/postgresql.conf
     pg_ctl -D s/data -l s/log -w start > /dev/null
+    cp settings s
 }

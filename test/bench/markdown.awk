@@ -1,4 +1,4 @@
-# markdown.awk: summary.tsv to a table for the README: every ratio to the bare
+# markdown.awk: summary.tsv to a table for README.md: every ratio to the bare
 # table, by variant.
 
 BEGIN {

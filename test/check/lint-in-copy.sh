@@ -65,6 +65,60 @@ check_indent() {
     return $status
 }
 
+# The table of layers in src/README.md names all files, each after those whose
+# functions or headers it uses, and as each says itself: so nothing goes round.
+check_layers() {
+    local file
+    build CC=gcc || return
+    {
+        awk -F ' *[|] *' '
+            /^## / { here = $0 == "## Layers" }
+            here && $3 ~ /^`.*`$/ {
+                layer = $2 == "" ? layer : $2
+                gsub(/`/, "", $3)
+                print "row", $3, layer
+            }' src/README.md
+        for file in src/*.[ch]; do
+            sed -nE "s,^ \\* Layer: (.*)\\.\$,says ${file##*/} \\1,p" "$file"
+            sed -nE "s,^#include \"([a-z_]+\\.h)\"\$,uses ${file##*/} \\1 include,p" "$file"
+            echo "file ${file##*/}"
+        done
+        for file in src/*.o; do
+            nm -g --defined-only "$file" | sed -nE "s,.* [A-Z] (.*),defines $(basename "$file" .o).c \\1,p"
+            nm -u "$file" | sed -nE "s,.* U (.*),needs $(basename "$file" .o).c \\1,p"
+        done
+    } | awk '
+        function name(file) { return substr(file, 1, length(file) - 2) }
+        function complain(text) { print text; failed = 1 }
+        $1 == "row" {
+            place[name($2)] = ++rows
+            layer[$2] = substr($0, index($0, $3))
+        }
+        $1 == "says" { said[$2] = substr($0, index($0, $3)) }
+        $1 == "file" { files[$2] }
+        $1 == "uses" { used[name($2), name($3)] = $3 }
+        $1 == "defines" { home[$3] = $2 }
+        $1 == "needs" { needed[$2, $3] }
+        END {
+            for (each in needed) {
+                split(each, part, SUBSEP)
+                if (part[2] in home) used[name(part[1]), name(home[part[2]])] = part[2]
+            }
+            for (each in used) {
+                split(each, part, SUBSEP)
+                if (part[2] in place && place[part[1]] < place[part[2]])
+                    complain("src/" part[1] " uses " used[each] " of src/" part[2] ", which src/README.md names after it")
+            }
+            for (file in files)
+                if (!(name(file) in place))
+                    complain("src/" file ": not in the table of layers in src/README.md")
+            for (file in layer)
+                if (!(file in files) || said[file] != layer[file])
+                    complain("src/" file ": does not say that its layer is: " layer[file])
+            exit failed
+        }'
+}
+
 # What setup.sh and lib.sh are is found by their callers, relative to
 # themselves: 1091 asks for them at a fixed place.
 check_shellcheck() {
@@ -73,7 +127,7 @@ check_shellcheck() {
 
 check_perl() {
     local file status=0
-    for file in test/t/*.p[lm]; do
+    for file in test/t/*.p[lm] test/t/*/*.pm; do
         perl -wc -I "$pgxs/src/test/perl" -I test/t "$file" 2>&1 | grep -vx "$file syntax OK" && status=1
     done
     perlcritic --quiet --severity 5 test/t || status=1
@@ -82,7 +136,22 @@ check_perl() {
 
 # Postgres reads an install script in the database's encoding, whatever it is.
 check_ascii() {
-    ! LC_ALL=C grep -n '[^[:print:][:space:]]' sql/*.sql playevent.control
+    ! LC_ALL=C grep -nr --include='*.sql' --include='*.control' '[^[:print:][:space:]]' sql playevent.control
+}
+
+# Each test's first line names the promises that it guards, among them the one of
+# its name.  That of the documents guards none.
+check_promises() {
+    local file name status=0
+    for file in test/sql/*.sql test/specs/*.spec test/pgtap/*.sql test/t/*.pl; do
+        name=$(basename "$file")
+        [ "$name" != documents.pl ] || continue
+        name=$(sed -nE 's/^p([0-9]+)_.*/P\1/p' <<< "$name")
+        head -n 1 "$file" | grep -oE '^(--|#) P[0-9]+((,| and) P[0-9]+)*' | grep -qw "${name:-P[0-9]*}" && continue
+        echo "$file: its first line does not begin with ${name:-a promise}"
+        status=1
+    done
+    return $status
 }
 
 # Which registry a developer's npm uses is nobody's business.
@@ -92,7 +161,7 @@ check_lock() {
 
 passed=0
 failed=0
-for name in ${CHECKS:-gcc clang scan-build cppcheck indent shellcheck perl ascii lock}; do
+for name in ${CHECKS:-gcc clang scan-build cppcheck indent layers promises shellcheck perl ascii lock}; do
     declare -F "check_$name" > /dev/null || die "no check is called $name"
     if "check_$name" > "$name.log" 2>&1; then
         echo "$name: passed"

@@ -88,8 +88,8 @@ SELECT throws_ok($$SELECT playevent.trigger_arguments('\xe900')$$, '22021', NULL
 CREATE SCHEMA moved;
 SET search_path = moved, odd, public;
 ALTER TABLE odd.play_event SET SCHEMA moved;
-SELECT throws_ok($$INSERT INTO play_event (track_entry_key, bucket) VALUES ('a', 'most')$$, '42P01',
-    'track table "track" does not exist', 'P10: a log that moved without its tables');
+SELECT lives_ok($$INSERT INTO play_event (track_entry_key, bucket) VALUES ('a', 'most')$$,
+    'P10: a log that moved without its tables finds them');
 ALTER TABLE odd.play_counter_slot SET SCHEMA moved;
 ALTER TABLE odd.play_daily_slot SET SCHEMA moved;
 ALTER TABLE odd.track SET SCHEMA moved;

@@ -12,18 +12,7 @@ CREATE SCHEMA p1 AUTHORIZATION p1_owner;
 SET LOCAL search_path = p1, public;
 SET LOCAL client_min_messages = warning;
 
--- Runs a statement as a role, in a way of replication, and goes back to what
--- was: the caller's asserts are not to run as that role.
-CREATE FUNCTION run_as(role name, replication text, statement text) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('SET LOCAL session_replication_role = %I', replication);
-    EXECUTE format('SET LOCAL ROLE %I', role);
-    EXECUTE statement;
-    RESET ROLE;
-    SET LOCAL session_replication_role = origin;
-END
-$$;
+\ir include/run_as.sql
 
 -- "who" may be any of these; only a superuser can set the replica role.
 CREATE TABLE who (title text, role name, replication text);
@@ -36,7 +25,7 @@ INSERT INTO who VALUES
 CREATE FUNCTION refused_for_all(what text, statement text, refusing text)
 RETURNS SETOF text LANGUAGE sql AS $$
     SELECT throws_ok(
-        format('SELECT run_as(%L, %L, %L)', role, replication, statement),
+        format('SELECT test.run_as(%L, %L, %L)', role, statement, replication),
         '23001', format('table "%s" is append-only', refusing),
         format('P1: %s can''t %s', title, what))
       FROM who ORDER BY title
@@ -106,7 +95,7 @@ SELECT results_eq('SELECT * FROM play_event ORDER BY id',
 CREATE FUNCTION slot_refused_for_all(what text, statement text)
 RETURNS SETOF text LANGUAGE sql AS $$
     SELECT throws_ok(
-        format('SELECT run_as(%L, %L, %L)', role, replication, statement),
+        format('SELECT test.run_as(%L, %L, %L)', role, statement, replication),
         '23001', 'table "play_counter_slot" is written by playevent alone',
         format('P1: %s can''t %s counters', title, what))
       FROM who ORDER BY title
@@ -138,7 +127,7 @@ INSERT INTO hear_event VALUES (1, 'k1', NULL, 'complete', 1, NULL), (2, 'k2', NU
 RESET ROLE;
 CREATE TEMP TABLE hear_before AS SELECT * FROM p1.hear_event;
 
-SELECT throws_ok(format('SELECT run_as(%L, %L, %L)', role, replication, statement),
+SELECT throws_ok(format('SELECT test.run_as(%L, %L, %L)', role, statement, replication),
                  '23001', 'table "hear_event" is append-only',
                  format('P1: %s can''t change the log by %s', title, what))
   FROM who, (VALUES
@@ -192,7 +181,7 @@ SELECT is_empty($$SELECT * FROM playevent.verify('part_event')$$,
 
 -- One of each kind of partition, with a row that lives there.  A partition's
 -- own name is what the message says.
-SELECT throws_ok(format('SELECT run_as(%L, %L, %L)', role, replication, statement),
+SELECT throws_ok(format('SELECT test.run_as(%L, %L, %L)', role, statement, replication),
                  '23001', format('table "%s" is append-only', leaf),
                  format('P1: %s can''t %s a row of %s by %s', title, what, leaf, target))
   FROM who,
@@ -205,7 +194,7 @@ SELECT throws_ok(format('SELECT run_as(%L, %L, %L)', role, replication, statemen
                ('DELETE', 'DELETE FROM %1$s WHERE id = %2$s')) AS s (what, template),
        format(template, target, id) AS statement
  ORDER BY id, target, what, title;
-SELECT throws_ok(format('SELECT run_as(%L, %L, %L)', role, replication, 'TRUNCATE ' || target),
+SELECT throws_ok(format('SELECT test.run_as(%L, %L, %L)', role, 'TRUNCATE ' || target, replication),
                  '23001', format('table "%s" is append-only', refusing),
                  format('P1: %s can''t TRUNCATE %s', title, target))
   FROM who,

@@ -308,11 +308,11 @@ INSERT INTO track (entry_key, release_id, is_deleted) VALUES
 SELECT playevent.create_log('strict', track => 'track', track_deleted => 'is_deleted',
                             unknown_track => 'reject') AS log \gset
 SELECT throws_ok($$INSERT INTO strict_event (track_entry_key, bucket) VALUES ('no such', 'most')$$,
-                 '23503', 'insert on table "strict_event" names an unknown track',
+                 '23503', 'unknown track in column "track_entry_key" of table "strict_event"',
                  'P2: reject turns away an unknown track');
 SELECT throws_ok($$INSERT INTO strict_event (track_entry_key, bucket)
                    VALUES ('live', 'most'), ('live', 'most'), ('no such', 'most')$$,
-                 '23503', 'insert on table "strict_event" names an unknown track',
+                 '23503', 'unknown track in column "track_entry_key" of table "strict_event"',
                  'P2: reject turns away a statement with an unknown track among others');
 SELECT is_empty('SELECT * FROM strict_counter', 'P2: nothing of it is counted');
 INSERT INTO strict_event (track_entry_key, bucket) VALUES

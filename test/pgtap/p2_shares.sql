@@ -3,7 +3,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(41);
+SELECT plan(44);
 
 CREATE SCHEMA p2_shares;
 SET LOCAL search_path = p2_shares, public;
@@ -45,7 +45,7 @@ SELECT results_eq('SELECT count(*), sum(shares)::int FROM share_counter_slot WHE
 SELECT is_empty($$SELECT * FROM playevent.verify('share_event')$$, 'P3: exact');
 
 SELECT throws_ok($$INSERT INTO share_event (release_id, channel) VALUES ('r9', 'link')$$, '23503',
-    'insert on table "share_event" names an unknown release', 'P2: a release must exist');
+    'unknown release in column "release_id" of table "share_event"', 'P2: a release must exist');
 SELECT throws_ok($$INSERT INTO share_event (channel) VALUES ('link')$$, '23514', NULL, 'P9: a track or a release');
 SELECT throws_ok($$INSERT INTO share_event (track_entry_key, release_id, channel) VALUES ('', 'r1', 'link')$$, '23514',
     'empty value in column "track_entry_key" of table "share_event"', 'P9: no empty key');
@@ -54,7 +54,7 @@ SELECT throws_ok($$INSERT INTO share_event (track_entry_key, release_id, channel
 SELECT is(record_share('k1', 'link'), 14::bigint, 'P3: a share of a track');
 SELECT is(record_share(NULL, 'link', release_id => 'r2'), 15::bigint, 'P3: a share of a release');
 SELECT throws_ok($$SELECT record_share(NULL, 'link', release_id => 'r9')$$, '23503',
-    'insert on table "share_event" names an unknown release', 'P2: of one that exists');
+    'unknown release in column "release_id" of table "share_event"', 'P2: of one that exists');
 SELECT throws_ok($$SELECT record_share(NULL, 'link')$$, '23514',
     'row for table "share_event" has neither "track_entry_key" nor "release_id"', 'P9: of either');
 
@@ -114,6 +114,11 @@ SELECT throws_ok($$SELECT playevent.create_log('play', track => 'track')$$, '42P
 CREATE FUNCTION record_listens() RETURNS int LANGUAGE sql RETURN 1;
 SELECT throws_ok($$SELECT playevent.create_log('listen', track => 'track')$$, '42P07',
     '"record_listens" exists already in schema "p2_shares"', 'P9: a function that is there');
+DROP FUNCTION record_listens();
+SELECT playevent.create_log('listens', track => 'track') AS log \gset
+SELECT lives_ok($$SELECT record_listens('k1', 'most')$$, 'P9: a log whose name is a plural: one is recorded');
+SELECT lives_ok($$SELECT record_listenses('{k1}', '{most}')$$, 'P9: a log whose name is a plural: and a batch');
+SELECT is((SELECT sum(listens) FROM listens_counter), 2::numeric, 'P3: and both are counted');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(93);
+SELECT plan(96);
 
 CREATE SCHEMA c;
 SET LOCAL search_path = c, public;
@@ -14,17 +14,14 @@ CREATE TABLE track (entry_key text PRIMARY KEY, release_id int);
 INSERT INTO track VALUES ('k1', 1), ('k2', 2), ('k3', NULL), ('k4', 1);
 SELECT playevent.create_log('play', 'track');
 
+\ir include/differences.sql
 CREATE FUNCTION differs(log text DEFAULT 'play_event') RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
     c record;
 BEGIN
     FOR c IN SELECT * FROM playevent.counter k WHERE k.event = log::regclass LOOP
-        RETURN QUERY EXECUTE format(
-            'SELECT d::text FROM (
-                (SELECT %1$s, %2$I FROM c.%3$I EXCEPT ALL SELECT %1$s, count(*) FROM %4$s GROUP BY %1$s)
-                UNION ALL
-                (SELECT %1$s, count(*) FROM %4$s GROUP BY %1$s EXCEPT ALL SELECT %1$s, %2$I FROM c.%3$I)) d',
-            (SELECT string_agg(quote_ident(x), ', ') FROM unnest(c.columns) x), c.count_column, c.counter, log);
+        RETURN QUERY SELECT differences(log, format('c.%I', c.counter),
+            (SELECT string_agg(quote_ident(x), ', ') FROM unnest(c.columns) x));
     END LOOP;
     RETURN QUERY SELECT v::text FROM playevent.verify(log) v;
 END
@@ -100,7 +97,8 @@ SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass
 ALTER TABLE play_event DISABLE TRIGGER playevent_count_play_by_listener_day;
 ALTER TABLE play_event DISABLE TRIGGER playevent_count_play_daily;
 INSERT INTO play_event (track_entry_key, bucket, anon_id, created_at) VALUES ('k1', 'most', 'l9', '2026-04-01 12:00+00');
-ALTER TABLE play_event ENABLE TRIGGER ALL;
+ALTER TABLE play_event ENABLE ALWAYS TRIGGER playevent_count_play_by_listener_day;
+ALTER TABLE play_event ENABLE ALWAYS TRIGGER playevent_count_play_daily;
 SELECT results_eq(
     $$SELECT counter, track_entry_key, release_id, kind, further_key, counted, logged FROM playevent.verify('play_event') ORDER BY 1$$,
     $$VALUES ('play_by_listener_day', NULL, NULL, NULL, 'anon_id = l9, day = 2026-04-01', 0::bigint, 1::bigint),
@@ -128,7 +126,7 @@ SELECT is_empty($$SELECT differs('listen')$$, 'P3: it is exact');
 ALTER TABLE play_daily_slot DISABLE TRIGGER USER;
 INSERT INTO play_daily_slot
 SELECT track_entry_key, release_id, day, n FROM play_daily CROSS JOIN unnest('{1,-1}'::int[]) n WHERE track_entry_key = 'k1';
-ALTER TABLE play_daily_slot ENABLE TRIGGER USER;
+ALTER TABLE play_daily_slot ENABLE ALWAYS TRIGGER playevent_slot_guard, ENABLE ALWAYS TRIGGER playevent_slot_guard_row;
 SELECT is(playevent.compact('play_event'), 2::bigint, 'compact merges the slots by day of the last week');
 SELECT results_eq($$SELECT day >= current_date - 7, count(*) FROM play_daily_slot WHERE track_entry_key = 'k1' GROUP BY day ORDER BY day$$,
     $$VALUES (false, 3::bigint), (false, 3), (false, 3), (false, 3), (true, 1)$$, 'and leaves older ones be');
@@ -233,6 +231,19 @@ SELECT throws_ok($$SELECT * FROM playevent.series('play_event', '2026-01-01', '2
 SELECT throws_ok($$SELECT * FROM playevent.series('play_event', '2026-01-01', '2026-01-01', step => 'hour')$$, '22023', 'argument "step" is ''hour''', 'by the hour');
 SELECT throws_ok($$SELECT * FROM playevent.series('play_event', '2026-01-01', '2026-01-01', release_id => 'x')$$, '22P02', NULL, 'a release that is none');
 
+-- By default the last 30 days, in UTC: here, the session's today is three days ago.
+SET LOCAL TIME ZONE INTERVAL '-72:00' HOUR TO MINUTE;
+CREATE TEMP TABLE today AS SELECT (now() AT TIME ZONE 'UTC')::date AS day;
+INSERT INTO play_event (track_entry_key, bucket, played_at)
+SELECT k.key, 'most', (today.day - k.ago + time '00:00') AT TIME ZONE 'UTC'
+  FROM today, (VALUES ('k2', 0), ('k2', 29), ('k3', 30)) AS k(key, ago);
+SELECT set_eq($$SELECT key, plays FROM playevent.top('play_event')$$,
+    $$SELECT track_entry_key::text, sum(plays)::bigint FROM play_daily, today WHERE play_daily.day BETWEEN today.day - 29 AND today.day GROUP BY 1$$,
+    'P3: top shows 30 days by default, the last one UTC''s today');
+SELECT set_eq($$SELECT min(period) AS first, max(period) AS last, sum(plays) FILTER (WHERE period = day) > 0 AS played FROM playevent.series('play_event', track_entry_key => 'k2'), today$$,
+    $$SELECT day - 29 AS first, day AS last, true AS played FROM today$$, 'P3: and so does series');
+SET LOCAL timezone = 'Pacific/Auckland';
+
 -- Releases of type character, which without a length has one
 CREATE TABLE album (entry_key text PRIMARY KEY, release_id char(8));
 INSERT INTO album VALUES ('k1', 'ABC');
@@ -250,8 +261,9 @@ SELECT lives_ok('SELECT playevent.attach_log(''spin_event'', ''album'')', 'a log
 CREATE TABLE nonsense (n int);
 CREATE TRIGGER nonsense AFTER INSERT ON nonsense FOR EACH ROW EXECUTE FUNCTION playevent.count('no "name', 'n', 'n');
 SELECT lives_ok('SELECT * FROM playevent.counter', 'the view counter, beside a trigger with malformed arguments');
-SELECT is(playevent.counter_of_slot(quote_ident(name || '_slot')), name, 'a counter whose name needs quoting')
-  FROM (VALUES ('"A ""b'::name)) AS n (name);
+SELECT playevent.add_counter('spin_event', '"A ""b', '{day}');
+SELECT is((SELECT k.counter FROM playevent.counter k WHERE k.counter_slot = '"""A """"b_slot"'::regclass),
+    '"A ""b', 'a counter whose name needs quoting');
 
 -- A log's slots that were forgotten when it was dropped are not the next one's.
 CREATE SCHEMA again;
@@ -263,6 +275,8 @@ DROP TABLE play_event, play_counter_slot, play_daily_slot CASCADE;
 DROP TYPE play_bucket CASCADE;
 SELECT lives_ok($$SELECT playevent.create_log('play', 'track')$$, 'P10: a log can be made anew beside what the last one left');
 SELECT is((SELECT count(*) FROM playevent.counter WHERE event = 'play_event'::regclass), 2::bigint, 'P3: and counts for itself');
+SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), true,
+    'P10: without the slots that say they were the last one''s');
 
 SELECT * FROM finish();
 ROLLBACK;

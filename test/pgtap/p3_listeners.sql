@@ -12,7 +12,7 @@ SELECT * FROM finish();
 ROLLBACK;
 \quit
 \endif
-SELECT plan(66);
+SELECT plan(67);
 
 CREATE SCHEMA l;
 SET LOCAL search_path = l, public;
@@ -219,14 +219,19 @@ $$;
 CREATE TEMP TABLE answer (said text);
 PREPARE one_more AS INSERT INTO play_event (track_entry_key, bucket, anon_id) VALUES ('k1', 'most', 'a secret');
 SAVEPOINT m;
-ALTER TABLE play_listeners_slot RENAME TO elsewhere;
+DROP TABLE play_listeners_slot CASCADE;
 INSERT INTO answer SELECT said('EXECUTE one_more');
 SELECT alike((SELECT string_agg(said, '') FROM answer), '42P01 slot table "play_listeners_slot" does not exist%attach_log%',
     'P10: the slot table is missed');
 SELECT unalike((SELECT string_agg(said, '') FROM answer), '%secret%', 'nothing of the listener shows');
 ROLLBACK TO m;
+ALTER TABLE play_event DROP COLUMN anon_id, ADD COLUMN anon_id date;
+SELECT alike(said($$INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most')$$),
+    '42804 column "anon_id" of table "play_event" has type date, and can''t tell listeners apart%playevent.add_listener_sketch%',
+    'P10: a column that can''t tell listeners apart is named, and the remedy');
+ROLLBACK TO m;
 DROP VIEW play_listeners;
-ALTER TABLE play_listeners_slot ALTER listeners TYPE text USING listeners::text;
+ALTER TABLE play_listeners_slot DISABLE TRIGGER USER, ALTER listeners TYPE text USING listeners::text;
 INSERT INTO answer SELECT said('EXECUTE one_more');
 SELECT alike((SELECT string_agg(said, '') FROM answer),
     '42804 column "listeners" of slot table "play_listeners_slot" is not hll, with parameters, and not null%',
@@ -234,7 +239,7 @@ SELECT alike((SELECT string_agg(said, '') FROM answer),
 SELECT unalike((SELECT string_agg(said, '') FROM answer), '%secret%', 'nothing of the listener shows');
 ROLLBACK TO m;
 DROP VIEW play_listeners;
-ALTER TABLE play_listeners_slot ALTER listeners TYPE "the sketches".hll;
+ALTER TABLE play_listeners_slot DISABLE TRIGGER USER, ALTER listeners TYPE "the sketches".hll;
 SELECT alike(said('EXECUTE one_more'), '42804 %', 'P10: the sketch lacks its parameters');
 ROLLBACK TO m;
 ALTER TABLE play_event DROP anon_id;

@@ -3,7 +3,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(100);
+SELECT plan(169);
 
 CREATE SCHEMA p3_receipts;
 SET LOCAL search_path = p3_receipts, public;
@@ -133,7 +133,7 @@ BEGIN
 
     -- late ones
     PERFORM batch($$record_plays('{k1,k1,k1,k1,k1}', '{most,most,most,most,most}', NULL, NULL,
-            ARRAY[timestamptz '2020-02-29 23:30-01', now() + interval '1 us', 'infinity', '-infinity', NULL])$$);
+            ARRAY[timestamptz '2020-02-29 23:30-01', clock_timestamp() + interval '10 min', 'infinity', '-infinity', NULL])$$);
     RETURN NEXT results_eq($$
         SELECT status, reason, played_at, day FROM receipt LEFT JOIN play_event USING (id) ORDER BY ord$$,
         $$VALUES ('recorded', NULL, timestamptz '2020-03-01 00:30+00', date '2020-03-01'),
@@ -141,6 +141,23 @@ BEGIN
             ('rejected', 'time not finite', NULL, NULL),
             ('recorded', NULL, NULL, (now() AT TIME ZONE 'UTC')::date)$$,
         way || ': late plays count for their day');
+
+    -- This transaction began a while ago, and clocks differ.
+    PERFORM batch($$record_plays('{k1,k1,k1}', '{most,most,most}', NULL, NULL,
+            ARRAY[now() + interval '1 us', clock_timestamp(), clock_timestamp() + interval '4 min'])$$);
+    RETURN NEXT results_eq('SELECT status, reason, played_at = created_at, created_at = now()
+            FROM receipt LEFT JOIN play_event USING (id) ORDER BY ord',
+        $$VALUES ('recorded', NULL, true, true), ('recorded', NULL, true, true), ('recorded', NULL, true, true)$$,
+        way || ': plays since the transaction began, or by a clock that is ahead, are of when they are recorded');
+    ALTER TABLE play_event ALTER created_at SET DEFAULT clock_timestamp();
+    PERFORM set_config('test.sent', clock_timestamp()::text, true);
+    PERFORM batch($$record_plays('{k1,k1}', '{most,most}', NULL, NULL, ARRAY[
+            current_setting('test.sent')::timestamptz, clock_timestamp() + interval '4 min'])$$);
+    RETURN NEXT results_eq($$SELECT status, played_at = current_setting('test.sent')::timestamptz, played_at <= created_at
+            FROM receipt LEFT JOIN play_event USING (id) ORDER BY ord$$,
+        $$VALUES ('recorded', true, true), ('recorded', false, true)$$,
+        way || ': where created_at is the clock''s time, so is what plays are measured by');
+    ALTER TABLE play_event ALTER created_at SET DEFAULT now();
 END
 $test$;
 
@@ -170,12 +187,10 @@ DECLARE
     first bigint := nextval('start');
 BEGIN
     EXECUTE format('ALTER SEQUENCE play_event_id_seq NO CYCLE MAXVALUE %s START WITH %s RESTART', first + 3, first);
-    RETURN NEXT results_eq(
-        format($$SELECT status, reason, count(*) FROM record_plays(array_fill('k1'::text, '{%s}'),
-            array_fill('most'::play_bucket, '{%1$s}')) GROUP BY 1, 2$$, 5),
-        format($$VALUES ('rejected', 'nextval: reached maximum value of sequence "play_event_id_seq" (%s)', bigint '5')$$,
-            first + 3),
-        way || ': rows that there is no id for');
+    RETURN NEXT throws_ok(
+        $$SELECT record_plays(array_fill('k1'::text, '{5}'), array_fill('most'::play_bucket, '{5}'))$$, '2200H',
+        format('nextval: reached maximum value of sequence "play_event_id_seq" (%s)', first + 3),
+        way || ': that there is no id for rows is not the rows'' fault');
     ALTER SEQUENCE play_event_id_seq NO MAXVALUE;
     PERFORM setval('play_event_id_seq', first + 4);
 END
@@ -264,8 +279,8 @@ ALTER TABLE play_event DROP COLUMN part;
 CREATE DOMAIN certain AS text NOT NULL;
 ALTER TABLE play_event ADD sure certain DEFAULT 'yes';
 ALTER TABLE play_event ALTER sure DROP DEFAULT;
-SELECT results_eq($$SELECT status, reason FROM record_plays(ARRAY['k1'], '{most}')$$,
-    $$VALUES ('rejected', 'domain p3_receipts.certain does not allow null values')$$, 'P7: what a dump could not bring back is not recorded');
+SELECT throws_ok($$SELECT record_plays(ARRAY['k1'], '{most}')$$, '23502', 'domain p3_receipts.certain does not allow null values',
+    'P7: what a dump could not bring back is not recorded');
 ALTER TABLE play_event DROP COLUMN sure;
 SELECT throws_ok($$SELECT FROM record_plays(array_fill('k1'::text, ARRAY[9600000]), array_fill('most'::play_bucket, ARRAY[9600000]))$$,
     '54000', 'batch has 9600000 rows, which is too many', 'P9: a batch beyond all bounds');
@@ -286,12 +301,137 @@ SELECT brin_summarize_new_values(oid::regclass) AS ranges FROM pg_class
  WHERE relname = 'play_event_track_entry_key_release_id_idx' \gset
 SELECT batch($$record_plays('{zz,zz,zz,zz1,zz,zz2}', array_fill('partial'::play_bucket, '{6}'))$$);
 SELECT is(found($$track_entry_key >= 'zz1' AND track_entry_key < 'zz3'$$), 2::bigint, 'P3: a BRIN index finds them');
-CREATE UNIQUE INDEX one_note ON play_event (note) WHERE note <> 'as usual';
-ALTER TABLE play_event ALTER note SET DEFAULT 'only one';
-SELECT results_eq($$SELECT status, reason FROM record_plays('{k1,k2}', '{most,most}') ORDER BY ord$$,
-    $$VALUES ('recorded', NULL), ('rejected', 'duplicate key value violates unique constraint "one_note"')$$,
+CREATE UNIQUE INDEX once ON play_event (anon_id, track_entry_key) WHERE anon_id LIKE 'once%';
+SELECT results_eq($$SELECT status, reason FROM record_plays('{k1,k1,k2}', '{most,most,most}', NULL, '{once,once,once}') ORDER BY ord$$,
+    $$VALUES ('recorded', NULL), ('rejected', 'duplicate key value violates unique constraint "once"'), ('recorded', NULL)$$,
     'P3: a unique index of the app''s own is one reason more');
 SELECT exact('play_event', 'with columns and indexes of the app''s own');
+
+-- P9: "rejected" is for ever, so it is said of a row's own faults.  What else is in
+-- the way, an error says, and the batch can come again.  What becomes of a batch
+-- after a change, of which nothing stays:
+CREATE FUNCTION outcome(change text, call text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    result text;
+BEGIN
+    EXECUTE change;
+    EXECUTE $q$SELECT string_agg(concat(status, ': ' || reason), ', ' ORDER BY ord) FROM $q$ || call INTO result;
+    RAISE EXCEPTION SQLSTATE 'UNDO0';
+EXCEPTION
+    WHEN SQLSTATE 'UNDO0' THEN
+        RETURN result;
+    WHEN OTHERS THEN
+        RETURN SQLSTATE;
+END
+$$;
+CREATE TABLE site (id int PRIMARY KEY);
+INSERT INTO site VALUES (1), (2);
+CREATE TABLE heard (listener text PRIMARY KEY);
+CREATE FUNCTION also_there() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_ARGV[0] = 'once' THEN
+        INSERT INTO p3_receipts.heard VALUES (NEW.anon_id);
+    ELSIF TG_ARGV[0] = 'change' THEN
+        UPDATE p3_receipts.play_event SET anon_id = 'z' WHERE id = NEW.id;
+    ELSIF NEW.anon_id = 'x' THEN
+        RAISE EXCEPTION USING ERRCODE = TG_ARGV[0], MESSAGE = 'raised';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE FUNCTION also(argument text) RETURNS text LANGUAGE sql AS $$
+    SELECT format('CREATE TRIGGER also_there AFTER INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION also_there(%L)', argument)
+$$;
+CREATE FUNCTION faults(way text) RETURNS SETOF text LANGUAGE plpgsql AS $test$
+DECLARE
+    two text := $$record_plays('{k1,k2}', '{most,most}', NULL, '{x,y}')$$;
+    same text := $$record_plays('{k1,k1}', '{most,most}', NULL, '{x,x}')$$;
+    violates text := 'rejected: duplicate key value violates unique constraint "own"';
+BEGIN
+    PERFORM batch($$record_plays(array_fill('k1'::text, '{20}'), array_fill('most'::play_bucket, '{20}'))$$);
+    RETURN QUERY SELECT is(outcome(change, call), expected, way || ': ' || title)
+      FROM (VALUES
+        ('a sequence behind its table', (SELECT format('ALTER TABLE play_event ALTER id RESTART %s', min(id)) FROM receipt),
+            two, '23505'),
+        ('a column that nobody fills in',
+            'ALTER TABLE play_event ADD must int NOT NULL DEFAULT 0; ALTER TABLE play_event ALTER must DROP DEFAULT', two, '23502'),
+        ('a column that nobody fills in any more', 'ALTER TABLE play_event ALTER created_at DROP DEFAULT', two, '23502'),
+        ('a default that can''t be computed',
+            'ALTER TABLE play_event ADD odd int; ALTER TABLE play_event ALTER odd SET DEFAULT 1 / 0', two, '22012'),
+        ('a default that its domain refuses', 'CREATE DOMAIN low AS int CHECK (VALUE < 5);
+            ALTER TABLE play_event ADD odd low; ALTER TABLE play_event ALTER odd SET DEFAULT 5', two, '23514'),
+        ('a default that is too long',
+            'ALTER TABLE play_event ADD odd varchar(3); ALTER TABLE play_event ALTER odd SET DEFAULT ''four''', two, '22001'),
+        ('a default that a constraint refuses', 'ALTER TABLE play_event ADD odd int CONSTRAINT own CHECK (odd < 5);
+            ALTER TABLE play_event ALTER odd SET DEFAULT 5', two, '23514'),
+        ('a constraint of what is sent and what is not', 'ALTER TABLE play_event ADD odd int DEFAULT 1;
+            ALTER TABLE play_event ADD CONSTRAINT own CHECK (odd < 5 AND anon_id <> ''x'') NOT VALID', two,
+            'rejected: new row for relation "play_event" violates check constraint "own", recorded'),
+        ('a constraint of the whole row', 'ALTER TABLE play_event
+            ADD CONSTRAINT own CHECK (to_jsonb(play_event) ->> ''anon_id'' <> ''x'') NOT VALID', two,
+            'rejected: new row for relation "play_event" violates check constraint "own", recorded'),
+        ('a default that refers to nothing', 'ALTER TABLE play_event ADD site int CONSTRAINT own REFERENCES site;
+            ALTER TABLE play_event ALTER site SET DEFAULT 3', two, '23503'),
+        ('a value that refers to nothing', 'INSERT INTO heard VALUES (''y''); ALTER TABLE play_event
+            ADD CONSTRAINT own FOREIGN KEY (anon_id) REFERENCES heard NOT VALID', two,
+            'rejected: insert or update on table "play_event" violates foreign key constraint "own", recorded'),
+        ('a unique index of what is made', 'ALTER TABLE play_event ADD odd int; CREATE UNIQUE INDEX own ON play_event (odd);
+            ALTER TABLE play_event ALTER odd SET DEFAULT 5', two, '23505'),
+        ('a unique index of what is made, for some rows', 'ALTER TABLE play_event ADD odd int;
+            CREATE UNIQUE INDEX own ON play_event (odd) WHERE bucket = ''most''; ALTER TABLE play_event ALTER odd SET DEFAULT 5',
+            two, '23505'),
+        ('a unique index of what is sent', 'CREATE UNIQUE INDEX own ON play_event (anon_id, track_entry_key)
+            WHERE anon_id = ''x''', same, 'recorded, ' || violates),
+        ('one of expressions', 'CREATE UNIQUE INDEX own ON play_event (lower(anon_id)) WHERE upper(anon_id) = ''X''', same,
+            'recorded, ' || violates),
+        ('one of a generated column', 'ALTER TABLE play_event ADD big text GENERATED ALWAYS AS (upper(anon_id)) STORED;
+            CREATE UNIQUE INDEX own ON play_event (big) WHERE big = ''X''', same, 'recorded, ' || violates),
+        ('one of a constant, too', 'ALTER TABLE play_event ADD site int DEFAULT 1;
+            CREATE UNIQUE INDEX own ON play_event (site, anon_id) WHERE anon_id = ''x''', same, 'recorded, ' || violates),
+        ('one of the release, too', 'CREATE UNIQUE INDEX own ON play_event (anon_id, release_id) WHERE anon_id = ''x''', same,
+            'recorded, ' || violates),
+        ('one of the day, too', 'CREATE UNIQUE INDEX own ON play_event (anon_id, day) WHERE anon_id = ''x''', same,
+            'recorded, ' || violates),
+        ('one of what is another next time', 'CREATE UNIQUE INDEX own ON play_event (anon_id, created_at) WHERE anon_id = ''x''',
+            same, '23505'),
+        ('one for rows that next time are others',
+            'CREATE UNIQUE INDEX own ON play_event (anon_id) WHERE anon_id = ''x'' AND created_at > ''2020-01-01''', same, '23505'),
+        ('a constraint that excludes', 'ALTER TABLE play_event ADD CONSTRAINT own EXCLUDE (anon_id WITH =) WHERE (anon_id = ''x'')',
+            same, 'recorded, rejected: conflicting key value violates exclusion constraint "own"'),
+        ('a row beyond an index''s bounds', 'CREATE INDEX own ON play_event (anon_id); ALTER TABLE play_event DROP CONSTRAINT short',
+            $$(SELECT ord, status, left(reason, 9) AS reason FROM record_plays('{k1,k2}', '{most,most}', NULL, ARRAY[
+                (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 200) n), 'y'])) r$$, 'rejected: index row, recorded'),
+        ('a trigger refuses', also('P0001'), two, 'rejected: raised, recorded'),
+        ('with an SQLSTATE of data', also('22023'), two, 'rejected: raised, recorded'),
+        ('with one of constraints', also('23514'), two, 'rejected: raised, recorded'),
+        ('a limit that Postgres has come to, as when it is out of transaction ids', also('54000'), two, '54000'),
+        ('a table that a trigger writes to refuses', also('once'), same, '23505'),
+        ('a trigger tries what none may', also('change'), two, '23001')
+      ) AS cases (title, change, call, expected);
+    RETURN NEXT exact('play_event', way);
+END
+$test$;
+SELECT faults('P9, directly');
+CREATE TRIGGER of_the_app BEFORE INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION of_the_app();
+SELECT faults('P9, by statement');
+DROP TRIGGER of_the_app ON play_event;
+
+-- Partitions, whose columns may be in another order
+CREATE TABLE parted (
+    id bigint GENERATED BY DEFAULT AS IDENTITY, track_entry_key text NOT NULL, release_id int, bucket play_bucket NOT NULL,
+    anon_id text, event_id uuid, created_at timestamptz DEFAULT now(), played_at timestamptz) PARTITION BY LIST (event_id);
+CREATE UNIQUE INDEX ON parted (event_id) WHERE event_id IS NOT NULL;
+CREATE TABLE part (bucket play_bucket NOT NULL, created_at timestamptz, played_at timestamptz, anon_id text, release_id int,
+    event_id uuid, track_entry_key text NOT NULL, id bigint NOT NULL, CONSTRAINT own CHECK (anon_id <> 'a'));
+ALTER TABLE parted ATTACH PARTITION part FOR VALUES IN ('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000002');
+CREATE FUNCTION parts(VARIADIC ids int[]) RETURNS text LANGUAGE sql AS $$
+    SELECT format($q$playevent.record_batch('parted', '{id,track_entry_key,bucket,event_id,anon_id,played_at,release_id,""}', NULL, array_fill('k1'::text, ARRAY[%s]),
+        array_fill('most'::play_bucket, ARRAY[%1$s]), ARRAY(SELECT lpad(u::text, 32, '0')::uuid FROM unnest(%2$L::int[]) u),
+        (ARRAY['a', 'b', 'b'])[:%1$s], NULL::timestamptz[], NULL::int[])$q$, cardinality(ids), ids)
+$$;
+SELECT is(outcome('', parts(1, 2)), 'rejected: new row for relation "part" violates check constraint "own", recorded',
+    'P9: a constraint of a partition');
+SELECT is(outcome('', parts(1, 2, 3)), '23514', 'P9: a partition that is missing');
 
 -- Without a unique index there is no telling duplicates: nothing goes in.
 SAVEPOINT no_index;
@@ -319,13 +459,13 @@ SELECT throws_ok(statement, state, message, 'P9: ' || message)
      'argument "track_entry_keys" has more than one dimension'),
     ($$SELECT record_plays(NULL, '{most}')$$, '22004', 'argument "track_entry_keys" must not be null'),
     ($$SELECT record_plays('{k1}', NULL)$$, '22004', 'argument "buckets" must not be null'),
-    ($$SELECT playevent.record_batch('play_event', 'bucket', 'played_at', ARRAY[1], ARRAY['most'], NULL, NULL, NULL, NULL)$$, '42804',
+    ($$SELECT playevent.record_batch('play_event', '{id,track_entry_key,bucket,event_id,anon_id,played_at,release_id,""}', NULL, ARRAY[1], ARRAY['most'], NULL, NULL, NULL, NULL)$$, '42804',
      'argument "track_entry_keys" is an array of type integer, but the column has type character varying'),
-    ($$SELECT playevent.record_batch('play_event', 'bucket', 'played_at', 1, ARRAY['most'], NULL, NULL, NULL, NULL)$$, '42804',
+    ($$SELECT playevent.record_batch('play_event', '{id,track_entry_key,bucket,event_id,anon_id,played_at,release_id,""}', NULL, 1, ARRAY['most'], NULL, NULL, NULL, NULL)$$, '42804',
      'argument "track_entry_keys" is no array'),
-    ($$SELECT playevent.record_batch('track', 'bucket', 'played_at', NULL::text[], NULL::text[], NULL, NULL, NULL, NULL)$$, '42703',
+    ($$SELECT playevent.record_batch('track', '{id,track_entry_key,bucket,event_id,anon_id,played_at,release_id,""}', NULL, NULL::text[], NULL::text[], NULL, NULL, NULL, NULL)$$, '42703',
      'column "id" of table "track" does not exist'),
-    ($$SELECT playevent.record_batch(NULL, 'bucket', 'played_at', NULL::text[], NULL::text[], NULL, NULL, NULL, NULL)$$, '22004',
+    ($$SELECT playevent.record_batch(NULL, '{id,track_entry_key,bucket,event_id,anon_id,played_at,release_id,""}', NULL, NULL::text[], NULL::text[], NULL, NULL, NULL, NULL)$$, '22004',
      'argument 1 of playevent.record_batch must not be null')
   ) AS calls (statement, state, message);
 --
@@ -339,12 +479,12 @@ INSERT INTO "tra'ck" VALUES (1, 'one'), (2, NULL);
 SELECT playevent.create_log('It''s', track => '"tra''ck"', track_key => 'the key', track_release => 'of',
     kind => 'what''s "kind"', kinds => '{"a \"b\"",c''d}', unknown_track => 'reject', thresholds => '{0.1,0.2}') AS log \gset
 SELECT is("record_It's"(1, 'a "b"'), 1::bigint, 'P3: record_play of a log whose names all need quoting');
-SELECT throws_ok($$SELECT "record_It's"(3, 'a "b"')$$, '23503', 'insert on table "It''s_event" names an unknown track',
+SELECT throws_ok($$SELECT "record_It's"(3, 'a "b"')$$, '23503', 'unknown track in column "track_entry_key" of table "It''s_event"',
                  'P3: an unknown track');
 SELECT is("It's_what's ""kind""_of"(0.3), $$c'd$$, 'P3: and its kind');
 CREATE FUNCTION numbers(way text) RETURNS SETOF text LANGUAGE plpgsql AS $test$
 BEGIN
-    PERFORM batch($$"record_It's"('{1,NULL,3,2}'::bigint[], ARRAY['a "b"', 'a "b"', 'a "b"', 'c''d']::"It's_what's ""kind"""[])$$);
+    PERFORM batch($$"record_It'ses"('{1,NULL,3,2}'::bigint[], ARRAY['a "b"', 'a "b"', 'a "b"', 'c''d']::"It's_what's ""kind"""[])$$);
     RETURN NEXT results_eq($$SELECT ord, status, reason, release_id
             FROM receipt LEFT JOIN "It's_event" USING (id) ORDER BY ord$$,
         $$VALUES (1, 'recorded', NULL, 'one'), (2, 'rejected', 'no key', NULL), (3, 'rejected', 'unknown track', NULL),
@@ -437,13 +577,45 @@ END
 $$;
 SELECT is(closed(), '42501', 'P3: an owner without the right to insert');
 
+-- Where triggers set no release, it is the column that has the word.
+CREATE TABLE numeric_track (entry_key text PRIMARY KEY, release_id numeric(5,2));
+CREATE TABLE numeric_release (id numeric(5,2) PRIMARY KEY);
+SELECT playevent.create_log('rounded', track => 'numeric_track', release => 'numeric_release') AS log \gset
+DO $$
+DECLARE
+    name name;
+BEGIN
+    FOR name IN SELECT tgname FROM pg_trigger WHERE tgrelid = 'rounded_event'::regclass AND tgfoid = 'playevent.resolve'::regproc LOOP
+        EXECUTE format('ALTER TABLE rounded_event DISABLE TRIGGER %I', name);
+    END LOOP;
+END
+$$;
+SELECT batch($$record_roundeds('{NULL}', '{most}', release_ids => '{3.14159}')$$);
+SELECT is((SELECT release_id::text FROM receipt JOIN rounded_event USING (id)), '3.14',
+    'P3: a release that nothing resolved is rounded as its column wants it');
+
+-- A domain that takes no null, for a release that may be one
+CREATE DOMAIN surely AS int NOT NULL;
+CREATE TABLE sure_track (entry_key text PRIMARY KEY, release_id surely);
+INSERT INTO sure_track VALUES ('k1', 1);
+CREATE TABLE sure (id bigint GENERATED BY DEFAULT AS IDENTITY, track_entry_key text NOT NULL, release_id surely, bucket text NOT NULL,
+    anon_id text, event_id uuid, played_at timestamptz);
+CREATE UNIQUE INDEX ON sure (event_id) WHERE event_id IS NOT NULL;
+SELECT playevent.attach_log('sure', track => 'sure_track') AS log \gset
+SELECT throws_ok($$SELECT playevent.record_batch('sure', '{id,track_entry_key,bucket,event_id,anon_id,played_at,release_id,""}', NULL, '{unknown}'::text[], '{most}'::text[],
+        NULL::uuid[], NULL::text[], NULL::timestamptz[], NULL::surely[])$$, '23502', NULL,
+    'P7: a null that no dump could bring back is not recorded');
+CREATE TABLE surer (track_entry_key text NOT NULL, release_id surely, bucket text NOT NULL);
+SELECT throws_ok($$SELECT playevent.attach_log('surer', track => 'track')$$, '42804', NULL,
+    'P7: nor is a release that its domain was not asked about');
+
 -- Receipts tell ids.
 ALTER TABLE fussy_event ALTER id DROP IDENTITY;
 SELECT throws_ok($$SELECT record_fussys('{k1}', '{most}')$$, '55000', 'column "id" of table "fussy_event" has no default',
                  'P3: an id without a default');
 ALTER TABLE fussy_event DROP id;
 ALTER TABLE fussy_event ADD id uuid DEFAULT gen_random_uuid();
-SELECT throws_ok($$SELECT record_fussys('{k1}', '{most}')$$, '42804', 'column "id" of table "fussy_event" has type uuid, not bigint',
+SELECT throws_ok($$SELECT record_fussys('{k1}', '{most}')$$, '42804', 'column "id" of table "fussy_event" has type uuid, and is no integer',
                  'P3: an id of another type');
 
 SET LOCAL transaction_read_only = on;

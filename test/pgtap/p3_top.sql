@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(63);
+SELECT plan(51);
 
 CREATE SCHEMA t;
 SET LOCAL search_path = t, public;
@@ -37,13 +37,6 @@ BEGIN
         slots, (SELECT string_agg(quote_ident(x), ', ') FROM unnest(c.columns) x), c.count_column);
     EXECUTE format('ALTER TABLE %s ENABLE TRIGGER ALL', slots);
 END
-$$;
-
--- How often the slot table has been read in this transaction: once, or twice if
--- there were too many keys the first time.
-CREATE FUNCTION reads(slots regclass) RETURNS bigint LANGUAGE sql AS $$
-SELECT pg_stat_get_xact_numscans(slots) + sum(pg_stat_get_xact_numscans(indexrelid))
-  FROM pg_index WHERE indrelid = slots
 $$;
 
 --
@@ -187,34 +180,29 @@ ROLLBACK TO s;
 SET LOCAL hash_mem_multiplier = 2;
 ALTER TABLE play_daily_slot DISABLE TRIGGER USER;
 INSERT INTO play_daily_slot SELECT 'many ' || n, n, '2030-03-01', 1 + n % 1000 FROM generate_series(1, 60000) n;
-ALTER TABLE play_daily_slot ENABLE TRIGGER ALL;
+ALTER EVENT TRIGGER playevent_watch_partitions DISABLE;
+ALTER TABLE play_daily_slot ENABLE ALWAYS TRIGGER playevent_slot_guard, ENABLE ALWAYS TRIGGER playevent_slot_guard_row;
+ALTER EVENT TRIGGER playevent_watch_partitions ENABLE ALWAYS;
 CREATE TABLE in_memory AS SELECT * FROM playevent.top('play_event', '2030-03-01', '2030-03-01', lim => 200);
 CREATE TABLE ids_in_memory AS SELECT * FROM playevent.top('play_event', '2030-03-01', '2030-03-01', 'release', lim => 200);
 SELECT results_eq('TABLE in_memory', $$
     SELECT rank() OVER (ORDER BY plays DESC), track_entry_key, plays
       FROM (SELECT track_entry_key, plays FROM play_daily_slot WHERE day = '2030-03-01' ORDER BY 2 DESC, 1 LIMIT 200) AS most
      ORDER BY 1, 2$$, 'P3: many keys, in memory');
-CREATE FUNCTION reads_by(work_mem text, by text) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-    before bigint;
+CREATE FUNCTION top_with(work_mem text, by text) RETURNS SETOF record LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('ALTER FUNCTION playevent.top SET work_mem = %L', work_mem);
-    before := t.reads('play_daily_slot');
-    PERFORM * FROM playevent.top('play_event', '2030-03-01', '2030-03-01', by);
-    RETURN t.reads('play_daily_slot') - before;
+    RETURN QUERY SELECT * FROM playevent.top('play_event', '2030-03-01', '2030-03-01', by, 200);
 END
 $$;
-SELECT is(reads_by('64MB', 'track'), 1::bigint, 'the slots are read once');
-SELECT is(reads_by('1MB', 'track'), 2::bigint, 'and again if there are too many keys for work_mem');
-SELECT results_eq($$SELECT * FROM playevent.top('play_event', '2030-03-01', '2030-03-01', lim => 200)$$, 'TABLE in_memory',
-    'P3: which changes nothing');
-SELECT is(reads_by('1MB', 'release'), 2::bigint, 'so for numbers');
-SELECT results_eq($$SELECT * FROM playevent.top('play_event', '2030-03-01', '2030-03-01', 'release', lim => 200)$$, 'TABLE ids_in_memory',
-    'P3: which changes nothing');
-SELECT is(reads_by('64kB', 'track'), 2::bigint, 'and with next to no memory');
-SELECT results_eq($$SELECT * FROM playevent.top('play_event', '2030-03-01', '2030-03-01', lim => 200)$$, 'TABLE in_memory',
-    'P3: which changes nothing');
-SELECT is(reads_by('64MB', 'track'), 1::bigint, 'the slots are read once');
+SELECT results_eq($$SELECT * FROM top_with('1MB', 'track') AS t (rank bigint, key text, plays bigint)$$, 'TABLE in_memory',
+    'P3: many keys, with little memory');
+SELECT results_eq($$SELECT * FROM top_with('1MB', 'release') AS t (rank bigint, key text, plays bigint)$$, 'TABLE ids_in_memory',
+    'P3: so for numbers');
+SELECT results_eq($$SELECT * FROM top_with('64kB', 'track') AS t (rank bigint, key text, plays bigint)$$, 'TABLE in_memory',
+    'P3: and with next to no memory');
+SELECT results_eq($$SELECT * FROM top_with('64MB', 'track') AS t (rank bigint, key text, plays bigint)$$, 'TABLE in_memory',
+    'P3: as with much');
 
 -- Rows that come from workers are where the next one is to be.
 SET LOCAL max_parallel_workers_per_gather = 2;
@@ -240,8 +228,8 @@ CREATE ROLE t_reader;
 CREATE SCHEMA t_types;
 CREATE TYPE t_types.number AS ENUM ('1', '2', '3');
 CREATE COLLATION t_types.c FROM "C";
-CREATE TABLE heard (entry_key text COLLATE t_types.c PRIMARY KEY, release_id t_types.number);
-INSERT INTO heard VALUES ('a', '1'), ('b', '2'), ('c', NULL);
+CREATE TABLE heard (entry_key text COLLATE t_types.c PRIMARY KEY, release_id t_types.number, number int);
+INSERT INTO heard (entry_key, release_id) VALUES ('a', '1'), ('b', '2'), ('c', NULL);
 SELECT playevent.create_log('hear', 'heard') AS log \gset
 INSERT INTO hear_event (track_entry_key, bucket) VALUES ('a', 'most'), ('b', 'most'), ('b', 'most'), ('c', 'most');
 CREATE FUNCTION chart(by text DEFAULT 'track') RETURNS SETOF text LANGUAGE sql AS $$
@@ -262,36 +250,31 @@ SELECT results_eq($$SELECT chart('release')$$, $$VALUES ('1 2 2'), ('2 1 1')$$, 
 RESET ROLE;
 ALTER TABLE hear_daily_slot ENABLE ROW LEVEL SECURITY;
 SET LOCAL ROLE t_reader;
-SELECT is_empty('SELECT chart()', 'P8: rows that a policy hides are not added up');
+SELECT throws_ok('SELECT chart()', '42501', 'query would be affected by row-level security policy for table "hear_daily_slot"',
+    'P8: rows that a policy hides are not left out without a word');
 RESET ROLE;
-CREATE POLICY p ON hear_daily_slot TO t_reader USING (track_entry_key <> 'b');
+CREATE FUNCTION hide(key text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE 'run by %', current_user; END$$;
+CREATE POLICY p ON hear_daily_slot TO t_reader USING (t.hide(track_entry_key));
 SET LOCAL ROLE t_reader;
-SELECT results_eq('SELECT chart()', $$VALUES ('1 a 1'), ('1 c 1')$$, 'P8: those that it shows are');
+SELECT throws_ok('SELECT chart()', '42501', 'query would be affected by row-level security policy for table "hear_daily_slot"',
+    'P8: nor is the policy run');
 SET LOCAL row_security = off;
 SELECT throws_ok('SELECT chart()', '42501', NULL, 'P8: nor are they left out without a word');
 RESET ROLE;
 SET LOCAL row_security = on;
 
 --
--- top_keys with other arguments than top gives it
+-- Names that need quotes
 --
 
-CREATE FUNCTION top_keys(slot text, key_column text, count_column text DEFAULT 'plays', day_column text DEFAULT 'day', lim int DEFAULT 5)
-RETURNS bigint LANGUAGE sql AS $$
-SELECT count(*) FROM playevent.top_keys(slot::regclass, key_column, count_column, day_column, '2026-01-01', '2030-03-01', lim)
-$$;
-SELECT is(top_keys('play_daily_slot', 'track_entry_key'), 5::bigint, 'P9: top_keys by itself');
-CREATE TABLE "Slots of ""it" ("the ""Key" text, "Day" date, "select" bigint);
-INSERT INTO "Slots of ""it" VALUES ('a', '2026-01-01', 1), ('b', '2026-01-01', 1), ('b', '2030-03-01', 1), ('c', '2025-12-31', 1);
-SELECT is(top_keys('"Slots of ""it"', 'the "Key', 'select', 'Day'), 2::bigint, 'P9: with names that need quotes');
-SELECT throws_ok($$SELECT top_keys(NULL, 'track_entry_key')$$, '22004', 'argument 1 must not be null', 'P9: no table');
-SELECT throws_ok($$SELECT top_keys('play_daily_slot', NULL)$$, '22004', 'argument 2 must not be null', 'P9: no column');
-SELECT throws_ok($$SELECT playevent.top_keys(0, 'k', 'n', 'day', '2026-01-01', '2026-01-01', 1)$$, '42P01', 'argument "slot" is 0, which is no table', 'P9: no such table');
-SELECT throws_ok($$SELECT top_keys('play_daily_slot', 'x')$$, '42703', 'column "x" does not exist', 'P9: no such column');
-SELECT throws_ok($$SELECT top_keys('play_daily_slot', 'release_id', 'x')$$, '42703', 'column "x" does not exist', 'P9: no such count');
-SELECT throws_ok($$SELECT top_keys('play_daily_slot', 'track_entry_key', 'release_id')$$, '42804', NULL, 'P9: a count of another type');
-SELECT throws_ok($$SELECT top_keys('play_daily_slot', 'track_entry_key', 'plays', 'plays')$$, '42883', NULL, 'P9: a day of another type');
-SELECT throws_ok($$SELECT top_keys('play_daily_slot_track_entry_key_day_idx', 'day')$$, '42809', NULL, 'P9: an index');
+CREATE TABLE "Plays of ""it" ("the ""Key" text NOT NULL, "select" int, "Kind" text NOT NULL, "Day" date NOT NULL);
+SELECT playevent.attach_log('"Plays of ""it"', 'heard', key_column => 'the "Key', release_column => 'select', kind_column => 'Kind', kinds => '{x}',
+    track_release => 'number') AS log \gset
+SELECT playevent.add_counter('"Plays of ""it"', 'by "Day"', '{"the \"Key",select,Day}') AS counter \gset
+INSERT INTO "Plays of ""it" ("the ""Key", "Kind", "Day") VALUES ('a', 'x', '2026-01-01'), ('b', 'x', '2026-01-01'), ('b', 'x', '2026-01-02'), ('c', 'x', '2025-12-31');
+SELECT results_eq($$SELECT * FROM playevent.top('"Plays of ""it"', '2026-01-01', '2026-01-02')$$,
+    $$VALUES (1::bigint, 'b', 2::bigint), (2, 'a', 1)$$, 'P9: with names that need quotes');
+SELECT throws_ok($$SELECT * FROM playevent.top('play_event', '2026-01-01', '2026-01-01', 'track', -1)$$, '2201W', 'LIMIT must not be negative', 'P9: fewer than none');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -3,7 +3,7 @@
 -- parent of others' partitions, or by overloading the extension's functions.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(17);
+SELECT plan(19);
 
 CREATE ROLE deputy_owner;
 CREATE ROLE deputy_mallory;
@@ -98,15 +98,19 @@ SELECT throws_ok($$SELECT * FROM playevent.top('pretend_event', '2020-01-01', '2
 SELECT throws_ok($$SELECT * FROM playevent.series('pretend_event', '2020-01-01', '2020-12-31')$$,
     '55000', 'table "pretend_event" has no counter by day', 'P8: nor does series');
 
+-- What is for twins alone is so after one has failed, too.
+CREATE FUNCTION read_play() RETURNS bigint LANGUAGE sql AS
+    $$SELECT n FROM playevent.read_table('play_event', '{id}', 'SELECT count(id) FROM play_event') AS t(n bigint)$$;
+SELECT throws_ok('SELECT read_play()', '0A000', NULL, 'P8: nobody reads a table by read_table, who is no twin');
+DO $$ BEGIN PERFORM playevent.top('play_event', by => 'nothing'); EXCEPTION WHEN invalid_parameter_value THEN NULL; END $$;
+SELECT throws_ok('SELECT read_play()', '0A000', NULL, 'P8: nor after an error in one');
+
 -- The schema belongs to whoever created the extension.
 GRANT ALL ON SCHEMA playevent TO deputy_mallory;
 SET ROLE deputy_mallory;
 CREATE TABLE overloaded (by_whom text);
 GRANT ALL ON overloaded TO PUBLIC;
-CREATE FUNCTION playevent.arm_log(event regclass, log name,
-    track regclass, track_key name, track_release name, track_deleted name,
-    unknown_track text, count_replicated boolean, ingest_role regrole,
-    key_column name, release_column name, kind_column name, kinds text[])
+CREATE FUNCTION playevent.arm_log(wanted playevent.log, log name, kinds text[], ingest_role regrole)
 RETURNS void LANGUAGE sql AS 'INSERT INTO deputy.overloaded VALUES (current_user)';
 CREATE FUNCTION playevent.column_type(rel regclass, col name, argument name)
 RETURNS text LANGUAGE sql AS $$INSERT INTO deputy.overloaded VALUES (current_user) RETURNING 'text'$$;

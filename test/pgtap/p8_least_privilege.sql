@@ -5,7 +5,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(62);
+SELECT plan(63);
 
 CREATE ROLE p8_app;
 CREATE ROLE p8_web;
@@ -16,28 +16,9 @@ CREATE SCHEMA p8_other AUTHORIZATION p8_other;
 SET LOCAL search_path = p8, public;
 SET LOCAL client_min_messages = warning;
 
--- Runs a statement as a role and goes back to who we were: pgTAP is not to run
--- as that role.
-CREATE SCHEMA p8_test;
-CREATE FUNCTION p8_test.run_as(role name, statement text) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('SET LOCAL ROLE %I', role);
-    EXECUTE statement;
-    RESET ROLE;
-END
-$$;
-CREATE FUNCTION p8_test.can(role name, statement text, title text) RETURNS text
-LANGUAGE sql AS $$
-    SELECT lives_ok(format('SELECT p8_test.run_as(%L, %L)', role, statement), 'P8: ' || title)
-$$;
-CREATE FUNCTION p8_test.cannot(role name, statement text, message text, title text,
-                               state char(5) DEFAULT '42501') RETURNS text
-LANGUAGE sql AS $$
-    SELECT throws_ok(format('SELECT p8_test.run_as(%L, %L)', role, statement), state, message, 'P8: ' || title)
-$$;
+\ir include/run_as.sql
 -- What only a superuser sees regardless of any grant
-CREATE FUNCTION p8_test.plays(counter text, key text) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION test.plays(counter text, key text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     result bigint;
 BEGIN
@@ -45,7 +26,7 @@ BEGIN
     RETURN result;
 END
 $$;
-SET LOCAL search_path = p8, p8_test, public;
+SET LOCAL search_path = p8, test, public;
 
 --
 -- The web role
@@ -255,6 +236,11 @@ SELECT cannot('p8_other', $$SELECT * FROM playevent.verify('p8.own_event')$$,
               'query would be affected by row-level security policy for table "own_event"',
               'verify refuses to compare with a part of the log');
 SELECT is_empty($$SELECT * FROM playevent.verify('own_event')$$, 'P8: the counters are exact for who sees all');
+
+-- By its OID, a log is named without its schema.
+REVOKE USAGE ON SCHEMA p8 FROM p8_other;
+SELECT cannot('p8_other', format('SELECT * FROM playevent.verify(%s)', 'own_event'::regclass::oid),
+              'permission denied for schema p8', 'verify needs USAGE on the log''s schema');
 
 SELECT * FROM finish();
 ROLLBACK;

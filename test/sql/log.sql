@@ -1,5 +1,5 @@
--- A log as a user meets it: make one, play, look at the numbers, try to change
--- history, make another, drop the extension and get it back (P1, P2, P3, P5).
+-- P1, P2, P3, P5: a log as a user meets it: make one, play, look at the numbers,
+-- try to change history, make another, drop the extension and get it back.
 
 CREATE EXTENSION playevent;
 
@@ -83,9 +83,21 @@ INSERT INTO play_event (track_entry_key, bucket) VALUES ('k2', 'complete');
 SELECT * FROM play_by_track WHERE track_entry_key = 'k2';
 DELETE FROM play_event;
 DELETE FROM share_event;
+
+-- P4: the locks of an insert are the transaction's from the first one on, for to
+-- pass them from savepoint to savepoint takes the more steps the more there are.
+BEGIN;
+SAVEPOINT one;
+INSERT INTO play_event (track_entry_key, bucket) VALUES ('k2', 'complete');
+ROLLBACK TO one;
+SELECT relation::regclass, mode FROM pg_locks
+ WHERE pid = pg_backend_pid() AND relation::regclass::text IN ('track', 'play_counter_slot', 'play_daily_slot')
+ ORDER BY relation::regclass::text COLLATE "C";
+COMMIT;
 SELECT event, counter_slot, intact FROM playevent.log ORDER BY event::text;
 
--- A log is dropped like any table; its functions go with its type.
+-- A log is dropped like any table; its functions go with its type, but for the one
+-- that does not name that.
 \set VERBOSITY terse
 DROP TABLE share_counter_slot, share_daily_slot, share_event CASCADE;
 DROP TYPE share_channel CASCADE;
@@ -93,5 +105,6 @@ SELECT event FROM playevent.log;
 
 DROP TABLE play_counter_slot, play_daily_slot, play_event, track CASCADE;
 DROP TYPE play_bucket CASCADE;
+DROP FUNCTION record_play_heard;
 SELECT count(*) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace;
 DROP EXTENSION playevent;

@@ -16,7 +16,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw($node $dir %statements %only_client @logs $meet $deep
-	pick start_node start_psql finish_psql stops memory_contexts stop_all whole_and_exact limited limited_memory);
+	start_node start_psql finish_psql stops memory_contexts stop_all whole_and_exact limited limited_memory);
 
 our $node;
 our $dir;
@@ -28,11 +28,6 @@ my $victims = 4;
 
 # Memory that is freed shall go back to the system, so that a limit on it is met.
 $ENV{MALLOC_MMAP_THRESHOLD_} = 65536;
-
-sub pick
-{
-	return $_[ rand @_ ];
-}
 
 # Small WAL segments, since a limit on the size of files holds for them too; and
 # no JIT, since LLVM ends the process when there is no memory.
@@ -60,7 +55,7 @@ jit = off
 		  AND coalesce(relation::regclass::text, '') !~ '^pg_|^left_behind$'
 		UNION ALL
 		SELECT name FROM pg_backend_memory_contexts
-		WHERE name LIKE 'playevent%' AND name NOT LIKE 'playevent % bindings';
+		WHERE name LIKE 'playevent%' AND name !~ '^playevent (.* bindings|log names|record plans)$';
 
 	-- Cancels or terminates one session at work after another, until told to stop.
 	CREATE TABLE done ();
@@ -140,7 +135,7 @@ sub finish_prepared
 {
 	foreach my $gid (split /\n/, $node->safe_psql('postgres', 'SELECT gid FROM pg_prepared_xacts'))
 	{
-		$node->safe_psql('postgres', pick('COMMIT', 'ROLLBACK') . " PREPARED '$gid'");
+		$node->safe_psql('postgres', any('COMMIT', 'ROLLBACK') . " PREPARED '$gid'");
 	}
 	return;
 }

@@ -48,11 +48,12 @@ sub _base
 	return $tx->{base} // $self;
 }
 
-# The tracks that the transaction sees, by number.
+# The tracks that the transaction sees, or that it would see on top of another
+# state, by number.
 sub tracks
 {
-	my ($self, $tx) = @_;
-	my %tracks = %{ $self->_base($tx)->{tracks} };
+	my ($self, $tx, $base) = @_;
+	my %tracks = %{ ($base // $self->_base($tx))->{tracks} };
 	foreach my $effect (@{ $tx->{effects} })
 	{
 		next if $effect->{type} ne 'track';
@@ -71,13 +72,17 @@ sub track_by_key
 	return $number;
 }
 
-# Is there a track, and its release.
+# Is there a track, and its release.  Where the table is newer than the snapshot,
+# what that doesn't show counts as it is now.
 sub release
 {
 	my ($self, $tx, $key) = @_;
-	my $number = $self->track_by_key($tx, $key) // return (0, undef);
-	my $track = $self->tracks($tx)->{$number};
-	return (1, $track->{deleted} ? undef : $track->{release});
+	foreach my $base ($self->_base($tx), $tx->{tracks_altered} ? $self : ())
+	{
+		my ($track) = grep { $_->{key} eq $key } values %{ $self->tracks($tx, $base) };
+		return (1, $track->{deleted} ? undef : $track->{release}) if $track;
+	}
+	return (0, undef);
 }
 
 # Has somebody else changed the track since the transaction's snapshot?
@@ -245,6 +250,14 @@ sub tracks_rewritten
 {
 	my ($self, $tx) = @_;
 	$tx->{base}{tracks} = {} if $tx->{base};
+	return;
+}
+
+# Something of the track table itself is newer than the transaction's snapshot.
+sub tracks_altered
+{
+	my ($self, $tx) = @_;
+	$tx->{tracks_altered} = 1 if $tx->{base};
 	return;
 }
 

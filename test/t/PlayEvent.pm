@@ -6,13 +6,14 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use FindBin;
 use IO::Uncompress::Gunzip qw(gunzip $GunzipError);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(slowdown real_plays random_seed differences traffic_options exact complaints
-	kill_server);
+our @EXPORT = qw(slowdown real_plays random_seed any chance differences traffic_options exact complaints
+	kill_server module_from);
 
 # How many times as long as usual everything takes: PLAYEVENT_SLOWDOWN, as under
 # valgrind.  Loads are so much smaller, and limits of time so much longer.
@@ -42,15 +43,19 @@ sub random_seed
 	return $seed;
 }
 
-# A query for the keys that differ by a GROUP BY of our own and those that
-# differ by verify: in one statement, so in one snapshot.
+sub any { return $_[ rand @_ ]; }
+sub chance { my ($of_hundred) = @_; return rand(100) < $of_hundred; }
+
+# A query for how many keys differ by a GROUP BY of our own, and by verify: in
+# one statement, so in one snapshot.
 sub differences
 {
-	my ($log) = @_;
+	my ($log, $kind) = @_;
+	$kind //= 'bucket';
 	return qq{
-		WITH logged AS (SELECT track_entry_key, release_id, bucket, count(*)
+		WITH logged AS (SELECT track_entry_key, release_id, $kind, count(*)
 						FROM ${log}_event GROUP BY 1, 2, 3),
-			 counted AS (SELECT track_entry_key, release_id, bucket, ${log}s
+			 counted AS (SELECT track_entry_key, release_id, $kind, ${log}s
 						 FROM ${log}_counter)
 		SELECT (SELECT count(*) FROM ((TABLE logged EXCEPT TABLE counted) UNION ALL
 									  (TABLE counted EXCEPT TABLE logged)) d),
@@ -92,6 +97,19 @@ sub complaints
 		/WARNING:.*(?:leak|still referenced|not closed|not counted)|TRAP:|PANIC:/
 		  || /\(PID (\d+)\) was terminated by signal/ && !$killed{$1}
 	} map { "$_\n" } split /\n/, slurp_file($node->logfile, $offset);
+}
+
+# Compile a file beside the tests; returns the path of the module for the server.
+sub module_from
+{
+	my ($file) = @_;
+	my $module = PostgreSQL::Test::Utils::tempdir() . '/' . $file =~ s/c$/so/r;
+	my $pg_config = $ENV{PG_CONFIG} || 'pg_config';
+	my ($cc, $cppflags, $cflags, $cflags_sl, $headers) =
+	  map { qx{'$pg_config' --$_} =~ s/\n//r } qw(cc cppflags cflags cflags_sl includedir-server);
+	is(system("$cc $cppflags $cflags $cflags_sl -shared -I'$headers' -o '$module' '$FindBin::RealBin/$file'"),
+		0, "$file compiles");
+	return $module;
 }
 
 # State and parent of a process.

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * late.c
- *	  A module for 015_late.pl, in the place of some other extension that
+ *	  A module for p3_late.pl, in the place of some other extension that
  *	  writes rows when a (sub)transaction is about to commit.
  *
  * Runs the SQL of the settings late.at_release and late.at_commit in callbacks

@@ -66,8 +66,7 @@ app.post('/api/event/play', record({ track, heard: { type: 'number', minimum: 0,
         const { track, heard, event_id } = request.body;
         await web.query({
             name: 'record play',
-            text: `SELECT record_play($1, bucket, $3)
-                     FROM play_bucket_of($2) AS bucket WHERE bucket IS NOT NULL`,
+            text: 'SELECT record_play_heard($1, $2, $3)',
             values: [track, heard, event_id],
         });
         return reply.code(204).send();

@@ -12,15 +12,7 @@ CREATE TABLE track (
     is_deleted boolean NOT NULL DEFAULT false
 );
 
-INSERT INTO release VALUES (1, 'Silver River LP'), (2, 'Quiet Harbour LP');
-INSERT INTO track (entry_key, title, seconds, release_id) VALUES
-    ('intro',   'Intro',         60, 1),
-    ('river',   'Silver River',   8, 1),
-    ('signal',  'Paper Signal',   2, 1),
-    ('harbour', 'Quiet Harbour',  6, 2),
-    ('lantern', 'Salt Lantern',  12, 2),
-    ('engine',  'Golden Engine',  2, 2),
-    ('loose',   'Hollow Static',  4, NULL);
+\ir tracks.sql
 
 CREATE EXTENSION playevent;
 

@@ -10,11 +10,11 @@ export const psql = (user, database, ...args) => execFileSync('psql',
     { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' });
 
 // A database with the site in it, on the server that PGHOST tells.
-export function makeSite(database) {
+export function makeSite(database, fill = () => psql('owner', database, '-f', here('site.sql'))) {
     for (const role of ['owner', 'web', 'reader']) {
         psql('postgres', 'postgres', '-c',
             `DO $$ BEGIN CREATE ROLE ${role} LOGIN; EXCEPTION WHEN duplicate_object THEN END $$`);
     }
     psql('postgres', 'postgres', '-c', `CREATE DATABASE ${database} OWNER owner`);
-    psql('owner', database, '-f', here('site.sql'));
+    fill();
 }

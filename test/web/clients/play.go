@@ -13,15 +13,11 @@ import (
 )
 
 // Returns 0 for what was too short to be a play.
-func recordPlay(ctx context.Context, db *sql.DB, track string, heard float64, eventID string) (id int64, err error) {
-	err = db.QueryRowContext(ctx,
-		`SELECT record_play($1, bucket, $2)
-		   FROM play_bucket_of($3) AS bucket WHERE bucket IS NOT NULL`,
-		track, eventID, heard).Scan(&id)
-	if err == sql.ErrNoRows {
-		return 0, nil
-	}
-	return id, err
+func recordPlay(ctx context.Context, db *sql.DB, track string, heard float64, eventID string) (int64, error) {
+	var id sql.NullInt64
+	err := db.QueryRowContext(ctx,
+		`SELECT record_play_heard($1, $2, $3)`, track, heard, eventID).Scan(&id)
+	return id.Int64, err
 }
 
 func recordShare(ctx context.Context, db *sql.DB, track, channel, eventID string) (id int64, err error) {

@@ -7,11 +7,8 @@ import psycopg
 
 
 def record_play(connection, track, heard, event_id):
-    row = connection.execute(
-        """SELECT record_play(%s, bucket, %s)
-             FROM play_bucket_of(%s) AS bucket WHERE bucket IS NOT NULL""",
-        (track, event_id, heard)).fetchone()
-    return row and row[0]  # None: too short to be a play
+    return connection.execute(  # None: too short to be a play
+        "SELECT record_play_heard(%s, %s, %s)", (track, heard, event_id)).fetchone()[0]
 
 
 def record_share(connection, track, channel, event_id):

@@ -1,0 +1,222 @@
+--
+-- The logs and counters there are: all that is known of them is their triggers.
+--
+
+-- What slot tables say of themselves: which log's they are, and which trigger of
+-- it counts in them.  Anyone may put nonsense into a trigger's arguments, which
+-- must not fail here: the views are everybody's.  A table speaks for a log only
+-- if both have one owner; a superuser has the rights of any other.
+CREATE VIEW playevent.guard AS
+SELECT guard.oid AS trigger_oid,
+       slot.oid AS slot,
+       slot.relnamespace AS schema,
+       slot.relname AS name,
+       event.oid AS event,
+       args[2] AS function,
+       args[3:] AS arguments
+  FROM pg_catalog.pg_trigger guard
+  JOIN pg_catalog.pg_class slot ON slot.oid = guard.tgrelid AND slot.relkind = 'r'
+ CROSS JOIN LATERAL playevent.trigger_arguments(guard.tgargs) AS args
+  JOIN pg_catalog.pg_class event ON event.oid = playevent.named_table(args[1], slot.relnamespace)
+   AND event.relowner = slot.relowner
+ WHERE guard.tgfoid = 'playevent.slot_guard'::pg_catalog.regproc;
+
+COMMENT ON VIEW playevent.guard IS
+'internal: what the guards of slot tables say';
+
+-- A counter is what its trigger and its slot table agree on.
+CREATE VIEW playevent.counter AS
+SELECT class.oid::pg_catalog.regclass AS event,
+       pg_catalog.regexp_replace(slot.relname::pg_catalog.text, '_slot$', '')::pg_catalog.name AS counter,
+       slot.oid::pg_catalog.regclass AS counter_slot,
+       args[2] AS count_column,
+       CASE WHEN kind.name = 'sketch' THEN args[4:] ELSE args[3:] END AS columns,
+       t.tgname AS trigger_name,
+       CASE WHEN kind.name = 'sketch' THEN args[3] END AS listener_column
+  FROM pg_catalog.pg_trigger t
+  JOIN pg_catalog.pg_class class ON class.oid = t.tgrelid
+   AND class.relkind IN ('r', 'p') AND class.relpersistence <> 't' AND NOT class.relispartition
+ CROSS JOIN LATERAL playevent.trigger_arguments(t.tgargs) AS args
+  JOIN pg_catalog.pg_class slot ON slot.oid = playevent.named_table(args[1], class.relnamespace)
+   AND slot.relkind = 'r' AND slot.relowner = class.relowner
+ CROSS JOIN LATERAL (
+     VALUES (CASE t.tgfoid WHEN 'playevent.sketch'::pg_catalog.regproc THEN 'sketch' ELSE 'count' END)) AS kind(name)
+ WHERE t.tgfoid IN ('playevent.count'::pg_catalog.regproc,
+                    'playevent.sketch'::pg_catalog.regproc)
+   AND (SELECT pg_catalog.bool_and(
+                   playevent.named_table(said[1], slot.relnamespace) IS NOT DISTINCT FROM class.oid
+                   AND said[2:] IS NOT DISTINCT FROM ARRAY[kind.name] || args[2:])
+          FROM pg_catalog.pg_trigger guard
+         CROSS JOIN LATERAL playevent.trigger_arguments(guard.tgargs) AS said
+         WHERE guard.tgrelid = slot.oid AND guard.tgfoid = 'playevent.slot_guard'::pg_catalog.regproc);
+
+COMMENT ON VIEW playevent.counter IS
+'the counters of the logs of this database, as their triggers and their slot tables tell; with a listener column, one of distinct listeners';
+
+-- Is all there that a log's counters need, once each, and does it fire?
+CREATE FUNCTION playevent.counters_intact(event regclass) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN (
+    SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
+             WHERE t.tgrelid = counters_intact.event
+               AND t.tgfoid IN ('playevent.count'::pg_catalog.regproc, 'playevent.sketch'::pg_catalog.regproc))
+           = ALL (ARRAY[pg_catalog.count(*), pg_catalog.count(DISTINCT k.counter_slot)])
+           AND pg_catalog.bool_and(2 = (
+               SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger g
+                WHERE g.tgrelid = k.counter_slot AND g.tgfoid = 'playevent.slot_guard'::pg_catalog.regproc
+                  AND playevent.as_made(g.oid)))
+           AND NOT EXISTS (
+               SELECT FROM playevent.guard g
+                WHERE g.event = counters_intact.event AND g.slot <> ALL (pg_catalog.array_agg(k.counter_slot)))
+      FROM playevent.counter k
+     WHERE k.event = counters_intact.event);
+
+COMMENT ON FUNCTION playevent.counters_intact(regclass) IS
+'internal: do the counting triggers of a log and the guards of its slot tables tell of the same counters, once each';
+
+-- A partition inherits the triggers that new rows fire.
+CREATE VIEW playevent.stray_trigger AS
+SELECT t.tgrelid AS part, t.tgname AS name
+  FROM pg_catalog.pg_trigger t
+  JOIN pg_catalog.pg_class part ON part.oid = t.tgrelid AND part.relispartition
+ WHERE t.tgparentid = 0
+   AND t.tgfoid IN ('playevent.resolve'::pg_catalog.regproc, 'playevent.day'::pg_catalog.regproc,
+                    'playevent.count'::pg_catalog.regproc, 'playevent.sketch'::pg_catalog.regproc,
+                    'playevent.flush'::pg_catalog.regproc);
+
+COMMENT ON VIEW playevent.stray_trigger IS
+'internal: triggers that were made on a partition, and belong on the log';
+
+-- Do a table's triggers fire as they were made, and is none of them missing?
+CREATE FUNCTION playevent.part_intact(part oid) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN (
+    SELECT class.relpersistence = 'p'
+           AND 2 = (SELECT pg_catalog.count(DISTINCT t.tgtype) FROM pg_catalog.pg_trigger t
+                     WHERE t.tgrelid = part AND t.tgfoid = 'playevent.append_only'::pg_catalog.regproc
+                       AND playevent.as_made(t.oid))
+           AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_trigger t
+                WHERE t.tgrelid = part AND NOT playevent.as_made(t.oid))
+           AND NOT EXISTS (SELECT FROM playevent.stray_trigger s WHERE s.part = part_intact.part)
+      FROM pg_catalog.pg_class class
+     WHERE class.oid = part);
+
+COMMENT ON FUNCTION playevent.part_intact(oid) IS
+'internal: are a log''s triggers on one of its tables as they were made';
+
+-- The column that tells when a late one was: played_at of play, shared_at of
+-- share.
+CREATE FUNCTION playevent.time_column(log text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN log || CASE WHEN log LIKE '%e' THEN '' ELSE 'e' END || 'd_at';
+
+COMMENT ON FUNCTION playevent.time_column(text) IS
+'internal: the name of a log''s column for events that come late';
+
+CREATE FUNCTION playevent.plural(word text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN word || CASE WHEN word LIKE '%s' THEN 'es' ELSE 's' END;
+
+COMMENT ON FUNCTION playevent.plural(text) IS
+'internal: the name of several of what the word names one of, which is never the same';
+
+-- The column that counts: plays of play, listens of listens.
+CREATE FUNCTION playevent.count_column(log text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN log || CASE WHEN log LIKE '%s' THEN '' ELSE 's' END;
+
+COMMENT ON FUNCTION playevent.count_column(text) IS
+'internal: the name of a log''s count';
+
+-- Has the table the columns by which create_log's tables tell days?
+CREATE FUNCTION playevent.tells_days(event regclass, log text) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN 3 = (
+    SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute a
+     WHERE a.attrelid = tells_days.event
+       AND ((a.attname, a.atttypid) = ('created_at', 'pg_catalog.timestamptz'::pg_catalog.regtype)
+            OR a.attgenerated = ''
+               AND (a.attname, a.atttypid) IN (('day', 'pg_catalog.date'::pg_catalog.regtype),
+                    (playevent.time_column(tells_days.log), 'pg_catalog.timestamptz'::pg_catalog.regtype))));
+
+COMMENT ON FUNCTION playevent.tells_days(regclass, text) IS
+'internal: has a table the columns day, created_at and the one for events that come late';
+
+-- The log's own counter is that by track, release and kind.
+CREATE VIEW playevent.log AS
+SELECT class.oid::pg_catalog.regclass AS event,
+       own.counter_slot,
+       own.count_column,
+       own.columns[1] AS key_column,
+       own.columns[2] AS release_column,
+       own.columns[3] AS kind_column,
+       playevent.named_table(resolve_args[1], class.relnamespace) AS track,
+       resolve_args[2] AS track_key,
+       resolve_args[3] AS track_release,
+       NULLIF(resolve_args[4], '') AS track_deleted,
+       resolve_args[5] AS unknown_track,
+       playevent.named_table(release_args[1], class.relnamespace) AS release,
+       release_args[2] AS release_key,
+       playevent.enabled_as_made(flushes.oid) = 'A' AS count_replicated,
+       own.counter_slot IS NOT NULL
+           AND coalesce(resolves.n, 0) = 1 AND coalesce(release_resolves.n, 0) <= 1 AND flushes.n = 1
+           AND playevent.condition(resolves.oid) IS NOT DISTINCT FROM
+               CASE WHEN release_resolves.n IS NOT NULL THEN pg_catalog.format('(new.%I IS NOT NULL)', resolve_args[6]) END
+           AND playevent.condition(release_resolves.oid) IS NOT DISTINCT FROM
+               CASE WHEN release_resolves.n IS NOT NULL THEN pg_catalog.format('(new.%I IS NULL)', resolve_args[6]) END
+           AND days.n BETWEEN playevent.tells_days(class.oid::pg_catalog.regclass, own.log)::int AND 1
+           AND playevent.counters_intact(class.oid::pg_catalog.regclass)
+           AND playevent.part_intact(class.oid)
+           AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_class p
+                WHERE class.relkind = 'p' AND p.relispartition
+                  AND pg_catalog.pg_partition_root(p.oid) = class.oid
+                  AND NOT playevent.part_intact(p.oid))
+           AS intact
+  FROM pg_catalog.pg_class class
+  LEFT JOIN LATERAL (
+      SELECT pg_catalog.min(t.oid::pg_catalog.int8)::pg_catalog.oid AS oid, pg_catalog.count(*) AS n
+        FROM pg_catalog.pg_trigger t
+       WHERE t.tgrelid = class.oid AND t.tgfoid = 'playevent.flush'::pg_catalog.regproc) AS flushes ON true
+  LEFT JOIN LATERAL (
+      SELECT pg_catalog.count(*) AS n
+        FROM pg_catalog.pg_trigger t
+       WHERE t.tgrelid = class.oid AND t.tgfoid = 'playevent.day'::pg_catalog.regproc) AS days ON true
+  LEFT JOIN LATERAL (
+      SELECT t.oid, t.tgargs, pg_catalog.count(*) OVER () AS n
+        FROM pg_catalog.pg_trigger t
+       WHERE t.tgrelid = class.oid AND t.tgfoid = 'playevent.resolve'::pg_catalog.regproc
+         AND NOT playevent.resolves_releases(t.tgargs)
+       ORDER BY t.tgname LIMIT 1) AS resolves ON true
+  LEFT JOIN LATERAL (
+      SELECT t.oid, t.tgargs, pg_catalog.count(*) OVER () AS n
+        FROM pg_catalog.pg_trigger t
+       WHERE t.tgrelid = class.oid AND t.tgfoid = 'playevent.resolve'::pg_catalog.regproc
+         AND playevent.resolves_releases(t.tgargs)
+       ORDER BY t.tgname LIMIT 1) AS release_resolves ON true
+  LEFT JOIN LATERAL playevent.trigger_arguments(resolves.tgargs) AS resolve_args ON true
+  LEFT JOIN LATERAL playevent.trigger_arguments(release_resolves.tgargs) AS release_args ON true
+  LEFT JOIN LATERAL (
+      SELECT k.counter_slot, k.count_column, k.columns,
+             pg_catalog.substring(k.counter::pg_catalog.text, '^(.+)_counter$') AS log
+        FROM playevent.counter k
+       WHERE k.event = class.oid::pg_catalog.regclass AND k.listener_column IS NULL
+         AND pg_catalog.cardinality(k.columns) = 3
+         AND (resolve_args IS NULL OR k.columns[1:2] = resolve_args[6:7])
+         AND NOT EXISTS (
+             SELECT FROM pg_catalog.pg_attribute a
+              WHERE a.attrelid = k.counter_slot AND a.attname = k.columns[3]
+                AND a.atttypid = 'pg_catalog.date'::pg_catalog.regtype)
+       ORDER BY k.counter NOT LIKE '%\_counter', k.counter LIMIT 1) AS own ON true
+ WHERE class.relkind IN ('r', 'p') AND class.relpersistence <> 't' AND NOT class.relispartition
+   AND EXISTS (
+       SELECT FROM pg_catalog.pg_trigger t
+        WHERE t.tgrelid = class.oid
+          AND t.tgfoid IN ('playevent.append_only'::pg_catalog.regproc,
+                           'playevent.resolve'::pg_catalog.regproc,
+                           'playevent.count'::pg_catalog.regproc,
+                           'playevent.sketch'::pg_catalog.regproc));
+
+COMMENT ON VIEW playevent.log IS
+'the logs of this database, as their triggers tell; intact: all triggers are there, once, and enabled as they were made, on partitions and slot tables too, and slot tables tell of the same counters';

@@ -1,0 +1,51 @@
+--
+-- Checking, mending and tidying counters.
+--
+
+-- verify, rebuild and compact act as the log's owner, with a search_path of
+-- pg_catalog and row_security off (as_owner.c), after a check of the caller's own
+-- rights.  What each returns, reports and locks, src/verify.c and
+-- src/maintenance.c say.
+
+CREATE FUNCTION playevent.verify(event regclass)
+RETURNS TABLE (
+    track_entry_key text,
+    release_id text,
+    kind text,
+    counted bigint,
+    logged bigint,
+    counter text,
+    further_key text)
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'playevent_verify';
+
+COMMENT ON FUNCTION playevent.verify(regclass) IS
+'the counters that differ from their log, in one snapshot; no row means exact';
+
+CREATE FUNCTION playevent.tell_progress() RETURNS boolean
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'playevent_tell_progress';
+
+COMMENT ON FUNCTION playevent.tell_progress() IS
+'internal: true; in the query of rebuild, says how many rows of the log it has read';
+
+CREATE FUNCTION playevent.rebuild(event regclass) RETURNS bigint
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_rebuild';
+
+COMMENT ON FUNCTION playevent.rebuild(regclass) IS
+'recomputes a log''s counters while plays go on, and returns how many were wrong';
+
+CREATE FUNCTION playevent.compact(event regclass) RETURNS bigint
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_compact';
+
+COMMENT ON FUNCTION playevent.compact(regclass) IS
+'merges spare slots of a log''s counters without making anyone wait, and returns how many it removed';
+
+CREATE FUNCTION playevent.check_log(event regclass) RETURNS void
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_check_log';
+
+COMMENT ON FUNCTION playevent.check_log(regclass) IS
+'fails with the error that the log''s triggers would fail with, if any';

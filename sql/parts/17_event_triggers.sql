@@ -1,0 +1,73 @@
+--
+-- The event triggers: partitions that come and go, rows that ALTER TABLE would
+-- rewrite, who may make triggers, names that change.
+--
+
+CREATE FUNCTION playevent.watch_partitions() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_partitions';
+
+COMMENT ON FUNCTION playevent.watch_partitions() IS
+'event trigger: notices partitions that come to a log or leave it, and triggers enabled in another way than they were made';
+
+CREATE EVENT TRIGGER playevent_watch_partitions ON ddl_command_end
+WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA',
+             'ALTER TYPE')  -- by which columns of tables of a type come and go
+EXECUTE FUNCTION playevent.watch_partitions();
+
+ALTER EVENT TRIGGER playevent_watch_partitions ENABLE ALWAYS;
+
+COMMENT ON EVENT TRIGGER playevent_watch_partitions IS
+'partitions do not inherit the trigger against TRUNCATE';
+
+-- For rows that ALTER COLUMN TYPE writes anew, no other trigger fires.
+CREATE FUNCTION playevent.watch_rewrites() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_rewrites';
+
+COMMENT ON FUNCTION playevent.watch_rewrites() IS
+'event trigger: refuses ALTER COLUMN TYPE where it would change what a log or its counters say';
+
+CREATE EVENT TRIGGER playevent_watch_rewrites ON table_rewrite
+EXECUTE FUNCTION playevent.watch_rewrites();
+
+ALTER EVENT TRIGGER playevent_watch_rewrites ENABLE ALWAYS;
+
+COMMENT ON EVENT TRIGGER playevent_watch_rewrites IS
+'no trigger of the table fires for rows that are rewritten';
+
+-- The triggers act with the rights of the table's owner, so nobody else may say
+-- what they do, nor put others in their place; for CREATE TRIGGER alone, the
+-- right TRIGGER on the table is enough.
+CREATE FUNCTION playevent.check_trigger_owner() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_check_trigger_owner';
+
+COMMENT ON FUNCTION playevent.check_trigger_owner() IS
+'event trigger: lets a table''s owner alone put playevent''s triggers on it, or replace them';
+
+CREATE EVENT TRIGGER playevent_check_trigger_owner ON ddl_command_end
+WHEN TAG IN ('CREATE TRIGGER', 'CREATE SCHEMA')
+EXECUTE FUNCTION playevent.check_trigger_owner();
+
+ALTER EVENT TRIGGER playevent_check_trigger_owner ENABLE ALWAYS;
+
+COMMENT ON EVENT TRIGGER playevent_check_trigger_owner IS
+'playevent''s triggers act with the rights of the table''s owner';
+
+-- A log, its slot tables and its track table may be renamed, and moved to another
+-- schema; its kinds may be renamed.
+CREATE FUNCTION playevent.follow_renames() RETURNS event_trigger
+LANGUAGE c
+SET quote_all_identifiers = off  -- as in what it looks for
+AS 'MODULE_PATHNAME', 'playevent_follow_renames';
+
+COMMENT ON FUNCTION playevent.follow_renames() IS
+'event trigger: lets the triggers of logs name tables as they are called after ALTER ... RENAME and SET SCHEMA';
+
+CREATE EVENT TRIGGER playevent_follow_renames ON ddl_command_end
+WHEN TAG IN ('ALTER TABLE', 'ALTER INDEX', 'ALTER SCHEMA', 'ALTER EXTENSION', 'ALTER TYPE',
+             'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE')  -- by which columns of tables can be renamed
+EXECUTE FUNCTION playevent.follow_renames();
+
+ALTER EVENT TRIGGER playevent_follow_renames ENABLE ALWAYS;
+
+COMMENT ON EVENT TRIGGER playevent_follow_renames IS
+'the triggers of logs name tables, their functions logs and kinds';

@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * amount_count.c
+ *	  Counts: how many rows there are of a key.
+ *
+ * Layer: storage.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "amount.h"
+
+/*
+ * append_bigint_query
+ *		The query for keys whose bigints differ from what the log has.
+ */
+void
+append_bigint_query(StringInfo query, const Comparison *of,
+					const char *logged)
+{
+	appendStringInfo(query,
+					 "SELECT %ssum(counted)::bigint, sum(logged)::bigint"
+					 " FROM (SELECT %s%s, 0::bigint FROM ONLY %s"
+					 " UNION ALL SELECT %s0::bigint, %s FROM %s WHERE %s"
+					 " GROUP BY %s)"
+					 " AS side(%scounted, logged)"
+					 " GROUP BY %s HAVING sum(counted) <> sum(logged)",
+					 of->aliases,
+					 of->keys, of->amount, of->slot_table,
+					 of->keys, logged, of->log, of->condition, of->numbers,
+					 of->aliases,
+					 of->numbers);
+}
+
+/*
+ * bigint_difference
+ *		What is to be added, which may be less than nothing.
+ */
+void
+bigint_difference(const Datum *values, const bool *isnull pg_attribute_unused(),
+				  Difference *difference)
+{
+	int64		missing = DatumGetInt64(values[1]) - DatumGetInt64(values[0]);
+
+	difference->adds = true;
+	difference->lacks = missing > 0;
+	difference->has_surplus = false;
+	difference->amount = Int64GetDatum(missing);
+}
+
+static void
+append_count_query(StringInfo query, const Comparison *of)
+{
+	append_bigint_query(query, of, "count(*)");
+}
+
+const AmountKind amount_count = {
+	.column_type = "bigint",
+	.is_bigint = true,
+	.prune_below = BLCKSZ / 8,
+	.append_query = append_count_query,
+	.difference = bigint_difference,
+};

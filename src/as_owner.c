@@ -1,0 +1,312 @@
+/*-------------------------------------------------------------------------
+ *
+ * as_owner.c
+ *	  Promise P8: what playevent runs because of a log, it runs with the rights
+ *	  of that log's owner and no others.
+ *
+ * Layer: Postgres.
+ *
+ * A query on a log can run its owner's code: planning one folds the predicates
+ * of the table's indexes, reading one applies its policies.  A superuser who
+ * compares all counters with their logs must not run that as himself.  So every
+ * such query, and all DDL that follows from a log, goes between owner_enter and
+ * owner_leave, as VACUUM and REINDEX do it (vacuum_rel): the owner's rights, in
+ * a security-restricted operation, which keeps his code from leaving anything
+ * in the session, with a search_path in which nobody else can put anything.
+ *
+ * Policies never run: row_security is off, so that one that applies is an
+ * error, and none applies to an owner here, not even if forced
+ * (SECURITY_NOFORCE_RLS, as for foreign keys).  Whether the caller may ask for
+ * what is about to be done is to be checked before.
+ *
+ * On an error the user and settings are restored by the abort of the
+ * (sub)transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+#include "utils/syscache.h"
+
+#include "as_owner.h"
+#include "compat.h"
+
+PG_FUNCTION_INFO_V1(playevent_call_as_owner);
+PG_FUNCTION_INFO_V1(playevent_call_for_reader);
+
+/* What the name of the function that is called ends with. */
+#define TWIN_ENDING "_as_owner"
+
+/* Who has called the function whose twin runs; InvalidOid if none does. */
+static Oid	caller = InvalidOid;
+
+/* It is not locked, and may be dropped between one look at it and the next. */
+static void
+report_dropped(Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("table with OID %u does not exist", relid)));
+}
+
+/*
+ * owner_of
+ *		The owner of a relation.
+ */
+Oid
+owner_of(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		report_dropped(relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+static void
+set_option(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * owner_enter
+ *		From here on, act as this role.  *outer is for owner_leave.
+ */
+void
+owner_enter(Oid owner, OwnerScope *outer)
+{
+	GetUserIdAndSecContext(&outer->userid, &outer->sec_context);
+	SetUserIdAndSecContext(owner, outer->sec_context |
+						   SECURITY_RESTRICTED_OPERATION |
+						   SECURITY_NOFORCE_RLS);
+	outer->guc_level = NewGUCNestLevel();
+	set_option("search_path", "pg_catalog, pg_temp");
+	set_option("row_security", "off");
+	set_option("standard_conforming_strings", "on");
+}
+
+/*
+ * owner_leave
+ *		Act again as before owner_enter.
+ */
+void
+owner_leave(OwnerScope *outer)
+{
+	AtEOXact_GUC(false, outer->guc_level);
+	SetUserIdAndSecContext(outer->userid, outer->sec_context);
+}
+
+/*
+ * may_select
+ *		May the role read the columns, or all of the table?
+ */
+static bool
+may_select(Oid relid, Oid role, List *columns)
+{
+	ListCell   *lc;
+
+	if (pg_class_aclcheck(relid, role, ACL_SELECT) == ACLCHECK_OK)
+		return true;
+	foreach(lc, columns)
+	{
+		AttrNumber	attno = get_attnum(relid, lfirst(lc));
+
+		if (attno <= 0 ||
+			pg_attribute_aclcheck(relid, attno, role,
+								  ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	}
+	return columns != NIL;
+}
+
+/*
+ * check_readable
+ *		Check that the role may read these columns of a table, a list of names,
+ *		in all of its rows.
+ */
+void
+check_readable(Oid relid, Oid role, List *columns)
+{
+	char	   *name = get_rel_name(relid);
+	Oid			namespace = get_rel_namespace(relid);
+
+	if (name == NULL)
+		report_dropped(relid);
+	if (namespace_aclcheck(namespace, role, ACL_USAGE) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA,
+					   get_namespace_name(namespace));
+	if (!may_select(relid, role, columns))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, name);
+	if (check_enable_rls(relid, role, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("query would be affected by row-level security policy for table \"%s\"",
+						name)));
+}
+
+/*
+ * twin_of
+ *		The function that this one is the door to: of the same schema and
+ *		arguments, its name with the ending.
+ */
+static Oid
+twin_of(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc form;
+	Oid			twin;
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	name = psprintf("%s%s", NameStr(form->proname), TWIN_ENDING);
+	twin = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+						   CStringGetDatum(name),
+						   PointerGetDatum(&form->proargtypes),
+						   ObjectIdGetDatum(form->pronamespace));
+	if (!OidIsValid(twin) || form->prorettype != get_func_rettype(twin))
+		elog(ERROR, "function \"%s\" has no twin", NameStr(form->proname));
+	ReleaseSysCache(tuple);
+	return twin;
+}
+
+/*
+ * call_twin
+ *		Call a function's twin as this role, with the arguments of the call.
+ */
+static Datum
+call_twin(FunctionCallInfo fcinfo, Oid owner)
+{
+	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
+	FmgrInfo	twin;
+	OwnerScope	outer;
+	Oid			outer_caller = caller;
+	Datum		result;
+
+	fmgr_info(twin_of(fcinfo->flinfo->fn_oid), &twin);
+	InitFunctionCallInfoData(*call, &twin, PG_NARGS(), fcinfo->fncollation,
+							 NULL, fcinfo->resultinfo);
+	memcpy(call->args, fcinfo->args, PG_NARGS() * sizeof(NullableDatum));
+
+	owner_enter(owner, &outer);
+	PG_TRY();
+	{
+		caller = outer.userid;
+		result = FunctionCallInvoke(call);
+	}
+	PG_FINALLY();
+	{
+		caller = outer_caller;
+	}
+	PG_END_TRY();
+	owner_leave(&outer);
+
+	fcinfo->isnull = call->isnull;
+	return result;
+}
+
+/*
+ * event_of
+ *		The table that is the first argument; its name in *name.
+ */
+static Oid
+event_of(FunctionCallInfo fcinfo, char **name)
+{
+	Oid			relid;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"event\" must not be null")));
+	relid = PG_GETARG_OID(0);
+	*name = get_rel_name(relid);
+	if (*name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("argument \"event\" is %u, which is no table", relid)));
+	return relid;
+}
+
+/*
+ * playevent_call_as_owner(event regclass, ...)
+ *
+ * Behind several SQL functions: calls the one of the same name and arguments
+ * with the ending _as_owner, as the owner of the table that is the first
+ * argument.  Nothing is locked: should the table be given away meanwhile, the
+ * twin fails for want of rights.
+ *
+ * Errors: no table (22004, 42P01), not its owner (42501), and what the twin
+ * reports.
+ */
+Datum
+playevent_call_as_owner(PG_FUNCTION_ARGS)
+{
+	char	   *name;
+	Oid			relid = event_of(fcinfo, &name);
+
+	if (!relation_ownercheck(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+	return call_twin(fcinfo, owner_of(relid));
+}
+
+/*
+ * playevent_call_for_reader(event regclass, ...)
+ *
+ * The same for functions that read slots for whoever may: their twins read by
+ * playevent.read_table, which asks that.
+ *
+ * Errors: no table (22004, 42P01), and what the twin reports.
+ */
+Datum
+playevent_call_for_reader(PG_FUNCTION_ARGS)
+{
+	char	   *name;
+
+	return call_twin(fcinfo, owner_of(event_of(fcinfo, &name)));
+}
+
+/*
+ * check_caller
+ *		In a twin: check that whoever called the function may read these columns
+ *		of a table, an array of names, of which those that are null don't matter.
+ *
+ * Errors: he may not (42501), or not all of its rows (42501); not in a twin
+ * (0A000).
+ */
+void
+check_caller(Oid relid, ArrayType *columns)
+{
+	List	   *readable = NIL;
+	Datum	   *names;
+	bool	   *isnull;
+	int			n;
+
+	if (!OidIsValid(caller))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("this function is for functions of playevent's that act as a log's owner")));
+	deconstruct_array(columns, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR,
+					  &names, &isnull, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (!isnull[i])
+			readable = lappend(readable, NameStr(*DatumGetName(names[i])));
+	}
+	check_readable(relid, caller, readable);
+}

@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * as_owner.h
+ *	  Running something with the rights of a table's owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PLAYEVENT_AS_OWNER_H
+#define PLAYEVENT_AS_OWNER_H
+
+#include "nodes/pg_list.h"
+#include "utils/array.h"
+
+/* What owner_leave restores. */
+typedef struct OwnerScope
+{
+	Oid			userid;
+	int			sec_context;
+	int			guc_level;
+} OwnerScope;
+
+extern Oid	owner_of(Oid relid);
+extern void owner_enter(Oid owner, OwnerScope *outer);
+extern void owner_leave(OwnerScope *outer);
+extern void check_readable(Oid relid, Oid role, List *columns);
+extern void check_caller(Oid relid, ArrayType *columns);
+
+#endif							/* PLAYEVENT_AS_OWNER_H */

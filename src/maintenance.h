@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * maintenance.h
+ *	  Setting a log's counters right.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PLAYEVENT_MAINTENANCE_H
+#define PLAYEVENT_MAINTENANCE_H
+
+#include "counter_binding.h"
+
+extern int64 rebuild_counter(Relation event, CounterBinding *binding,
+							 int64 *lacking);
+extern void check_all_counted(Relation event);
+
+#endif							/* PLAYEVENT_MAINTENANCE_H */

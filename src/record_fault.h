@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * record_fault.h
+ *	  Whether an error is a row's fault.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PLAYEVENT_RECORD_FAULT_H
+#define PLAYEVENT_RECORD_FAULT_H
+
+#include "record_log.h"
+
+extern bool may_be_of_row(ErrorData *error);
+extern bool is_of_row(RecordLog *log, ErrorData *error);
+
+#endif							/* PLAYEVENT_RECORD_FAULT_H */

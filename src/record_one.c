@@ -1,0 +1,610 @@
+/*-------------------------------------------------------------------------
+ *
+ * record_one.c
+ *	  Records one row, and tells its id; the kind of a play by how much of it
+ *	  was heard.
+ *
+ * Layer: recording.
+ *
+ * The row is judged as a batch's is, but what is wrong with it is an error.  It
+ * goes in by an INSERT ... ON CONFLICT, without a subtransaction.
+ *
+ * Lifetime: the plans are kept for the session, by table and types.  They are
+ * made from names, and hold for this table alone (table_query.c).  So after any
+ * invalidation that may have to do with these they are looked at again, under
+ * the table's lock.  A plan that a rename has made useless stays, for a call
+ * further up the stack may be using it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_enum.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "parser/parse_coerce.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "binding.h"
+#include "play_fault.h"
+#include "record_log.h"
+#include "shard.h"
+#include "table_query.h"
+
+PG_FUNCTION_INFO_V1(playevent_record_one);
+PG_FUNCTION_INFO_V1(playevent_record_heard);
+PG_FUNCTION_INFO_V1(playevent_kind_of);
+
+/* The arguments of playevent.record_one, and of record_heard. */
+enum RecordOneArg
+{
+	ONE_EVENT,
+	ONE_COLUMNS,
+	ONE_KINDS,
+	ONE_FIRST_VALUE,			/* in the order of RecordValue */
+};
+
+enum RecordHeardArg
+{
+	HEARD_EVENT,
+	HEARD_THRESHOLDS,
+	HEARD_KINDS,
+	HEARD_COLUMNS,
+	HEARD_KEY,
+	HEARD_HEARD,
+	HEARD_EVENT_ID,
+	HEARD_ANON_ID
+};
+
+/* What a row brings. */
+typedef enum RecordValue
+{
+	VALUE_KEY,
+	VALUE_KIND,
+	VALUE_EVENT_ID,
+	VALUE_ANON_ID,
+	VALUE_RELEASE,
+	VALUE_HEARD,
+	VALUE_COUNT
+} RecordValue;
+
+/* Where a value's column is named. */
+static const int value_names[VALUE_COUNT] = {
+	[VALUE_KEY] = NAME_OF(RECORD_KEY),
+	[VALUE_KIND] = NAME_OF(RECORD_KIND),
+	[VALUE_EVENT_ID] = NAME_OF(RECORD_EVENT_ID),
+	[VALUE_ANON_ID] = NAME_OF(RECORD_ANON_ID),
+	[VALUE_RELEASE] = NAME_OF(RECORD_RELEASE),
+	[VALUE_HEARD] = NAME_OF_HEARD,
+};
+
+/* A row to record; a type is InvalidOid if the value is not sent. */
+typedef struct OneRow
+{
+	const NameData *names;		/* of the log's columns */
+	Oid			types[VALUE_COUNT];
+	Datum		values[VALUE_COUNT];
+	char		nulls[VALUE_COUNT];
+} OneRow;
+
+/* What plans are kept by; no padding. */
+typedef struct PlansKey
+{
+	Oid			relid;
+	Oid			types[VALUE_COUNT];
+	NameData	names[RECORD_NNAMES];
+} PlansKey;
+
+typedef struct Plans
+{
+	PlansKey	key;
+	uint64		seen;			/* invalidations, when it was looked at */
+	NameData	schema;			/* names that the plans were made with */
+	NameData	table;
+	AttrNumber	key_attno;
+	AttrNumber	kind_attno;
+	KeyRule		key_rule;
+	TableQuery *insert;			/* NULL if there is none for these names yet */
+	TableQuery *find;
+} Plans;
+
+static HTAB *all_plans = NULL;
+
+/*
+ * take_value
+ *		Take over a value of the row from an argument.  What the log has no
+ *		column for is not sent, and neither is a bare NULL.
+ */
+static void
+take_value(OneRow *row, RecordValue v, FunctionCallInfo fcinfo, int arg)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, arg);
+	bool		isnull = PG_ARGISNULL(arg);
+
+	row->values[v] = PG_GETARG_DATUM(arg);
+	row->nulls[v] = isnull ? 'n' : ' ';
+	row->types[v] = InvalidOid;
+	if (NameStr(row->names[value_names[v]])[0] != '\0')
+	{
+		if (type != UNKNOWNOID || !isnull || v <= VALUE_KIND)
+			row->types[v] = type;
+	}
+	else if (!isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("argument %d is for a column that the log's function does not name",
+						arg + 1)));
+}
+
+/*
+ * find_plans
+ *		The entry for this table and these types; a new one is all zeroes.
+ */
+static Plans *
+find_plans(OneRow *row, Oid relid)
+{
+	PlansKey	key;
+	Plans	   *plans;
+	bool		found;
+
+	if (all_plans == NULL)
+	{
+		HASHCTL		ctl;
+
+		ctl.keysize = sizeof(PlansKey);
+		ctl.entrysize = sizeof(Plans);
+		all_plans = hash_create("playevent record plans", 16, &ctl,
+								HASH_ELEM | HASH_BLOBS);
+	}
+
+	key.relid = relid;
+	memcpy(key.types, row->types, sizeof(key.types));
+	for (int i = 0; i < RECORD_NNAMES; i++)
+		namestrcpy(&key.names[i], NameStr(row->names[i]));
+
+	plans = hash_search(all_plans, &key, HASH_ENTER, &found);
+	if (!found)
+		memset((char *) plans + sizeof(key), 0, sizeof(Plans) - sizeof(key));
+	return plans;
+}
+
+/*
+ * check_type
+ *		Check that an argument fits its column, or what its domain is over:
+ *		the INSERT asks the domain.
+ */
+static void
+check_type(Relation rel, Oid type, AttrNumber attno)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attno - 1);
+
+	if (!IsBinaryCoercible(type, getBaseType(att->atttypid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s\" has type %s, but what is to be recorded has type %s",
+						NameStr(att->attname), RelationGetRelationName(rel),
+						format_type_be(att->atttypid), format_type_be(type)),
+				 errhint("Give the column its former type, or make the log's function anew for the one it has."),
+				 errtablecol(rel, attno)));
+}
+
+/*
+ * look_at_log
+ *		See that the plans are for the table as it is by now.
+ */
+static void
+look_at_log(Plans *plans, Relation rel)
+{
+	RecordLog	log = {.rel = rel};
+	const char *schema = get_namespace_name(RelationGetNamespace(rel));
+	uint64		seen = binding_invalidations;
+	Oid		   *types = plans->key.types;
+
+	check_no_shell(RelationGetRelid(rel), RelationGetRelid(rel));
+	find_record_columns(&log, plans->key.names);
+	check_type(rel, types[VALUE_KEY], log.attnos[RECORD_KEY]);
+	check_type(rel, types[VALUE_KIND], log.attnos[RECORD_KIND]);
+	if (OidIsValid(types[VALUE_ANON_ID]))
+		check_type(rel, types[VALUE_ANON_ID], log.attnos[RECORD_ANON_ID]);
+	if (OidIsValid(types[VALUE_RELEASE]))
+		check_type(rel, types[VALUE_RELEASE], log.attnos[RECORD_RELEASE]);
+
+	plans->key_attno = log.attnos[RECORD_KEY];
+	plans->kind_attno = log.attnos[RECORD_KIND];
+	key_rule(TupleDescAttr(RelationGetDescr(rel), plans->key_attno - 1),
+			 &plans->key_rule);
+	if (strcmp(NameStr(plans->schema), schema) != 0 ||
+		strcmp(NameStr(plans->table), RelationGetRelationName(rel)) != 0)
+	{
+		namestrcpy(&plans->schema, schema);
+		namestrcpy(&plans->table, RelationGetRelationName(rel));
+		plans->insert = plans->find = NULL;
+	}
+	plans->seen = seen;
+}
+
+/* A plan that fits all values: they are too alike for plans of their own. */
+static TableQuery *
+make_plan(const char *text, Oid table, int nargs, const Oid *types)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(TopMemoryContext);
+	TableQuery *query = prepare_table_query(text, CURSOR_OPT_GENERIC_PLAN,
+											table, InvalidOid, nargs, types);
+
+	keep_table_query(query);
+	MemoryContextSwitchTo(oldcontext);
+	return query;
+}
+
+/*
+ * make_plans
+ *		Plan the INSERT, and the search for what was there before it.
+ *
+ * A value that is not sent has a parameter all the same, which nothing uses.
+ */
+static void
+make_plans(Plans *plans)
+{
+	const char *table = quote_qualified_identifier(NameStr(plans->schema),
+												   NameStr(plans->table));
+	const char *id = quote_identifier(NameStr(plans->key.names[NAME_OF_ID]));
+	const char *event_id = NULL;
+	StringInfoData columns;
+	StringInfoData parameters;
+	Oid			uuid = UUIDOID;
+
+	initStringInfo(&columns);
+	initStringInfo(&parameters);
+	for (int v = 0; v < VALUE_COUNT; v++)
+	{
+		const char *name = quote_identifier(NameStr(plans->key.names[value_names[v]]));
+
+		if (!OidIsValid(plans->key.types[v]))
+			continue;
+		appendStringInfo(&columns, "%s%s", v > 0 ? ", " : "", name);
+		appendStringInfo(&parameters, "%s$%d", v > 0 ? ", " : "", v + 1);
+		if (v == VALUE_EVENT_ID)
+			event_id = name;
+	}
+
+	if (plans->find == NULL && event_id != NULL)
+		plans->find = make_plan(psprintf("SELECT %s::pg_catalog.int8 FROM %s"
+										 " WHERE %s OPERATOR(pg_catalog.=) $1",
+										 id, table, event_id),
+								plans->key.relid, 1, &uuid);
+	plans->insert = make_plan(psprintf("INSERT INTO %s (%s) VALUES (%s)%s"
+									   " RETURNING %s::pg_catalog.int8",
+									   table, columns.data, parameters.data,
+									   event_id == NULL ? "" :
+									   psprintf(" ON CONFLICT (%s) WHERE %s IS NOT NULL DO NOTHING",
+												event_id, event_id),
+									   id),
+							  plans->key.relid, VALUE_COUNT, plans->key.types);
+}
+
+/*
+ * judge
+ *		Check the row's own values.  A constraint's error would show the whole
+ *		row, with anon_id.
+ */
+static void
+judge(OneRow *row, ArrayType *kinds, Plans *plans, Relation rel)
+{
+	bool		by_release = OidIsValid(row->types[VALUE_RELEASE]);
+	PlayFault	fault = FAULT_NONE;
+	const char *detail = NULL;
+	KindRule	rule;
+
+	if (row->nulls[VALUE_KEY] == ' ')
+		fault = key_fault(&plans->key_rule, row->values[VALUE_KEY]);
+	else if (!by_release)
+		fault = FAULT_NO_KEY;
+	else if (row->nulls[VALUE_RELEASE] != ' ')
+		fault = FAULT_NO_KEY_NOR_RELEASE;
+	if (fault == FAULT_KEY_TOO_LONG)
+		detail = psprintf("A key has at most %d characters.",
+						  plans->key_rule.max_chars);
+	if (fault != FAULT_NONE)
+		report_fault(fault, rel, plans->key_attno, detail);
+
+	kind_rule(row->types[VALUE_KIND], kinds, &rule);
+	fault = row->nulls[VALUE_KIND] != ' ' ? FAULT_NO_KIND :
+		kind_fault(&rule, row->values[VALUE_KIND]);
+	if (fault != FAULT_NONE)
+		report_fault(fault, rel, plans->kind_attno, NULL);
+}
+
+/*
+ * run
+ *		Execute a plan that returns at most one id; is there one?
+ */
+static bool
+run(TableQuery *query, Datum *values, const char *nulls, int64 *id)
+{
+	bool		isnull = true;
+
+	run_table_query(query, values, nulls, false);
+	if (SPI_processed > 0 && SPI_tuptable != NULL)
+		*id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+										  SPI_tuptable->tupdesc, 1, &isnull));
+	return !isnull;
+}
+
+/*
+ * record
+ *		Record a row in an open log, which is closed; its id in *id, if there
+ *		is one.
+ */
+static bool
+record(Relation rel, OneRow *row, ArrayType *kinds, int64 *id)
+{
+	Plans	   *plans = find_plans(row, RelationGetRelid(rel));
+	Oid			owner = rel->rd_rel->relowner;
+	Oid			caller;
+	int			security;
+	bool		found;
+
+	if (plans->seen != binding_invalidations || plans->key_attno == InvalidAttrNumber)
+		look_at_log(plans, rel);
+	judge(row, kinds, plans, rel);
+	table_close(rel, NoLock);
+
+	/* An error undoes this with the (sub)transaction that it ends. */
+	GetUserIdAndSecContext(&caller, &security);
+	if (caller != owner)
+		SetUserIdAndSecContext(owner, security | SECURITY_LOCAL_USERID_CHANGE);
+	SPI_connect();
+	if (plans->insert == NULL)
+		make_plans(plans);
+	found = run(plans->insert, row->values, row->nulls, id);
+	if (!found && plans->find != NULL && row->nulls[VALUE_EVENT_ID] == ' ')
+	{
+		/* in a snapshot of its own, which has whatever was in the way */
+		found = run(plans->find, &row->values[VALUE_EVENT_ID], NULL, id);
+	}
+	SPI_finish();
+	if (caller != owner)
+		SetUserIdAndSecContext(caller, security);
+	return found;
+}
+
+/* What an INSERT asks first; and arguments that must not be null */
+static void
+check_recording(FunctionCallInfo fcinfo, const char *function, int narguments)
+{
+	for (int arg = 0; arg < narguments; arg++)
+	{
+		if (PG_ARGISNULL(arg))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument %d of playevent.%s must not be null",
+							arg + 1, function)));
+	}
+	PreventCommandIfReadOnly("INSERT");
+	PreventCommandIfParallelMode("INSERT");
+}
+
+/*
+ * playevent.record_one(event text, columns name[], kinds text[],
+ *						track_entry_key, kind, event_id uuid, anon_id,
+ *						release_id)
+ *		returns bigint
+ *
+ * Records a row in a log, whose columns are called so (record_log.h), and
+ * returns its id; for an event_id that is there already, the id of the first;
+ * null if a trigger leaves the row out.  Kinds are the known ones, or null.
+ * What is a bare NULL is not sent.  Rights and locks are those of
+ * record_batch.
+ *
+ * Errors: what is wrong with the row (play_fault.c); no such table (42P01) or
+ * column (42703), other types (42804), not the owner (42501); what the INSERT
+ * reports.
+ */
+Datum
+playevent_record_one(PG_FUNCTION_ARGS)
+{
+	OneRow		row = {0};
+	int64		id;
+
+	check_recording(fcinfo, "record_one", ONE_KINDS);
+	row.names = record_names(PG_GETARG_ARRAYTYPE_P(ONE_COLUMNS));
+	for (int v = 0; v < VALUE_HEARD; v++)
+		take_value(&row, v, fcinfo, ONE_FIRST_VALUE + v);
+	row.nulls[VALUE_HEARD] = 'n';
+
+	if (!record(open_log(PG_GETARG_TEXT_PP(ONE_EVENT)), &row,
+				PG_ARGISNULL(ONE_KINDS) ? NULL : PG_GETARG_ARRAYTYPE_P(ONE_KINDS),
+				&id))
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(id);
+}
+
+/*
+ * check_kinds
+ *		Check that kind_of's arrays belong together; their length.
+ */
+static int
+check_kinds(ArrayType *thresholds, ArrayType *kinds)
+{
+	int			n = ARR_NDIM(thresholds) == 1 ? ARR_DIMS(thresholds)[0] : 0;
+
+	if (n == 0 || ARR_NDIM(kinds) != 1 || ARR_DIMS(kinds)[0] != n ||
+		array_contains_nulls(thresholds) || array_contains_nulls(kinds))
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("arguments \"thresholds\" and \"kinds\" do not match"),
+				 errhint("Give each kind the fraction of a track it starts at.")));
+	return n;
+}
+
+/*
+ * label_value
+ *		The value of an enum of this label.
+ */
+static Datum
+label_value(Oid type, char *label)
+{
+	if (strlen(label) >= NAMEDATALEN ||
+		!SearchSysCacheExists2(ENUMTYPOIDNAME, ObjectIdGetDatum(type),
+							   CStringGetDatum(label)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+				 errmsg("type %s has no value \"%s\"", format_type_be(type),
+						label),
+				 errdetail("The function that finds kinds knows it by this name."),
+				 errhint("Rename the value back, or put its new name into the function.")));
+	return DirectFunctionCall2(enum_in, CStringGetDatum(label),
+							   ObjectIdGetDatum(type));
+}
+
+/*
+ * kind_value
+ *		The kind of this name, as a value of the type: an enum's by its label,
+ *		since places of values shift when one is added.
+ */
+static Datum
+kind_value(Oid type, char *kind)
+{
+	Oid			input;
+	Oid			parameter;
+
+	if (get_typtype(type) == TYPTYPE_ENUM)
+		return label_value(type, kind);
+	switch (type)
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case TEXTOID:
+		case VARCHAROID:
+			getTypeInputInfo(type, &input, &parameter);
+			return OidInputFunctionCall(input, kind, parameter, -1);
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("kinds of type %s can't be told from how much was heard",
+							format_type_be(type)),
+					 errdetail("They must be of an enum, integers or text.")));
+	}
+}
+
+/*
+ * classify
+ *		The name of the kind that has the highest threshold which was reached;
+ *		NULL if none was.
+ *
+ * Errors: not from 0 to 1 (22003), arrays that don't match (2202E).
+ */
+static char *
+classify(float8 heard, const char *argument, ArrayType *thresholds,
+		 ArrayType *kinds)
+{
+	float8	   *threshold = (float8 *) ARR_DATA_PTR(thresholds);
+	int			n = check_kinds(thresholds, kinds);
+	int			best = -1;
+	bool		isnull;
+
+	/* NaN is neither. */
+	if (!(heard >= 0 && heard <= 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("argument \"%s\" is %s", argument,
+						float8out_internal(heard)),
+				 errdetail("It is the furthest point that was heard, as a fraction of the track: from 0 to 1.")));
+	for (int i = 0; i < n; i++)
+	{
+		if (heard >= threshold[i] &&
+			(best < 0 || threshold[i] > threshold[best]))
+			best = i;
+	}
+	if (best < 0)
+		return NULL;
+	best += ARR_LBOUND(kinds)[0];
+	return TextDatumGetCString(array_get_element(PointerGetDatum(kinds), 1,
+												 &best, -1, -1, false,
+												 TYPALIGN_INT, &isnull));
+}
+
+/*
+ * playevent.kind_of(high_water double precision, thresholds double precision[],
+ *					 kinds text[], kind anyelement) returns anyelement
+ *
+ * The kind, a value of the last argument's type, that has the highest threshold
+ * which was reached; null if none was.
+ *
+ * Errors: those of classify; no value of that label (22P02).
+ */
+Datum
+playevent_kind_of(PG_FUNCTION_ARGS)
+{
+	char	   *kind;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		PG_RETURN_NULL();
+	kind = classify(PG_GETARG_FLOAT8(0), "high_water",
+					PG_GETARG_ARRAYTYPE_P(1), PG_GETARG_ARRAYTYPE_P(2));
+	if (kind == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(kind_value(get_fn_expr_argtype(fcinfo->flinfo, 3), kind));
+}
+
+/*
+ * playevent.record_heard(event text, thresholds double precision[],
+ *						  kinds text[], columns name[], track_entry_key,
+ *						  heard double precision, event_id uuid, anon_id)
+ *		returns bigint
+ *
+ * Records a play by how much of the track was heard, as kind_of and record_one
+ * would, and that itself, if the log has a column for it; null if it is under
+ * the least threshold.
+ *
+ * Errors: those of both; how much was heard is null (22004).
+ */
+Datum
+playevent_record_heard(PG_FUNCTION_ARGS)
+{
+	OneRow		row = {0};
+	Relation	rel;
+	AttrNumber	attno;
+	char	   *kind;
+	int64		id;
+
+	check_recording(fcinfo, "record_heard", HEARD_KEY);
+	if (PG_ARGISNULL(HEARD_HEARD))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"heard\" must not be null")));
+	kind = classify(PG_GETARG_FLOAT8(HEARD_HEARD), "heard",
+					PG_GETARG_ARRAYTYPE_P(HEARD_THRESHOLDS),
+					PG_GETARG_ARRAYTYPE_P(HEARD_KINDS));
+	if (kind == NULL)
+		PG_RETURN_NULL();
+
+	row.names = record_names(PG_GETARG_ARRAYTYPE_P(HEARD_COLUMNS));
+	take_value(&row, VALUE_KEY, fcinfo, HEARD_KEY);
+	take_value(&row, VALUE_EVENT_ID, fcinfo, HEARD_EVENT_ID);
+	take_value(&row, VALUE_ANON_ID, fcinfo, HEARD_ANON_ID);
+	row.nulls[VALUE_RELEASE] = 'n';
+	if (NameStr(row.names[NAME_OF_HEARD])[0] != '\0')
+		row.types[VALUE_HEARD] = FLOAT8OID;
+	row.values[VALUE_HEARD] = PG_GETARG_DATUM(HEARD_HEARD);
+	row.nulls[VALUE_HEARD] = ' ';
+
+	rel = open_log(PG_GETARG_TEXT_PP(HEARD_EVENT));
+	attno = record_column(rel, &row.names[value_names[VALUE_KIND]], true);
+	row.types[VALUE_KIND] = getBaseType(TupleDescAttr(RelationGetDescr(rel),
+													  attno - 1)->atttypid);
+	row.values[VALUE_KIND] = kind_value(row.types[VALUE_KIND], kind);
+	row.nulls[VALUE_KIND] = ' ';
+
+	if (!record(rel, &row, NULL, &id))
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(id);
+}

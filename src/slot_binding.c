@@ -1,0 +1,353 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot_binding.c
+ *	  A slot table as a counter's trigger describes it: its columns and index
+ *	  (P4, P6, P8, P10).
+ *
+ * Layer: storage.
+ *
+ * See binding.c for lifetimes and locks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/stratnum.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "binding.h"
+#include "slot_binding.h"
+#include "trigger_argument.h"
+
+static HTAB *slot_bindings;		/* SlotBinding, by relid */
+
+static bool
+depends_on(const void *binding, Oid relid)
+{
+	return ((const SlotBinding *) binding)->relid == relid;
+}
+
+/*
+ * slot_binding_init
+ *		Create the cache; once per backend, when the library is loaded.
+ */
+void
+slot_binding_init(void)
+{
+	StaticAssertStmt(offsetof(SlotBinding, valid) == offsetof(BindingHead, valid),
+					 "SlotBinding does not begin as a binding does");
+	slot_bindings = binding_cache("playevent slot bindings",
+								  sizeof(SlotBinding), depends_on);
+}
+
+/*
+ * check_plain
+ *		Check that an index of a slot table is a plain one.
+ *
+ * No index of a slot table may be unique, or inserting a slot could have to
+ * wait; nor have expressions or a predicate, which would run code of the
+ * table's owner in the middle of everyone's insert.
+ */
+static void
+check_plain(Relation index, Relation rel, Relation event, Trigger *trigger)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (form->indisunique || form->indisexclusion ||
+		!is_on_columns(index) || !holds_all_rows(index))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("index \"%s\" is not allowed on slot table \"%s\"",
+						RelationGetRelationName(index),
+						RelationGetRelationName(rel)),
+				 errdetail("Trigger \"%s\" on table \"%s\" writes to tables only whose indexes are plain: not unique, on columns, of all rows.",
+						   trigger->tgname, RelationGetRelationName(event)),
+				 errhint("Drop it: DROP INDEX %s;",
+						 qualified_name(RelationGetRelid(index))),
+				 errtable(rel)));
+}
+
+/*
+ * leading_keys
+ *		How many of the index's leading columns are key columns, and which each
+ *		is; 0 if the first key column is not among them, or it is no btree.
+ */
+static int
+leading_keys(SlotBinding *slot, Relation index, int *which)
+{
+	Form_pg_index form = index->rd_index;
+	int			nkeys = 0;
+	bool		has_first = false;
+
+	if (!form->indisvalid || index->rd_rel->relam != BTREE_AM_OID)
+		return 0;
+	for (int i = 0; i < Min(form->indnkeyatts, slot->nkeys); i++)
+	{
+		int			k = 0;
+
+		while (k < slot->nkeys &&
+			   slot->key_attnos[k] != form->indkey.values[i])
+			k++;
+		if (k == slot->nkeys)
+			break;
+		has_first |= k == 0;
+		which[nkeys++] = k;
+	}
+	return has_first ? nkeys : 0;
+}
+
+/*
+ * take_index
+ *		Let a key's slots be found by this index.
+ */
+static void
+take_index(SlotBinding *slot, Relation index, int nkeys, const int *which)
+{
+	slot->index_oid = RelationGetRelid(index);
+	slot->index_nkeys = nkeys;
+	for (int i = 0; i < nkeys; i++)
+	{
+		Oid			operator;
+
+		operator = get_opfamily_member(index->rd_opfamily[i],
+									   index->rd_opcintype[i],
+									   index->rd_opcintype[i],
+									   BTEqualStrategyNumber);
+		if (!OidIsValid(operator))
+			elog(ERROR, "missing equality operator for opfamily %u",
+				 index->rd_opfamily[i]);
+		slot->index_key[i] = which[i];
+		slot->index_collation[i] = index->rd_indcollation[i];
+		fmgr_info_cxt(get_opcode(operator), &slot->index_equal[i],
+					  CacheMemoryContext);
+	}
+}
+
+static void
+report_no_index(SlotBinding *slot, Relation rel, Relation event,
+				Trigger *trigger)
+{
+	StringInfoData columns;
+
+	initStringInfo(&columns);
+	for (int i = 0; i < slot->nkeys; i++)
+		appendStringInfo(&columns, "%s%s", i > 0 ? ", " : "",
+						 quote_identifier(NameStr(slot->key_names[i])));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("slot table \"%s\" has no usable index on its key",
+					RelationGetRelationName(rel)),
+			 errdetail("Trigger \"%s\" on table \"%s\" finds the counts to raise by it.",
+					   trigger->tgname, RelationGetRelationName(event)),
+			 errhint("Create one: CREATE INDEX ON %s (%s);",
+					 qualified_name(RelationGetRelid(rel)), columns.data),
+			 errtable(rel)));
+}
+
+/*
+ * find_slot_index
+ *		Find the index by which a key's slots are found: a btree that starts
+ *		with key columns, the first one among them; best the one that covers
+ *		most of the key.
+ */
+static void
+find_slot_index(SlotBinding *slot, Relation rel, Relation event,
+				Trigger *trigger)
+{
+	ListCell   *lc;
+
+	slot->index_nkeys = 0;
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		int			which[COUNTER_MAX_KEYS];
+		int			nkeys;
+
+		check_plain(index, rel, event, trigger);
+		nkeys = leading_keys(slot, index, which);
+		if (nkeys > slot->index_nkeys)
+			take_index(slot, index, nkeys, which);
+		index_close(index, AccessShareLock);
+	}
+	if (slot->index_nkeys == 0)
+		report_no_index(slot, rel, event, trigger);
+}
+
+/*
+ * check_kept
+ *		Check that what is written to a slot table stays, and is as we write it
+ *		(P6).
+ */
+static void
+check_kept(Relation rel, Relation event, Trigger *trigger)
+{
+	if (rel->rd_rel->relkind != RELKIND_RELATION ||
+		rel->rd_rel->relam != HEAP_TABLE_AM_OID ||
+		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("slot table \"%s\" is not an ordinary, logged heap table",
+						RelationGetRelationName(rel)),
+				 errdetail("Trigger \"%s\" on table \"%s\" keeps counts in it that must survive a crash.",
+						   trigger->tgname, RelationGetRelationName(event)),
+				 errhint(HINT_RECOUNT, RelationGetRelationName(rel),
+						 RelationGetRelationName(event)),
+				 errtable(rel)));
+}
+
+/*
+ * bind_amount
+ *		Look up the column of a slot's amount.
+ */
+static void
+bind_amount(SlotBinding *slot, Relation rel, Relation event, Trigger *trigger,
+			const AmountKind *kind)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	Form_pg_attribute att;
+
+	slot->amount_attno = find_column(event, trigger, COUNTER_AMOUNT_COLUMN,
+									 rel);
+	namestrcpy(&slot->amount_name, trigger->tgargs[COUNTER_AMOUNT_COLUMN]);
+	att = TupleDescAttr(desc, slot->amount_attno - 1);
+	if (slot->column != NULL)
+	{
+		slot->kind->free_column(slot->column);
+		slot->column = NULL;
+	}
+	slot->kind = kind;
+	if (!kind->is_bigint)
+		slot->column = kind->bind_column(att);
+	if (!att->attnotnull ||
+		(kind->is_bigint ? att->atttypid != INT8OID : slot->column == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of slot table \"%s\" is not %s and not null",
+						NameStr(att->attname), RelationGetRelationName(rel),
+						kind->column_type),
+				 errdetail("Trigger \"%s\" on table \"%s\" counts in it.",
+						   trigger->tgname, RelationGetRelationName(event)),
+				 errhint(HINT_RECOUNT, RelationGetRelationName(rel),
+						 RelationGetRelationName(event)),
+				 errtablecol(rel, slot->amount_attno)));
+	slot->amount_is_last = kind->is_bigint &&
+		slot->amount_attno == desc->natts;
+}
+
+/*
+ * bind_key
+ *		Look up the columns of a slot's key.
+ */
+static void
+bind_key(SlotBinding *slot, Relation rel, Relation event, Trigger *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			first_key = first_key_of(slot->kind);
+
+	slot->nkeys = trigger->tgnargs - first_key;
+	slot->key_is_first = true;
+	for (int i = 0; i < slot->nkeys; i++)
+	{
+		int			arg = first_key + i;
+
+		slot->key_attnos[i] = find_column(event, trigger, arg, rel);
+		slot->key_is_first &= slot->key_attnos[i] == i + 1;
+		slot->key_types[i] = TupleDescAttr(desc, slot->key_attnos[i] - 1)->atttypid;
+		namestrcpy(&slot->key_names[i], trigger->tgargs[arg]);
+	}
+}
+
+/*
+ * check_columns
+ *		Check that each column of a slot table has one part: each is named once,
+ *		and there are as many as are named.
+ */
+static void
+check_columns(SlotBinding *slot, Relation rel, Relation event,
+			  Trigger *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			live = 0;
+
+	for (int i = 0; i < slot->nkeys; i++)
+	{
+		bool		again = slot->key_attnos[i] == slot->amount_attno;
+
+		for (int j = 0; j < i; j++)
+			again |= slot->key_attnos[i] == slot->key_attnos[j];
+		if (again)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_COLUMN),
+					 errmsg("trigger \"%s\" on table \"%s\" names column \"%s\" twice",
+							trigger->tgname, RelationGetRelationName(event),
+							NameStr(slot->key_names[i])),
+					 errhint("Let playevent.create_log or playevent.attach_log make the triggers.")));
+	}
+	for (int i = 0; i < desc->natts; i++)
+		live += TupleDescAttr(desc, i)->attisdropped ? 0 : 1;
+	if (live != slot->nkeys + 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("slot table \"%s\" has %d columns, not %d",
+						RelationGetRelationName(rel), live, slot->nkeys + 1),
+				 errdetail("Trigger \"%s\" on table \"%s\" would leave the others without a value.",
+						   trigger->tgname, RelationGetRelationName(event)),
+				 errhint("Drop the columns that playevent did not make."),
+				 errtable(rel)));
+}
+
+/*
+ * make_key_desc
+ *		Describe a key by itself.  Entries outlive transactions, and so must the
+ *		descriptor.
+ */
+static void
+make_key_desc(SlotBinding *slot, TupleDesc desc)
+{
+	MemoryContext oldcontext;
+	TupleDesc	key_desc;
+
+	if (slot->key_desc != NULL)
+	{
+		FreeTupleDesc(slot->key_desc);
+		slot->key_desc = NULL;
+	}
+	oldcontext = MemoryContextSwitchTo(CacheMemoryContext);
+	key_desc = CreateTemplateTupleDesc(slot->nkeys);
+	for (int i = 0; i < slot->nkeys; i++)
+		TupleDescCopyEntry(key_desc, i + 1, desc, slot->key_attnos[i]);
+	slot->key_desc = key_desc;
+	MemoryContextSwitchTo(oldcontext);
+}
+
+/*
+ * build_slot_binding
+ *		Check a slot table's shape and look up its columns and index.
+ */
+void
+build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
+				   Trigger *trigger, const AmountKind *kind)
+{
+	slot->valid = false;
+	check_kept(rel, event, trigger);
+	bind_amount(slot, rel, event, trigger, kind);
+	bind_key(slot, rel, event, trigger);
+	check_columns(slot, rel, event, trigger);
+	find_slot_index(slot, rel, event, trigger);
+	make_key_desc(slot, RelationGetDescr(rel));
+}
+
+/*
+ * find_slot_binding
+ *		What is known of a slot table, maybe nothing yet.
+ */
+SlotBinding *
+find_slot_binding(Oid relid)
+{
+	return find_binding(slot_bindings, relid, sizeof(SlotBinding));
+}

@@ -1,0 +1,247 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot_compact.c
+ *	  Removes slots that are to spare: merged into others of their key, or all
+ *	  of a table.
+ *
+ * Layer: storage.
+ *
+ * As with all that is done to slots, nobody is waited for (slot.c).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/date.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "slot.h"
+#include "slot_binding.h"
+#include "slot_compact.h"
+#include "slot_writer.h"
+
+/* How far back the slots of a counter by day are merged. */
+#define COMPACT_DAYS 7
+
+/*
+ * take_key
+ *		Make a slot's key the writer's, in the current memory context.
+ */
+static void
+take_key(SlotWriter *writer, HeapTuple slot)
+{
+	SlotBinding *binding = writer->binding;
+
+	for (int i = 0; i < binding->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(binding->key_desc, i);
+		Datum		value;
+
+		value = heap_getattr(slot, binding->key_attnos[i],
+							 RelationGetDescr(writer->rel),
+							 &writer->isnull[i]);
+		if (!writer->isnull[i])
+			writer->values[i] = datumCopy(value, att->attbyval, att->attlen);
+	}
+	writer->has_values = true;
+}
+
+/*
+ * remove_version
+ *		Delete a locked slot.
+ */
+static void
+remove_version(SlotWriter *writer, SlotVersion *version)
+{
+	TM_Result	result = delete_heap_tuple(writer->rel, &version->tuple.t_self,
+										   writer->cid);
+
+	if (result != TM_Ok)
+		elog(ERROR, "unexpected heap_delete status: %d", result);
+}
+
+/*
+ * remove_slots
+ *		Delete all slots of a table that the active snapshot sees, but those
+ *		that somebody is adding to.  Returns how many.
+ */
+int64
+remove_slots(Oid relid)
+{
+	Relation	rel = table_open(relid, RowExclusiveLock);
+	CommandId	cid = GetCurrentCommandId(true);
+	TableScanDesc scan = begin_table_scan(rel, GetActiveSnapshot(), 0, NULL);
+	HeapTuple	slot;
+	int64		removed = 0;
+
+	while ((slot = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		HeapTupleData locked;
+		Buffer		buffer;
+		TM_FailureData tmfd;
+		TM_Result	result;
+
+		CHECK_FOR_INTERRUPTS();
+		locked.t_self = slot->t_self;
+		result = heap_lock_tuple(rel, &locked, cid, LockTupleExclusive,
+								 LockWaitSkip, false, &buffer, &tmfd);
+		ReleaseBuffer(buffer);
+		if (result == TM_Ok &&
+			delete_heap_tuple(rel, &slot->t_self, cid) == TM_Ok)
+			removed++;
+	}
+	table_endscan(scan);
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+	return removed;
+}
+
+/* What compaction is at: a key, and its slot that takes the others' amounts. */
+typedef struct Compaction
+{
+	SlotWriter *writer;
+	MemoryContext context;		/* of the key, reset with it */
+	SlotVersion kept;			/* no buffer if there is none yet */
+	bool		is_locked;		/* the kept one */
+	Datum		amount;			/* then, with what it takes */
+	int64		taken;			/* from how many of the key's slots */
+	int64		removed;		/* of all keys */
+} Compaction;
+
+/*
+ * keep
+ *		Keep this slot, the first of its key that may be free.  A key's only
+ *		slot is left alone: so until there is a second it is not locked.
+ */
+static void
+keep(Compaction *at, SlotVersion *version)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(at->context);
+
+	at->kept = *version;
+	at->is_locked = false;
+	at->taken = 0;
+	take_key(at->writer, &version->tuple);
+	MemoryContextSwitchTo(oldcontext);
+}
+
+/*
+ * merge
+ *		Let the kept slot take the amount of another of the key, which goes, if
+ *		both are free.  If the kept one is not, the other is kept instead.
+ */
+static void
+merge(Compaction *at, SlotVersion *version)
+{
+	MemoryContext oldcontext;
+
+	if (!at->is_locked)
+	{
+		if (!lock_version(at->writer, &at->kept, LockTupleNoKeyExclusive))
+		{
+			ReleaseBuffer(at->kept.buffer);
+			at->kept = *version;
+			return;
+		}
+		at->is_locked = true;
+		at->amount = read_amount(at->writer, &at->kept.tuple);
+	}
+	if (lock_version(at->writer, version, LockTupleExclusive))
+	{
+		oldcontext = MemoryContextSwitchTo(at->context);
+		at->amount = add_amounts(at->writer, at->amount,
+								 read_amount(at->writer, &version->tuple));
+		MemoryContextSwitchTo(oldcontext);
+		remove_version(at->writer, version);
+		at->taken++;
+		at->removed++;
+	}
+	ReleaseBuffer(version->buffer);
+}
+
+/*
+ * finish_key
+ *		Write what the kept slot has taken, and be done with its key.
+ */
+static void
+finish_key(Compaction *at)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(at->context);
+
+	if (at->taken > 0)
+		write_amount(at->writer, &at->kept, at->amount);
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextReset(at->context);
+	ReleaseBuffer(at->kept.buffer);
+	at->kept.buffer = InvalidBuffer;
+}
+
+/*
+ * begin_compact_scan
+ *		Scan the index over the slots that may be merged: of a counter by day,
+ *		those of the last COMPACT_DAYS, for days before are not counted in any
+ *		more, and only grow in number.
+ */
+static void
+begin_compact_scan(SlotWriter *writer)
+{
+	SlotBinding *binding = writer->binding;
+	ScanKeyData since[1];
+	int			nkeys = 0;
+
+	if (binding->key_types[binding->index_key[0]] == DATEOID)
+		ScanKeyInit(&since[nkeys++], 1, BTGreaterEqualStrategyNumber,
+					F_DATE_GE,
+					DateADTGetDatum(GetSQLCurrentDate() - COMPACT_DAYS));
+	begin_scan(writer, nkeys);
+	index_rescan(writer->scan, since, nkeys, NULL, 0);
+}
+
+/*
+ * slot_writer_compact
+ *		Merge the slots of each key into one, as far as they are free, until
+ *		about limit slots are removed.  Returns how many were.
+ *
+ * Walks the index, where a key's slots are neighbours if the index covers the
+ * whole key; if it does not, some are passed over.  The first free slot of a
+ * key is kept locked while others are removed, and takes their amounts when
+ * the key is done with.  Nobody waits for these locks: writers go to another
+ * slot or make one until this transaction ends, which is why limit should be
+ * modest.  A writer used for this is good for nothing else.
+ */
+int64
+slot_writer_compact(SlotWriter *writer, int64 limit)
+{
+	Compaction	at = {.writer = writer,.kept.buffer = InvalidBuffer};
+	SlotVersion version;
+
+	at.context = AllocSetContextCreate(writer->context, "playevent compact",
+									   ALLOCSET_SMALL_SIZES);
+	begin_compact_scan(writer);
+	while (at.removed < limit &&
+		   next_version(writer, ForwardScanDirection, NULL, &version))
+	{
+		if (BufferIsValid(at.kept.buffer) && !holds_key(writer, &version.tuple))
+			finish_key(&at);
+		if (BufferIsValid(at.kept.buffer))
+			merge(&at, &version);
+		else
+			keep(&at, &version);
+	}
+	if (BufferIsValid(at.kept.buffer))
+		finish_key(&at);
+	MemoryContextDelete(at.context);
+	return at.removed;
+}

@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot_compact.h
+ *	  Removing slots that are to spare.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PLAYEVENT_SLOT_COMPACT_H
+#define PLAYEVENT_SLOT_COMPACT_H
+
+#include "slot.h"
+
+extern int64 slot_writer_compact(SlotWriter *writer, int64 limit);
+extern int64 remove_slots(Oid relid);
+
+#endif							/* PLAYEVENT_SLOT_COMPACT_H */

@@ -1,0 +1,233 @@
+/*-------------------------------------------------------------------------
+ *
+ * table_query.c
+ *	  Promise P8: a query that runs with the rights of a log's owner runs on the
+ *	  tables that were meant, whatever their names mean by then.
+ *
+ * Layer: Postgres.
+ *
+ * SQL knows a table by its name alone.  Where its schema is somebody else's,
+ * he can rename that at any moment, while a query waits for a lock say, and put
+ * a view in the table's place, of which each function would run as the log's
+ * owner.  So a query here brings the OIDs along that its names stand for.
+ *
+ * The parser is what turns names into OIDs, once when a query is prepared and
+ * again whenever its plan was invalidated (RevalidateCachedQuery).  It calls
+ * back for each column and parameter that is named, when the tables of that
+ * (sub)query are known; what PL/pgSQL finds its variables by.  That is where
+ * they are checked: before the planner, which would already run functions that
+ * are called immutable.  From there on it is OIDs all the way.
+ *
+ * Hence a rule: each (sub)query names a column of each table that it reads, or
+ * a column or parameter beside it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/tstoreReceiver.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_node.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/tuplestore.h"
+
+#include "as_owner.h"
+#include "table_query.h"
+
+PG_FUNCTION_INFO_V1(playevent_read_table);
+
+struct TableQuery
+{
+	SPIPlanPtr	plan;
+	Oid			tables[2];		/* the second may be InvalidOid */
+	int			nargs;
+	Oid			types[FLEXIBLE_ARRAY_MEMBER];
+};
+
+/*
+ * check_tables
+ *		Check that the tables that the parser has found are those of the query.
+ */
+static void
+check_tables(ParseState *pstate)
+{
+	TableQuery *query = pstate->p_ref_hook_state;
+
+	for (; pstate != NULL; pstate = pstate->parentParseState)
+	{
+		ListCell   *lc;
+
+		foreach(lc, pstate->p_rtable)
+		{
+			RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+			if (rte->rtekind == RTE_RELATION &&
+				rte->relid != query->tables[0] && rte->relid != query->tables[1])
+				ereport(ERROR,
+						(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						 errmsg("\"%s\" has become the name of something else meanwhile",
+								get_rel_name(rte->relid)),
+						 errdetail("The table or its schema was renamed while a query on it began."),
+						 errhint("Try again.")));
+		}
+	}
+}
+
+static Node *
+column_ref(ParseState *pstate, ColumnRef *ref pg_attribute_unused())
+{
+	check_tables(pstate);
+	return NULL;				/* as without a hook */
+}
+
+/* As parse_param.c's for fixed parameters */
+static Node *
+param_ref(ParseState *pstate, ParamRef *ref)
+{
+	TableQuery *query = pstate->p_ref_hook_state;
+	Param	   *param;
+
+	check_tables(pstate);
+	if (ref->number < 1 || ref->number > query->nargs)
+		return NULL;			/* an error */
+	param = makeNode(Param);
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = ref->number;
+	param->paramtype = query->types[ref->number - 1];
+	param->paramtypmod = -1;
+	param->paramcollid = get_typcollation(param->paramtype);
+	param->location = ref->location;
+	return (Node *) param;
+}
+
+static void
+set_up_parser(ParseState *pstate, void *query)
+{
+	pstate->p_pre_columnref_hook = column_ref;
+	pstate->p_paramref_hook = param_ref;
+	pstate->p_ref_hook_state = query;
+}
+
+/*
+ * prepare_table_query
+ *		SPI_prepare_cursor, of a query on this table, or on this and another.
+ *
+ * Memory: the current context, for as long as SPI's plan.
+ */
+TableQuery *
+prepare_table_query(const char *text, int cursor_options, Oid table,
+					Oid other_table, int nargs, const Oid *types)
+{
+	TableQuery *query = palloc(offsetof(TableQuery, types) +
+							   nargs * sizeof(Oid));
+
+	query->tables[0] = table;
+	query->tables[1] = other_table;
+	query->nargs = nargs;
+	if (nargs > 0)
+		memcpy(query->types, types, nargs * sizeof(Oid));
+	query->plan = SPI_prepare_params(text, set_up_parser, query,
+									 cursor_options);
+	if (query->plan == NULL)
+		elog(ERROR, "SPI_prepare_params failed: %s",
+			 SPI_result_code_string(SPI_result));
+	return query;
+}
+
+/*
+ * keep_table_query
+ *		Keep a query beyond SPI_finish; it must lie in a context that stays.
+ */
+void
+keep_table_query(TableQuery *query)
+{
+	if (SPI_keepplan(query->plan) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+}
+
+static ParamListInfo
+make_params(TableQuery *query, const Datum *values, const char *nulls)
+{
+	ParamListInfo params = makeParamList(query->nargs);
+
+	for (int i = 0; i < query->nargs; i++)
+	{
+		ParamExternData *param = &params->params[i];
+
+		param->value = values[i];
+		param->isnull = nulls != NULL && nulls[i] == 'n';
+		param->pflags = PARAM_FLAG_CONST;
+		param->ptype = query->types[i];
+	}
+	return params;
+}
+
+/*
+ * run_table_query
+ *		SPI_execute_plan.
+ */
+void
+run_table_query(TableQuery *query, const Datum *values, const char *nulls,
+				bool read_only)
+{
+	int			result = SPI_execute_plan_with_paramlist(query->plan,
+														 make_params(query, values, nulls),
+														 read_only, 0);
+
+	if (result < 0)
+		elog(ERROR, "SPI_execute_plan_with_paramlist failed: %s",
+			 SPI_result_code_string(result));
+}
+
+/*
+ * open_table_query
+ *		SPI_cursor_open, of a query that reads and has no parameters.
+ */
+Portal
+open_table_query(TableQuery *query)
+{
+	Assert(query->nargs == 0);
+	return SPI_cursor_open(NULL, query->plan, NULL, NULL, true);
+}
+
+/*
+ * playevent.read_table(rel regclass, columns name[], query text)
+ *		returns setof record
+ *
+ * In a twin: the rows of a query that reads these columns of this table, and
+ * nothing else.  format() has put the table's name into it.
+ *
+ * Errors: what check_caller reports of whoever called the twin; the name stands
+ * for something else by now (40001); what the query reports.
+ */
+Datum
+playevent_read_table(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	SPIExecuteOptions options = {.read_only = true};
+	TableQuery *query;
+	int			result;
+
+	check_caller(relid, PG_GETARG_ARRAYTYPE_P(1));
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+
+	SPI_connect();
+	query = prepare_table_query(text_to_cstring(PG_GETARG_TEXT_PP(2)),
+								CURSOR_OPT_PARALLEL_OK, relid, InvalidOid, 0,
+								NULL);
+	options.dest = CreateDestReceiver(DestTuplestore);
+	SetTuplestoreDestReceiverParams(options.dest, rsinfo->setResult,
+									rsinfo->econtext->ecxt_per_query_memory,
+									false, rsinfo->setDesc,
+									"the query has other columns");
+	result = SPI_execute_plan_extended(query->plan, &options);
+	if (result < 0)
+		elog(ERROR, "SPI_execute_plan_extended failed: %s",
+			 SPI_result_code_string(result));
+	SPI_finish();
+	return (Datum) 0;
+}

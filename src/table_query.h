@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * table_query.h
+ *	  Queries on tables that are known by OID.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PLAYEVENT_TABLE_QUERY_H
+#define PLAYEVENT_TABLE_QUERY_H
+
+#include "executor/spi.h"
+
+typedef struct TableQuery TableQuery;
+
+extern TableQuery *prepare_table_query(const char *text, int cursor_options,
+									   Oid table, Oid other_table, int nargs,
+									   const Oid *types);
+extern void keep_table_query(TableQuery *query);
+extern void run_table_query(TableQuery *query, const Datum *values,
+							const char *nulls, bool read_only);
+extern Portal open_table_query(TableQuery *query);
+
+#endif							/* PLAYEVENT_TABLE_QUERY_H */

@@ -1,0 +1,341 @@
+/*-------------------------------------------------------------------------
+ *
+ * verify.c
+ *	  Compares a log's counters with the log.
+ *
+ * Layer: commands.
+ *
+ * One query runs over log and slots in one snapshot.  As transactions add to
+ * both alike, the difference in any snapshot is the error, no matter what is
+ * under way.
+ *
+ * It is run as the log's owner (as_owner.c), once the caller's own right to ask
+ * for it has been checked.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/tuplestore.h"
+
+#include "as_owner.h"
+#include "counted_log.h"
+#include "counter_binding.h"
+#include "table_query.h"
+#include "trigger_argument.h"
+#include "verify.h"
+
+PG_FUNCTION_INFO_V1(playevent_verify);
+PG_FUNCTION_INFO_V1(playevent_tell_progress);
+
+/* How far the last query has come that tells its progress. */
+static struct
+{
+	NameData	table;
+	NameData	counter;
+	int64		rows;
+}			progress;
+
+/* Columns of verify's result; the first ones are the key of a log's counter. */
+enum VerifyColumn
+{
+	VERIFY_COUNTED = 3,
+	VERIFY_LOGGED,
+	VERIFY_COUNTER,
+	VERIFY_FURTHER_KEY,
+	VERIFY_NCOLUMNS
+};
+
+/* What the names of slot tables end with. */
+#define SLOT_ENDING "_slot"
+
+/*
+ * counter_name
+ *		The name of a counter: that of its slot table, and of the view on it,
+ *		less the ending.
+ */
+char *
+counter_name(CounterBinding *binding)
+{
+	char	   *name = get_rel_name(binding->slot->relid);
+	size_t		length = strlen(name);
+
+	if (length > strlen(SLOT_ENDING) &&
+		strcmp(name + length - strlen(SLOT_ENDING), SLOT_ENDING) == 0)
+		name[length - strlen(SLOT_ENDING)] = '\0';
+	return name;
+}
+
+/*
+ * source_name
+ *		The column of the log that a counter's amounts come from, or NULL.
+ */
+static const char *
+source_name(Relation event, CounterBinding *binding)
+{
+	if (!binding->slot->kind->has_source)
+		return NULL;
+	return NameStr(TupleDescAttr(RelationGetDescr(event),
+								 binding->source.attno - 1)->attname);
+}
+
+/*
+ * difference_query
+ *		The query for the keys whose amounts are not what the log says: see
+ *		append_query of AmountKind.
+ *
+ * By day if there is one, so that slots that rebuild makes lie together by day,
+ * as they do when they are made day by day.
+ */
+static char *
+difference_query(Relation event, CounterBinding *binding, bool tells_progress)
+{
+	SlotBinding *slot = binding->slot;
+	const char *source = source_name(event, binding);
+	Comparison	of = {.column = slot->column,
+	.condition = tells_progress ? "playevent.tell_progress()" : "true"};
+	StringInfoData query;
+	StringInfoData keys;
+	StringInfoData aliases;
+	StringInfoData numbers;
+	int			day = 0;
+
+	initStringInfo(&keys);
+	initStringInfo(&aliases);
+	initStringInfo(&numbers);
+	for (int i = 0; i < slot->nkeys; i++)
+	{
+		appendStringInfo(&keys, "%s, ",
+						 quote_identifier(NameStr(slot->key_names[i])));
+		appendStringInfo(&aliases, "k%d, ", i + 1);
+		appendStringInfo(&numbers, "%s%d", i > 0 ? ", " : "", i + 1);
+		if (slot->key_types[i] == DATEOID)
+			day = i + 1;
+	}
+	of.keys = keys.data;
+	of.aliases = aliases.data;
+	of.numbers = numbers.data;
+	of.slot_table = qualified_name(slot->relid);
+	of.amount = quote_identifier(NameStr(slot->amount_name));
+	of.log = qualified_name(RelationGetRelid(event));
+	of.source = source == NULL ? NULL : quote_identifier(source);
+
+	initStringInfo(&query);
+	slot->kind->append_query(&query, &of);
+	if (day > 0)
+		appendStringInfo(&query, " ORDER BY %d", day);
+	return query.data;
+}
+
+/*
+ * open_differences
+ *		Open a cursor on difference_query, in the active snapshot; which says,
+ *		if it is to, how far it has come with the log.
+ *
+ * What takes more memory to aggregate than the planner knows is aggregated one at
+ * a time, instead of hashing.
+ */
+Portal
+open_differences(Relation event, CounterBinding *binding, bool tells_progress)
+{
+	TableQuery *query = prepare_table_query(difference_query(event, binding,
+															 tells_progress), 0,
+											RelationGetRelid(event),
+											binding->slot->relid, 0, NULL);
+	Portal		portal;
+	int			nest_level = NewGUCNestLevel();
+
+	if (binding->slot->kind->takes_memory)
+		(void) set_config_option("enable_hashagg", "off", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
+	if (tells_progress)
+	{
+		namestrcpy(&progress.table, RelationGetRelationName(event));
+		namestrcpy(&progress.counter, counter_name(binding));
+		progress.rows = 0;
+	}
+	portal = open_table_query(query);
+	AtEOXact_GUC(true, nest_level);
+	return portal;
+}
+
+/*
+ * playevent.tell_progress() returns boolean
+ *
+ * True of each row of a log that such a query reads, and says so now and then.
+ */
+Datum
+playevent_tell_progress(FunctionCallInfo fcinfo pg_attribute_unused())
+{
+	if (++progress.rows % PROGRESS_ROWS == 0)
+		ereport(NOTICE,
+				(errmsg("read " INT64_FORMAT " rows of table \"%s\" for counter \"%s\"",
+						progress.rows, NameStr(progress.table),
+						NameStr(progress.counter))));
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * check_compared
+ *		Check that the role may read what difference_query compares.
+ */
+static void
+check_compared(Relation event, CounterBinding *binding, Oid role)
+{
+	SlotBinding *slot = binding->slot;
+	const char *source = source_name(event, binding);
+	List	   *counted = list_make1(NameStr(slot->amount_name));
+	List	   *logged = NIL;
+
+	for (int i = 0; i < slot->nkeys; i++)
+	{
+		char	   *column = NameStr(slot->key_names[i]);
+
+		counted = lappend(counted, column);
+		logged = lappend(logged, column);
+	}
+	if (source != NULL)
+		logged = lappend(logged, unconstify(char *, source));
+	check_readable(slot->relid, role, counted);
+	check_readable(RelationGetRelid(event), role, logged);
+}
+
+/*
+ * verify_column
+ *		Which column of verify's result shows a key column: that of the log's
+ *		first counter with this name, or VERIFY_FURTHER_KEY.
+ */
+static int
+verify_column(CounterBinding *first, const char *key_name)
+{
+	for (int i = 0; i < Min(first->nkeys, VERIFY_COUNTED); i++)
+	{
+		if (namestrcmp(&first->slot->key_names[i], key_name) == 0)
+			return i;
+	}
+	return VERIFY_FURTHER_KEY;
+}
+
+/*
+ * put_difference
+ *		Put a row of difference_query into verify's result.
+ */
+static void
+put_difference(ReturnSetInfo *rsinfo, CounterBinding *first,
+			   CounterBinding *binding, const char *counter, HeapTuple tuple,
+			   TupleDesc desc)
+{
+	Datum		values[VERIFY_NCOLUMNS] = {0};
+	bool		isnull[VERIFY_NCOLUMNS];
+	int			nkeys = binding->nkeys;
+	StringInfoData further;
+
+	memset(isnull, true, sizeof(isnull));
+	initStringInfo(&further);
+	for (int i = 0; i < nkeys; i++)
+	{
+		const char *name = NameStr(binding->slot->key_names[i]);
+		char	   *value = SPI_getvalue(tuple, desc, i + 1);
+		int			column = verify_column(first, name);
+
+		if (column == VERIFY_FURTHER_KEY)
+			appendStringInfo(&further, "%s%s = %s",
+							 further.len > 0 ? ", " : "", name,
+							 value != NULL ? value : "null");
+		else if (value != NULL)
+		{
+			values[column] = CStringGetTextDatum(value);
+			isnull[column] = false;
+		}
+	}
+	if (further.len > 0)
+	{
+		values[VERIFY_FURTHER_KEY] = CStringGetTextDatum(further.data);
+		isnull[VERIFY_FURTHER_KEY] = false;
+	}
+	values[VERIFY_COUNTED] = SPI_getbinval(tuple, desc, nkeys + 1,
+										   &isnull[VERIFY_COUNTED]);
+	values[VERIFY_LOGGED] = SPI_getbinval(tuple, desc, nkeys + 2,
+										  &isnull[VERIFY_LOGGED]);
+	values[VERIFY_COUNTER] = CStringGetTextDatum(counter);
+	isnull[VERIFY_COUNTER] = false;
+
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, isnull);
+}
+
+/*
+ * playevent.verify(event regclass)
+ *		returns table(track_entry_key text, release_id text, kind text,
+ *					  counted bigint, logged bigint,
+ *					  counter text, further_key text)
+ *
+ * The keys whose counters differ from the log in the calling statement's
+ * snapshot; no row means exact.  The columns are named as in a log made by
+ * create_log, whatever the log's own are called; what else a counter counts by
+ * is in further_key.
+ *
+ * Errors: not a log (55000), no right of the caller to read it or its slots
+ * (42501), a policy hides rows from the caller (42501), what counter_binding
+ * reports.
+ */
+Datum
+playevent_verify(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	TriggerDesc *triggers;
+	Relation	event = open_counted_log(PG_GETARG_OID(0), &triggers);
+	CounterBinding *binding;
+	CounterBinding *first = NULL;
+	MemoryContext context;
+	OwnerScope	outer;
+	int			position = 0;
+
+	InitMaterializedSRF(fcinfo, 0);
+	owner_enter(event->rd_rel->relowner, &outer);
+	SPI_connect();
+	context = AllocSetContextCreate(CurrentMemoryContext, "playevent verify",
+									ALLOCSET_DEFAULT_SIZES);
+
+	/* Nothing is run for whoever may not ask for all of it. */
+	while ((binding = next_counter(event, triggers, &position)) != NULL)
+		check_compared(event, binding, outer.userid);
+	position = 0;
+	while ((binding = next_counter(event, triggers, &position)) != NULL)
+	{
+		Portal		portal = open_differences(event, binding, false);
+		char	   *counter = counter_name(binding);
+
+		if (first == NULL)
+			first = binding;
+		for (;;)
+		{
+			MemoryContext oldcontext;
+
+			SPI_cursor_fetch(portal, true, FETCH_ROWS);
+			if (SPI_processed == 0)
+				break;
+			oldcontext = MemoryContextSwitchTo(context);
+			for (uint64 row = 0; row < SPI_processed; row++)
+				put_difference(rsinfo, first, binding, counter,
+							   SPI_tuptable->vals[row], SPI_tuptable->tupdesc);
+			MemoryContextSwitchTo(oldcontext);
+			MemoryContextReset(context);
+			SPI_freetuptable(SPI_tuptable);
+		}
+		SPI_cursor_close(portal);
+	}
+
+	SPI_finish();
+	owner_leave(&outer);
+	relation_close(event, NoLock);
+	return (Datum) 0;
+}

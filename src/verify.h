@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * verify.h
+ *	  Comparing a counter with its log.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PLAYEVENT_VERIFY_H
+#define PLAYEVENT_VERIFY_H
+
+#include "counter_binding.h"
+#include "utils/portal.h"
+
+#define FETCH_ROWS 1000			/* at a time */
+
+/* How many rows there are between two notices of progress. */
+#define PROGRESS_ROWS 1000000
+
+extern char *counter_name(CounterBinding *binding);
+extern Portal open_differences(Relation event, CounterBinding *binding,
+							   bool tells_progress);
+
+#endif							/* PLAYEVENT_VERIFY_H */

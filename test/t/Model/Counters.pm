@@ -1,0 +1,82 @@
+# Further counters of a history's logs (Model/History.pm), and sketches of their listeners,
+# made and dropped beside the plays.  Model/Looks.pm looks at them.
+
+package Model::Counters;
+
+use strict;
+use warnings;
+
+use List::Util qw(shuffle);
+use Model::History;
+use Model::Looks;
+use Model::Plays;
+use Model::Works;
+
+$works{'counter added'} = [ {}, sub {
+	my ($session) = @_;
+	my $log = any(grep { is_free($_, 'x') && !$history->{counters}{$_}{"${_}_extra"} } 'play', 'part', $history->{share} ? 'share' : ());
+	return if !defined $log;
+	my $l = $logs{$log};
+	my @columns = shuffle(@$l{qw(key release kind)}, $l->{time} ? qw(anon_id day event_id) : 'month');
+	my $columns = join ', ', @columns[ 0 .. rand 3 ];
+	add($session, $log, "${log}_extra", "add_counter('$l->{table}', '${log}_extra', '{$columns}')", $columns);
+	return; } ];
+
+$works{'counter dropped'} = [ {}, sub {
+	my ($session) = @_;
+	my @there = map { my $log = $_; map { [ $log, $_ ] } sort keys %{ $history->{counters}{$log} } }
+	  grep { is_free($_, 'x') } logs_there();
+	return if !@there;
+	my ($log, $counter) = @{ any(@there) };
+	run($session, "SELECT playevent.drop_counter('$logs{$log}{table}', '$counter')");
+	delete $history->{counters}{$log}{$counter};
+	return; } ];
+
+$works{'sketch added'} = [ {}, sub {
+	my ($session) = @_;
+	my $log = any(grep { is_free($_, 'x') && !$history->{counters}{$_}{"${_}_listeners"} } 'play', $history->{share} ? 'share' : ());
+	return if !defined $log || !$history->{hll};
+	add($session, $log, "${log}_listeners", "add_listener_sketch('$logs{$log}{table}')");
+	return; } ];
+
+# Plays of the transaction that makes a counter are in it too; without columns it
+# is a sketch.
+sub add
+{
+	my ($session, $log, $counter, $call, $columns) = @_;
+	my $tx = $model->begin('READ COMMITTED');
+	run($session, 'BEGIN');
+	$session->{tx} = $tx;
+	touch($tx, $log);
+	play_plainly($session, $log);
+	run($session, "SELECT playevent.$call");
+	$history->{counters}{$log}{$counter} = { made => ++$history->{counters_made}, columns => $columns };
+	play_plainly($session, $log);
+	look($session);
+	if (chance(20))
+	{
+		run($session, 'ROLLBACK');
+		delete $history->{counters}{$log}{$counter};
+	}
+	else
+	{
+		run($session, 'COMMIT');
+		$model->commit($tx);
+	}
+	delete $session->{tx};
+	return;
+}
+
+sub play_plainly
+{
+	my ($session, $log) = @_;
+	my $tx = $session->{tx};
+	my ($plays, $error) = random_plays($tx, $log, bad => 0, plain => 1);
+	return if defined $error || chance(50);
+	if ($logs{$log}{time}) { $_->{anon} = any('x', 'y', 'z') foreach (@$plays); }
+	record($tx, $plays, undef);
+	run($session, insert_values($logs{$log}{table}, $plays));
+	return;
+}
+
+1;

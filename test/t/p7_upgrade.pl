@@ -1,0 +1,302 @@
+# P7: pg_upgrade keeps logs exact, by copying and by linking; and ALTER EXTENSION
+# UPDATE leads from every version there is to the very same objects.
+#
+# PLAYEVENT_OLD_PG_CONFIG names the pg_config of the major to upgrade from.
+# Without it pg_upgrade runs from this major to itself.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use Cwd;
+use File::Basename;
+use File::Copy;
+use File::Path qw(make_path);
+use IPC::Run;
+use LogState;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $source = getcwd();
+my $dir = PostgreSQL::Test::Utils::tempdir();
+
+# pg_upgrade loads what the old cluster needs from where servers keep their
+# libraries, whatever the settings say.  So make an installation of our own:
+# programs are copied, for Postgres finds its files from where they are; the
+# rest is linked; and the extension is built and put in as anyone would.
+sub install
+{
+	my ($pg_config) = @_;
+	my %at = map { $_ => qx{'$pg_config' --$_} =~ s/\n//r } qw(bindir pkglibdir sharedir version);
+	my ($major) = $at{version} =~ /(\d+)/;
+	my $root = "$dir/$major";
+
+	return "$root" . dirname($at{bindir}) if -d $root;
+
+	make_path("$root/build/src", "$root/build/sql/parts");
+	copy($_, "$root/build/") foreach ("$source/Makefile", "$source/playevent.control");
+	copy($_, "$root/build/src/") foreach (glob("$source/src/*.[ch]"));
+	copy($_, "$root/build/sql/") foreach (glob("$source/sql/playevent--*--*.sql"));
+	copy($_, "$root/build/sql/parts/") foreach (glob("$source/sql/parts/*.sql"));
+	my $log = '';
+	IPC::Run::run([ 'make', '-s', '-C', "$root/build", "PG_CONFIG=$pg_config", 'with_llvm=no', "DESTDIR=$root", 'install' ],
+		'>', \$log, '2>&1') or die "make install with $pg_config: $log";
+
+	make_path("$root$at{bindir}");
+	foreach my $program (glob("$at{bindir}/*"))
+	{
+		copy($program, "$root$at{bindir}/");
+		chmod 0755, "$root$at{bindir}/" . basename($program);
+	}
+	foreach my $folder (dirname($at{bindir}) . '/lib', $at{pkglibdir}, $at{sharedir}, "$at{sharedir}/extension")
+	{
+		make_path("$root$folder");
+		foreach my $file (glob("$folder/*"))
+		{
+			my $here = "$root$file";
+
+			next if -e $here || $file eq $at{pkglibdir} || $file eq "$at{sharedir}/extension";
+			symlink($file, $here) or die "symlink $here: $!";
+		}
+	}
+	return "$root" . dirname($at{bindir});
+}
+
+my $this = $ENV{PG_CONFIG} || 'pg_config';
+my $new_install = install($this);
+my $old_install = install($ENV{PLAYEVENT_OLD_PG_CONFIG} || $this);
+
+# The settings that tests are given are for the other installation.
+delete local $ENV{TEMP_CONFIG};
+
+sub new_node
+{
+	my ($name, $install) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name, install_path => $install);
+
+	# 18 changed the default of checksums.
+	$node->init(extra => [ '--encoding=UTF8', '--locale=C', '--data-checksums' ]);
+	$node->append_conf('postgresql.conf', 'max_prepared_transactions = 5');
+	return $node;
+}
+
+# The extension's objects in all detail: definition, owner, rights, comment.
+# pg_upgrade does not spell out those rights that functions have by default.
+sub extension_objects
+{
+	my ($node, $db) = @_;
+
+	return $node->safe_psql($db, q{
+		SET search_path = pg_catalog;
+		WITH member AS (
+			SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+			WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'playevent'
+			UNION ALL
+			SELECT 'pg_extension'::regclass, oid FROM pg_extension WHERE extname = 'playevent')
+		SELECT i.type, i.identity,
+			   obj_description(m.objid, c.relname),
+			   CASE i.type WHEN 'function' THEN pg_get_functiondef(m.objid)
+						   WHEN 'view' THEN pg_get_viewdef(m.objid) END,
+			   (SELECT jsonb_build_array(coalesce(proacl, acldefault('f', proowner)), proowner)
+				FROM pg_proc p WHERE m.classid = 'pg_proc'::regclass AND p.oid = m.objid),
+			   (SELECT jsonb_build_array(relacl, relowner, reloptions)
+				FROM pg_class r WHERE m.classid = 'pg_class'::regclass AND r.oid = m.objid),
+			   (SELECT to_jsonb(e) - '{oid,evtfoid}'::text[] || jsonb_build_object('function', evtfoid::regprocedure)
+				FROM pg_event_trigger e WHERE m.classid = 'pg_event_trigger'::regclass AND e.oid = m.objid),
+			   (SELECT jsonb_build_array(nspacl, nspowner)
+				FROM pg_namespace n WHERE m.classid = 'pg_namespace'::regclass AND n.oid = m.objid),
+			   (SELECT to_jsonb(e) - '{oid,extnamespace}'::text[]
+				FROM pg_extension e WHERE m.classid = 'pg_extension'::regclass AND e.oid = m.objid),
+			   (SELECT jsonb_agg(jsonb_build_array(p.privtype, p.initprivs, p.objsubid) ORDER BY p.objsubid)
+				FROM pg_init_privs p WHERE p.classoid = m.classid AND p.objoid = m.objid AND m.classid <> 'pg_proc'::regclass)
+		FROM member m JOIN pg_class c ON c.oid = m.classid,
+			 pg_identify_object(m.classid, m.objid, 0) i
+		ORDER BY 1, 2});
+}
+
+my @relations = qw(play_event play_counter play_by_track play_by_release listens listens_counter);
+
+# A site at work: what its sessions run are prepared plans, of psql's and of a
+# function's.
+my $play_plans = q{
+	PREPARE play AS INSERT INTO play_event (track_entry_key, bucket) VALUES ($1, $2);
+	PREPARE reading AS SELECT plays FROM play_counter WHERE track_entry_key = $1;
+} . join('', map { "EXECUTE play('k$_', 'most'); EXECUTE reading('k$_'); SELECT play_some('k$_');\n" } 1 .. 8);
+
+sub make_site
+{
+	my ($node, $version) = @_;
+
+	$node->safe_psql('postgres', 'CREATE DATABASE site');
+	$node->safe_psql('site', 'CREATE EXTENSION playevent' . ($version ? " VERSION '$version'" : ''));
+	$node->safe_psql('site', q{
+		CREATE TABLE track (entry_key varchar(100) PRIMARY KEY, release_id bigint, is_deleted boolean NOT NULL DEFAULT false);
+		INSERT INTO track SELECT 'k' || i, i % 7 FROM generate_series(1, 40) i;
+		SELECT playevent.create_log('play', track => 'track', track_deleted => 'is_deleted');
+		CREATE TABLE listens (song text NOT NULL, album bigint, heard text NOT NULL) PARTITION BY LIST (heard);
+		CREATE TABLE listens_half PARTITION OF listens FOR VALUES IN ('half');
+		CREATE TABLE listens_rest PARTITION OF listens DEFAULT PARTITION BY HASH (song);
+		CREATE TABLE listens_rest_1 PARTITION OF listens_rest FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+		CREATE TABLE listens_rest_2 PARTITION OF listens_rest FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+		SELECT playevent.attach_log('listens', track => 'track', key_column => 'song', release_column => 'album',
+									kind_column => 'heard', kinds => '{half,all}', check_kinds => false);
+		CREATE FUNCTION play_some(track text) RETURNS void LANGUAGE plpgsql AS $$
+		BEGIN
+			INSERT INTO play_event (track_entry_key, bucket) VALUES (track, 'partial'), (track, 'complete');
+			INSERT INTO listens (song, heard) VALUES (track, 'half'), (track, 'all');
+		END
+		$$});
+
+	# several slots of one track
+	my @sessions = map { $node->background_psql('site') } 1 .. 3;
+	$_->query_safe("BEGIN; SELECT play_some('k1')") foreach @sessions;
+	$_->query_safe('COMMIT') foreach @sessions;
+	$_->quit foreach @sessions;
+
+	$node->safe_psql('site', $play_plans);
+	$node->safe_psql('site', q{UPDATE track SET release_id = 99 WHERE entry_key = 'k2'});
+	$node->safe_psql('site', $play_plans);
+	return;
+}
+
+#
+# pg_upgrade
+#
+my $old = new_node('old', $old_install);
+my ($from, $to) = map { ($_->config_data('--version') =~ /(\d+)/) } ($old, my $probe = new_node('copied', $new_install));
+note("pg_upgrade from $from to $to");
+
+$old->start;
+make_site($old);
+is(not_exact($old, 'site'), '', 'the old cluster is exact');
+is($old->safe_psql('site', q{SELECT count(*) > 1 FROM play_counter_slot WHERE (track_entry_key, bucket) = ('k1', 'partial')}),
+	't', 'a track has several slots');
+$old->safe_psql('site', q{
+	BEGIN;
+	SELECT play_some('k3');
+	PREPARE TRANSACTION 'under way'});
+$old->stop;
+
+sub upgrade
+{
+	my ($new, @options) = @_;
+	my ($out, $ok) = ('');
+
+	# It writes to where it runs, and its sockets are there too: a short path.
+	my $here = getcwd();
+	chdir $dir or die;
+	$ok = IPC::Run::run([
+			"$new_install/bin/pg_upgrade", '-d', $old->data_dir, '-D', $new->data_dir,
+			'-b', "$old_install/bin", '-B', "$new_install/bin", '-s', $new->host,
+			'-p', $old->port, '-P', $new->port, @options ],
+		'>', \$out, '2>&1');
+	chdir $here or die;
+	note($out);
+	return ($ok ? 'ok' : 'failed', $out);
+}
+
+# What is prepared would be lost; so pg_upgrade refuses.
+my ($result, $out) = upgrade($probe, '--check');
+is($result, 'failed', 'P7: pg_upgrade with a prepared transaction: fails');
+like($out, qr/The source cluster contains prepared transactions/, 'P7: pg_upgrade with a prepared transaction: says so');
+$old->start;
+$old->safe_psql('site', q{COMMIT PREPARED 'under way'});
+is(not_exact($old, 'site'), '', 'the old cluster is exact once that is committed');
+my $content = log_content($old, 'site', @relations);
+my $state = log_state($old, 'site');
+$old->stop;
+
+# Linking last: the old cluster is none afterwards.
+foreach my $mode ('--copy', '--link')
+{
+	my $way = "pg_upgrade from $from to $to" . ($mode eq '--copy' ? '' : " $mode");
+	my $new = $mode eq '--copy' ? $probe : new_node('linked', $new_install);
+
+	($result, $out) = upgrade($new, $mode eq '--copy' ? () : ($mode));
+	is($result, 'ok', "P7: $way: succeeds") or diag($out);
+	$new->start;
+	is(log_content($new, 'site', @relations), $content, "P7: $way: all plays and counters are there");
+	is(not_exact($new, 'site'), '', "P7: $way: the counters are exact");
+	is(log_state($new, 'site'), $state, "P7: $way: the triggers are as they were");
+	is(log_faults($new, 'site'), '', "P7: $way: plays are counted on, and can't be changed");
+
+	$new->safe_psql('site', 'ANALYZE');
+	$new->safe_psql('site', $play_plans);
+	is(not_exact($new, 'site'), '', "P7: $way: exact after more plays");
+	is($new->safe_psql('site', 'SELECT playevent.compact(event) > 0 FROM playevent.log ORDER BY event::text'),
+		"t\nt", "P7: $way: spare slots can be merged");
+	is(not_exact($new, 'site'), '', "P7: $way: and then it is exact");
+
+	# New partitions are looked after: the event triggers came along.
+	$new->safe_psql('site', q{
+		CREATE TABLE listens_new PARTITION OF listens FOR VALUES IN ('new');
+		INSERT INTO listens (song, heard) VALUES ('k1', 'new')});
+	my (undef, undef, $err) = $new->psql('site', 'TRUNCATE listens_new');
+	like($err, qr/table "listens_new" is append-only/, "P1: $way: a new partition refuses TRUNCATE");
+
+	$new->safe_psql('postgres', 'CREATE EXTENSION playevent');
+	is(extension_objects($new, 'site'), extension_objects($new, 'postgres'),
+		"P7: $way: the extension is as if created anew");
+	$new->stop;
+	unlike(slurp_file($new->logfile), qr/WARNING: .*leak|TRAP:|PANIC:|terminated by signal/,
+		"$way: nothing bad in the server log");
+}
+
+SKIP:
+{
+	skip 'PLAYEVENT_OLD_PG_CONFIG does not name the pg_config of an older major', 1 if $from == $to;
+	cmp_ok($from, '<', $to, 'P7: pg_upgrade to a newer major');
+}
+
+#
+# ALTER EXTENSION playevent UPDATE, from every version with an install script.
+#
+my $node = new_node('versions', $new_install);
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION playevent');
+my $fresh = extension_objects($node, 'postgres');
+my $current = $node->safe_psql('postgres', q{SELECT default_version FROM pg_available_extensions WHERE name = 'playevent'});
+
+# names without a second --
+my @versions = map { m{/playevent--((?:(?!--).)+)\.sql$} ? $1 : () } glob("$source/sql/playevent--*.sql");
+ok((grep { $_ eq $current } @versions), "there is an install script of version $current");
+is($node->safe_psql('postgres', qq{
+		SELECT source FROM pg_extension_update_paths('playevent') WHERE target = '$current' AND path IS NULL}),
+	'', "every version can be updated to $current");
+
+foreach my $version (@versions)
+{
+	make_site($node, $version);
+	$content = log_content($node, 'site', @relations);
+	$state = log_state($node, 'site');
+
+	# a session from before, with its plans
+	my $session = $node->background_psql('site');
+	$session->query_safe(q{SELECT play_some('k1')});
+	$session->query_safe(q{PREPARE play AS INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most')});
+	$session->query_safe('EXECUTE play') foreach (1 .. 6);
+
+	$node->safe_psql('site', 'ALTER EXTENSION playevent UPDATE');
+	is($node->safe_psql('site', q{SELECT extversion FROM pg_extension WHERE extname = 'playevent'}),
+		$current, "update from $version: leads to $current");
+	is(extension_objects($node, 'site'), $fresh, "P7: update from $version: the objects are those of a fresh $current");
+	is(not_exact($node, 'site'), '', "P7: update from $version: the counters are exact");
+	is(join("\n", grep { !/^\S+ is / } split /\n/, log_state($node, 'site')),
+		join("\n", grep { !/^\S+ is / } split /\n/, $state),
+		"P7: update from $version: the triggers are as they were");
+	is($node->safe_psql('site', 'SELECT count(*) FROM playevent.log WHERE intact'),
+		'2', "P7: update from $version: logs are intact");
+	is(log_faults($node, 'site'), '', "P7: update from $version: plays are counted on, and can't be changed");
+	$session->query_safe(q{EXECUTE play});
+	$session->query_safe(q{SELECT play_some('k1')});
+	$session->quit;
+	is(not_exact($node, 'site'), '', "P7: update from $version: and so are those of a session from before");
+	$node->safe_psql('postgres', 'DROP DATABASE site');
+}
+$node->stop;
+unlike(slurp_file($_->logfile), qr/WARNING: .*leak|TRAP:|PANIC:|terminated by signal/, 'nothing bad in the server log')
+  foreach ($old, $node);
+done_testing();

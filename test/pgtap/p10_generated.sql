@@ -75,11 +75,12 @@ SELECT throws_ok($$SELECT playevent.create_log('vplay', track => 'vtrack', track
     'column "gone" of table "vtrack" is a virtual generated column', 'P2: nor whether a track is gone');
 SELECT lives_ok($$SELECT playevent.create_log('vplay', track => 'vtrack', track_release => 'fixed')$$, 'P10: others there don''t matter');
 
--- Nor is a virtual column counted by, though a log may have some.
+-- Nor is a virtual column counted by, though a log may have some.  18 gives no other
+-- expression to one of a table that has constraints.
 CREATE TABLE vheard (track_entry_key text NOT NULL, release_id bigint, raw text NOT NULL, at timestamptz,
     bucket text GENERATED ALWAYS AS (lower(raw)) NOT NULL, hour int GENERATED ALWAYS AS (extract(hour FROM at AT TIME ZONE 'UTC')));
 SELECT throws_ok($$SELECT playevent.attach_log('vheard', track => 'track', kinds => '{most}')$$, '42611', NULL, 'P10: a virtual kind');
-SELECT lives_ok($$SELECT playevent.attach_log('vheard', track => 'track', kind_column => 'raw', kinds => '{Most}')$$, 'P10: not to count by');
+SELECT lives_ok($$SELECT playevent.attach_log('vheard', track => 'track', kind_column => 'raw', kinds => '{Most}', check_kinds => false)$$, 'P10: not to count by');
 SELECT throws_ok($$SELECT playevent.add_counter('vheard', 'by_hour_too', '{hour}')$$, '42611', NULL, 'P10: a further counter by a virtual column');
 INSERT INTO vheard VALUES ('a', NULL, 'Most', now());
 ALTER TABLE vheard ALTER hour SET EXPRESSION AS (5);

@@ -7,9 +7,9 @@
  *
  * Which file does what, README.md beside this one says.
  *
- * Nothing lives in shared memory and nothing needs preloading: the library
- * comes in with the first trigger a backend fires, and registers its
- * callbacks then.
+ * Nothing needs preloading: the library comes in with the first trigger a
+ * backend fires, and registers its callbacks then.  What may be preloaded, to
+ * share them, is hints (row_hint.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -20,6 +20,7 @@
 #include "counter_binding.h"
 #include "pending.h"
 #include "playevent.h"
+#include "row_hint.h"
 #include "slot_binding.h"
 #include "track_binding.h"
 #include "trigger_role.h"
@@ -42,6 +43,7 @@ void
 _PG_init(void)
 {
 	trigger_role_init(ours, lengthof(ours));
+	row_hint_init();
 	binding_init();
 	track_binding_init();
 	slot_binding_init();

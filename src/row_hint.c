@@ -20,6 +20,12 @@
  * of it is in use, up to MAX_CELLS or 2 MB: worth some 20,000 tracks with
  * slots in two tables.
  *
+ * A preloaded library has another one in shared memory, of a fixed size.  A
+ * backend asks it for rows that its own does not know, and tells it of those
+ * that it has met for the first time or that have moved: what one backend has
+ * searched, no other needs to.  Nobody locks it, for a cell that is torn, since
+ * somebody writes it, is but one more hint that misleads.
+ *
  * Only for heap tables that are not temporary.
  *
  *-------------------------------------------------------------------------
@@ -27,7 +33,13 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "storage/bufmgr.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "compat.h"
@@ -52,10 +64,20 @@ typedef struct RowHint
  */
 #define SET_SIZE 4
 
-static RowHint *cells;			/* aligned; NULL before the first row */
-static void *allocated;			/* what they lie in */
-static uint32 ncells;
+typedef struct HintTable
+{
+	RowHint    *cells;			/* aligned to the processor's cache lines */
+	uint32		ncells;			/* a power of two, or 0 */
+} HintTable;
+
+static HintTable own;
+static void *allocated;			/* what its cells lie in */
 static uint32 used_cells;
+
+static HintTable shared;
+static int	shared_hints;		/* setting, in kB */
+static shmem_request_hook_type next_request_hook;
+static shmem_startup_hook_type next_startup_hook;
 
 /*
  * One in so many pins is taken by way of the buffer mapping.  The short way
@@ -75,10 +97,20 @@ row_tag(Relation rel, uint32 hash)
 	return murmurhash32(RelationGetRelid(rel)) ^ hash;
 }
 
-static inline RowHint *
-set_of(uint32 tag)
+/*
+ * shared_tag
+ *		Its tag where rows of all databases are.
+ */
+static inline uint32
+shared_tag(uint32 tag)
 {
-	return &cells[tag & (ncells - 1) & ~(SET_SIZE - 1)];
+	return tag ^ murmurhash32(~MyDatabaseId);
+}
+
+static inline RowHint *
+set_of(HintTable *table, uint32 tag)
+{
+	return &table->cells[tag & (table->ncells - 1) & ~(SET_SIZE - 1)];
 }
 
 /*
@@ -86,13 +118,13 @@ set_of(uint32 tag)
  *		The cell that tells of this row, or NULL.
  */
 static inline RowHint *
-find_cell(uint32 tag)
+find_cell(HintTable *table, uint32 tag)
 {
 	RowHint    *set;
 
-	if (ncells == 0)
+	if (table->ncells == 0)
 		return NULL;
-	set = set_of(tag);
+	set = set_of(table, tag);
 	for (int i = 0; i < SET_SIZE; i++)
 	{
 		if (set[i].tag == tag && is_used(&set[i]))
@@ -107,11 +139,11 @@ find_cell(uint32 tag)
  *		the row that has been there longest is forgotten.
  */
 static RowHint *
-take_cell(uint32 tag)
+take_cell(HintTable *table, uint32 tag)
 {
-	RowHint    *set = set_of(tag);
+	RowHint    *set = set_of(table, tag);
 
-	if (!is_used(&set[SET_SIZE - 1]))
+	if (table == &own && !is_used(&set[SET_SIZE - 1]))
 		used_cells++;
 	memmove(&set[1], &set[0], (SET_SIZE - 1) * sizeof(RowHint));
 	return &set[0];
@@ -124,26 +156,64 @@ take_cell(uint32 tag)
 static void
 make_room(void)
 {
-	RowHint    *old = cells;
+	HintTable	old = own;
 	void	   *old_allocated = allocated;
-	uint32		nold = ncells;
-	uint32		nnew = nold == 0 ? MIN_CELLS : nold * 2;
+	uint32		nnew = old.ncells == 0 ? MIN_CELLS : old.ncells * 2;
 
 	allocated = MemoryContextAllocZero(TopMemoryContext,
 									   nnew * sizeof(RowHint) +
 									   PG_CACHE_LINE_SIZE);
-	cells = (RowHint *) CACHELINEALIGN(allocated);
-	ncells = nnew;
+	own.cells = (RowHint *) CACHELINEALIGN(allocated);
+	own.ncells = nnew;
 	used_cells = 0;
 
 	/* The newest of each set last, to be the first in its new one. */
-	for (uint32 i = nold; i-- > 0;)
+	for (uint32 i = old.ncells; i-- > 0;)
 	{
-		if (is_used(&old[i]))
-			*take_cell(old[i].tag) = old[i];
+		if (is_used(&old.cells[i]))
+			*take_cell(&own, old.cells[i].tag) = old.cells[i];
 	}
 	if (old_allocated != NULL)
 		pfree(old_allocated);
+}
+
+/*
+ * read_shared
+ *		Copy what all backends know of this row; false if that is nothing.
+ */
+static bool
+read_shared(uint32 tag, RowHint *hint)
+{
+	RowHint    *cell = find_cell(&shared, shared_tag(tag));
+
+	if (cell == NULL)
+		return false;
+
+	/* Once, so that what is checked is what is used. */
+	*hint = *(volatile RowHint *) cell;
+	return is_used(hint) && hint->buffer >= 0 && hint->buffer <= NBuffers;
+}
+
+/*
+ * write_shared
+ *		Let all backends know of this row.  What they know already is left
+ *		alone, lest they take the cache line from each other.
+ */
+static void
+write_shared(uint32 tag, RowHint *hint)
+{
+	RowHint    *cell;
+
+	if (shared.ncells == 0)
+		return;
+	tag = shared_tag(tag);
+	cell = find_cell(&shared, tag);
+	if (cell != NULL && ItemPointerEquals(&cell->root, &hint->root))
+		return;
+	if (cell == NULL)
+		cell = take_cell(&shared, tag);
+	*cell = *hint;
+	cell->tag = tag;
 }
 
 /*
@@ -183,13 +253,20 @@ row_hint_fetch(Relation rel, uint32 hash, Snapshot snapshot, Size room,
 			   KeyCheck holds_key, void *arg, HeapTuple tuple, ItemPointer root)
 {
 	RowHint    *hint;
+	RowHint		read;
 	Buffer		buffer;
 	bool		all_dead;
+	bool		is_news;
 	uint32		tag = row_tag(rel, hash);
 
-	hint = find_cell(tag);
-	if (hint == NULL)
-		return InvalidBuffer;
+	hint = find_cell(&own, tag);
+	is_news = hint == NULL;
+	if (is_news)
+	{
+		hint = &read;
+		if (!read_shared(tag, hint))
+			return InvalidBuffer;
+	}
 	buffer = pin_hinted(hint, rel);
 	if (!BufferIsValid(buffer))
 		return InvalidBuffer;
@@ -197,14 +274,20 @@ row_hint_fetch(Relation rel, uint32 hash, Snapshot snapshot, Size room,
 
 	if (fetch_version(rel, buffer, hint->version, snapshot, room, tuple) &&
 		holds_key(arg, tuple))
+	{
+		if (is_news)
+			row_hint_remember(rel, hash, root, &tuple->t_self, buffer);
 		return buffer;
+	}
 
 	if (fetch_by_root(rel, buffer, root, snapshot, 0, tuple, &all_dead) &&
 		holds_key(arg, tuple))
 	{
 		/* The check may have run code that came by here: look again. */
-		hint = find_cell(tag);
-		if (hint != NULL && ItemPointerEquals(&hint->root, root))
+		hint = find_cell(&own, tag);
+		if (is_news)
+			row_hint_remember(rel, hash, root, &tuple->t_self, buffer);
+		else if (hint != NULL && ItemPointerEquals(&hint->root, root))
 			hint->version = ItemPointerGetOffsetNumber(&tuple->t_self);
 		return buffer;
 	}
@@ -222,17 +305,81 @@ row_hint_remember(Relation rel, uint32 hash, ItemPointer root,
 				  ItemPointer version, Buffer buffer)
 {
 	uint32		tag = row_tag(rel, hash);
-	RowHint    *hint = find_cell(tag);
+	RowHint    *hint = find_cell(&own, tag);
+	bool		is_news = hint == NULL || !ItemPointerEquals(&hint->root, root);
 
 	if (hint == NULL)
 	{
-		if (used_cells >= ncells / 2 && ncells < MAX_CELLS)
+		if (used_cells >= own.ncells / 2 && own.ncells < MAX_CELLS)
 			make_room();
-		hint = take_cell(tag);
+		hint = take_cell(&own, tag);
 	}
 	hint->tag = tag;
 	hint->root = *root;
 	hint->version = ItemPointerGetBlockNumber(root) == ItemPointerGetBlockNumber(version) ?
 		ItemPointerGetOffsetNumber(version) : InvalidOffsetNumber;
 	hint->buffer = buffer;
+	if (is_news)
+		write_shared(tag, hint);
+}
+
+/*
+ * shared_size
+ *		What the shared cells take, in bytes: a power of two, or 0.
+ */
+static Size
+shared_size(void)
+{
+	Size		bytes = (Size) shared_hints * 1024;
+
+	return bytes == 0 ? 0 : (Size) 1 << pg_leftmost_one_pos64(bytes);
+}
+
+static void
+request_shared(void)
+{
+	if (next_request_hook != NULL)
+		next_request_hook();
+	RequestAddinShmemSpace(shared_size());
+}
+
+static void
+start_shared(void)
+{
+	bool		found;
+
+	if (next_startup_hook != NULL)
+		next_startup_hook();
+	if (shared_size() == 0)
+		return;
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared.cells = ShmemInitStruct("playevent row hints", shared_size(),
+								   &found);
+	if (!found)
+		memset(shared.cells, 0, shared_size());
+	LWLockRelease(AddinShmemInitLock);
+	shared.ncells = shared_size() / sizeof(RowHint);
+}
+
+/*
+ * row_hint_init
+ *		Ask for memory to share, which is to be had while the server starts, and
+ *		only by libraries that are preloaded.
+ */
+void
+row_hint_init(void)
+{
+	StaticAssertStmt(sizeof(RowHint) == 16, "cells in a power of two bytes");
+
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	DefineCustomIntVariable("playevent.shared_hints",
+							"Memory in which backends tell each other where tracks and their counters are.",
+							"Only of use where playevent is in shared_preload_libraries.",
+							&shared_hints, 16 * 1024, 0, MAX_KILOBYTES,
+							PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+	next_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shared;
+	next_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = start_shared;
 }

@@ -17,6 +17,7 @@
 /* Does the tuple hold the key that is looked for? */
 typedef bool (*KeyCheck) (void *arg, HeapTuple tuple);
 
+extern void row_hint_init(void);
 extern Buffer row_hint_fetch(Relation rel, uint32 hash, Snapshot snapshot,
 							 Size room, KeyCheck holds_key, void *arg,
 							 HeapTuple tuple, ItemPointer root);

@@ -8,8 +8,8 @@
 # small Debian of their own, in a directory: debootstrap fills it, and tests see
 # nothing of the machine but that, with a view of processes and mounts of their
 # own.  Those are set up while others are tested.  The one for 17 has 15 too, to
-# upgrade from (PLAYEVENT_OLD_PG_CONFIG).  The first major has all of the random
-# tests, the others a part, unless told otherwise.  From the environment:
+# upgrade from (PLAYEVENT_OLD_PG_CONFIG).  Of the random tests each has a part,
+# unless told otherwise.  From the environment:
 #
 #   MAJORS         which; default "15 17 18 19"
 #   MIRROR         Debian's archive; default is what this machine's apt uses
@@ -176,9 +176,8 @@ set_up() {
 
 # test_major MAJOR: prints what `make test` prints
 test_major() {
-    local major=$1 variables=("MAJOR=$1")
-    [ "$major" = "${chosen[0]}" ] ||
-        variables+=("PLAYEVENT_HISTORIES=${PLAYEVENT_HISTORIES:-300}" "PLAYEVENT_INPUTS=${PLAYEVENT_INPUTS:-25000}")
+    local major=$1 variables
+    variables=("MAJOR=$1" "PLAYEVENT_HISTORIES=${PLAYEVENT_HISTORIES:-300}" "PLAYEVENT_INPUTS=${PLAYEVENT_INPUTS:-25000}")
     if is_tested_here "$major"; then
         env "${variables[@]}" bash "$source/test/run.sh"
     else

@@ -15,7 +15,7 @@ failed=0
 
 read -ra parts <<< "${ONLY:-regress isolation pgtap tap}"
 for part in "${parts[@]}"; do
-    [[ " regress isolation pgtap tap web dotnet " = *" $part "* ]] || die "ONLY is of regress, isolation, pgtap, tap, web, dotnet"
+    [[ " regress isolation pgtap tap orm web dotnet " = *" $part "* ]] || die "ONLY is of regress, isolation, pgtap, tap, orm, web, dotnet"
 done
 
 "$PG_CONFIG" --version
@@ -109,6 +109,39 @@ tap() {
 }
 check tap tap
 
+# Sites in frameworks whose packages are there, with a database each.  Debian's own
+# packages, which other Pythons and Rubys don't know.
+has_packages() {
+    case $1 in
+    django) /usr/bin/python3 -c 'import django, psycopg2' ;;
+    alembic) /usr/bin/python3 -c 'import alembic, sqlalchemy, psycopg2' ;;
+    rails) /usr/bin/ruby -e 'require "active_record"; require "pg"' ;;
+    knex) [ -d test/orm/knex/node_modules ] ;;
+    esac 2> /dev/null
+}
+orm() {
+    local name status=0
+    export HOME=$root/home
+    psql -qXd postgres -c 'DO $$ BEGIN CREATE ROLE owner LOGIN; EXCEPTION WHEN duplicate_object THEN END $$'
+    for name in "${orms[@]}"; do
+        createdb -O owner "playevent_$name"
+        PGUSER=owner PGDATABASE=playevent_$name "orm_$name" || status=1
+    done
+    return $status
+}
+orm_django() { /usr/bin/python3 test/orm/django/test.py; }
+orm_alembic() { /usr/bin/python3 test/orm/alembic/test.py; }
+orm_knex() { node --test-reporter=tap test/orm/knex/test.js; }
+orm_rails() { /usr/bin/ruby test/orm/rails/test.rb; }
+if [[ " ${parts[*]} " = *" orm "* ]]; then
+    orms=()
+    for name in django alembic knex rails; do
+        if has_packages "$name"; then orms+=("$name"); else echo "orm: $name left out, for its packages are not there"; fi
+    done
+fi
+mkdir -p home
+check orm orm
+
 # Not by prove, which can't read what Node's failures say of themselves.
 web() {
     local file status=0
@@ -122,7 +155,6 @@ web() {
     fi
     return $status
 }
-mkdir -p home
 check web web
 
 dotnet_tests() {

@@ -3,7 +3,7 @@
 # clusters and closes with the line `N passed, N failed`.  From the environment,
 # beside what setup.sh knows (MAJOR, PG_CONFIG, INSTALL, KEEP):
 #
-#   ONLY           of regress isolation pgtap tap web dotnet: just those
+#   ONLY           of regress isolation pgtap tap orm web dotnet: just those
 #   PGTAP, TAP     which pgTAP and TAP tests, as patterns; default
 #                  test/pgtap/*.sql and test/t/*.pl
 #   REGRESS, ISOLATION   which of theirs, by name
@@ -13,7 +13,7 @@
 # Ubuntu's package chromium is an installer of a snap, which has no place in a
 # throwaway environment.  No Debian has the SDK of .NET.
 if [ -z "${ONLY:-}" ]; then
-    ONLY='regress isolation pgtap tap'
+    ONLY='regress isolation pgtap tap orm'
     if grep -qs '^ID=ubuntu' /etc/os-release; then
         say 'leaving out the web tests: Ubuntu has no package of Chromium'
     else
@@ -35,10 +35,21 @@ if [[ " $ONLY " = *" web "* ]]; then
     command -v npm > /dev/null || web+=(npm)
 fi
 
+# What the sites in other frameworks need, as far as it is to be had.  Node and npm
+# come with the web tests, or are there.
+orm=()
+if [[ " $ONLY " = *" orm "* ]]; then
+    orm=('?python3-django' '?python3-sqlalchemy' '?python3-alembic' '?python3-psycopg2' '?ruby-activerecord' '?ruby-pg')
+fi
+
 prepare_copy() {
     if [[ " $ONLY " = *" web "* ]]; then
         say 'fetching the web tests'\'' packages'
         (cd test/web && npm ci --loglevel=error --cache ../../npm-cache >&2)
+    fi
+    if [[ " $ONLY " = *" orm "* ]] && command -v npm > /dev/null; then
+        say 'fetching knex'
+        (cd test/orm/knex && npm ci --loglevel=error --cache ../../../npm-cache >&2)
     fi
     # With the packages, and whatever source of them, of whoever calls.  No server
     # that builds stays behind.
@@ -51,4 +62,4 @@ prepare_copy() {
 }
 
 # shellcheck disable=SC2046
-run_in_copy test/run-in-copy.sh $(test_packages) "${web[@]}"
+run_in_copy test/run-in-copy.sh $(test_packages) "${web[@]}" "${orm[@]}"

@@ -156,7 +156,7 @@ check_promises() {
 
 # Which registry a developer's npm uses is nobody's business.
 check_lock() {
-    ! grep -n '"resolved"' test/web/package-lock.json
+    ! grep -n '"resolved"' test/web/package-lock.json test/orm/knex/package-lock.json
 }
 
 passed=0

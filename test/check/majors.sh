@@ -181,8 +181,9 @@ test_major() {
     if is_tested_here "$major"; then
         env "${variables[@]}" bash "$source/test/run.sh"
     else
-        # No web tests, nor those with .NET: a web tier doesn't care which major it
-        # is, and a root doesn't know what this machine's npm and dotnet know.
+        # No web tests, nor those with .NET and in other frameworks: a site doesn't care
+        # which major it is, and a root doesn't know what this machine's npm and dotnet
+        # know.
         variables+=("ONLY=${ONLY:-regress isolation pgtap tap}")
         [ -z "${older[$major]:-}" ] ||
             variables+=("PLAYEVENT_OLD_PG_CONFIG=/usr/lib/postgresql/${older[$major]% *}/bin/pg_config")

@@ -38,7 +38,7 @@ def refusal(act):
             act(session)
     except DBAPIError as error:
         return error.orig.pgcode, str(error.orig).splitlines()[0]
-    return None
+    return None, None
 
 
 append_only = ("23001", 'table "play_event" is append-only')

@@ -40,7 +40,7 @@ def refusal(call):
         call()
     except Error as error:
         return error.__cause__.pgcode, str(error).splitlines()[0]
-    return None
+    return None, None
 
 
 append_only = ("23001", 'table "listening_play" is append-only')

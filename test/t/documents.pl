@@ -30,7 +30,14 @@ my %not_run = (
 my $needs_hll = qr/\bhll\b|play_listeners/;
 
 # Languages that others read, or nobody runs.
-my %no_sql = map { $_ => 1 } qw(sh text yaml js python go csharp);
+my %no_sql = map { $_ => 1 } qw(sh text yaml js python go csharp ruby);
+
+# What runs a document's examples in such languages, in their order: each of their
+# lines is one of that file.  README's are tried by test/web/clients.test.js.
+my %run_by = ('sql/README.md' => [
+		map { "test/orm/$_" } 'django/listening/models.py', 'django/listening/migrations/0002_count_plays.py', 'django/test.py',
+		'alembic/migrations/versions/0002_count_plays.py', 'alembic/test.py', 'alembic/migrations/env.py',
+		'knex/migrations/0002_count_plays.js', 'knex/test.js', 'rails/migrate/20261101000001_count_plays.rb', 'rails/test.rb' ]);
 
 my $node = PostgreSQL::Test::Cluster->new('documents');
 $node->init;
@@ -58,6 +65,12 @@ sub blocks
 		push @blocks, { document => $document, language => $language, sql => $content };
 	}
 	return @blocks;
+}
+
+# What is in a text's lines, but for their margins
+sub lines
+{
+	return grep { $_ ne '' } map { s/^\s+|\s+$//gr } split /\n/, $_[0];
 }
 
 # Run a document's blocks of SQL in one session, in a database of their own; each
@@ -100,6 +113,23 @@ foreach my $document (@documents)
 	my @shown = blocks($document);
 	my $odd = join ' ', map { "'$_->{language}'" } grep { $_->{language} ne 'sql' && !$no_sql{ $_->{language} } } @shown;
 	is($odd, '', "$document: each block is SQL, what it says, or in a known language");
+
+	if ($run_by{$document})
+	{
+		my @sources = @{ $run_by{$document} };
+		my @examples = grep { $_->{language} =~ /^(?:js|python|ruby)$/ } @shown;
+		is(scalar @examples, scalar @sources, "$document: all examples in other languages are run");
+		foreach my $i (0 .. $#sources)
+		{
+			my @rest = lines(slurp_file("$root/$sources[$i]"));
+			my @missing = grep {
+				my $line = $_;
+				shift @rest while @rest && $rest[0] ne $line;
+				!defined shift @rest;
+			} lines($examples[$i]{sql} // 'none');
+			is($missing[0], undef, "$document: $sources[$i] has the lines of the example, in their order");
+		}
+	}
 	next unless grep { $_->{language} eq 'sql' } @shown;
 
 	my @blocks;

@@ -25,7 +25,8 @@ ActiveRecord::Migration.verbose = false
 ActiveRecord::Migrator.migrations_paths = [File.join(__dir__, "migrate")]
 database = ActiveRecord::Base.connection
 # Of the connection, before Rails 7.2
-migrations = [ActiveRecord::Base.connection_pool, database].find { |d| d.respond_to?(:migration_context) }.migration_context
+source = [ActiveRecord::Base.connection_pool, database].find { |d| d.respond_to?(:migration_context) }
+migrations = source.migration_context
 
 migrations.migrate
 Release.create!(id: 7, title: "Silver River LP")
@@ -49,6 +50,13 @@ check "P1: Rails: an update is refused", refusal { play.update!(bucket: :partial
 check "P1: Rails: a destroy is refused", refusal { play.destroy! }, APPEND_ONLY
 check "P1: Rails: update_all is refused", refusal { Play.update_all(bucket: 0) }, APPEND_ONLY
 check "P1: Rails: delete_all is refused", refusal { Play.delete_all }, APPEND_ONLY
+%i[destroy nullify].each do |dependent|
+  Release.has_many :plays, dependent: dependent
+  check "P1: Rails: a release can't be destroyed with dependent: :#{dependent}", refusal { Release.find(7).destroy! }, APPEND_ONLY
+end
+ActiveRecord::SchemaDumper.dump(source, schema = StringIO.new)
+check "P10: Rails: schema.rb has tables, and no triggers",
+      [schema.string.include?('create_table "plays"'), schema.string.include?("playevent_count")], [true, false]
 
 check "P3: Rails: the view says what was played",
       TrackPlays.order(:track_entry_key).map { |t| [t.track_entry_key, t.partial, t.most, t.complete, t.plays] },

@@ -3,6 +3,7 @@
 require "active_record"
 require "pg"
 require "securerandom"
+require "stringio"
 require_relative "models"
 
 def check(what, found, expected)

@@ -64,6 +64,8 @@ count() {
     failed=$((failed + bad))
     echo "$3: $good passed, $bad failed"
     if [ "$bad" -gt 0 ]; then
+        # The log may be too long to show; what failed comes first.
+        grep -E -A 20 '^not ok |FAILED|Failed test|Dubious|Non-zero exit' "$log" | head -n 200
         grep -vE '^ok |^# (Running|Postmaster PID|Checking port|Found port)|^(waiting for|server st)' "$log" | tail -n 2000
         [ ! -s regression.diffs ] || cat regression.diffs
     fi

@@ -177,7 +177,7 @@ set_up() {
 # test_major MAJOR: prints what `make test` prints
 test_major() {
     local major=$1 variables
-    variables=("MAJOR=$1" "PLAYEVENT_HISTORIES=${PLAYEVENT_HISTORIES:-300}" "PLAYEVENT_INPUTS=${PLAYEVENT_INPUTS:-25000}")
+    variables=("MAJOR=$1" "PLAYEVENT_HISTORIES=${PLAYEVENT_HISTORIES:-200}" "PLAYEVENT_INPUTS=${PLAYEVENT_INPUTS:-15000}")
     if is_tested_here "$major"; then
         env "${variables[@]}" bash "$source/test/run.sh"
     else

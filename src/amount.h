@@ -77,10 +77,9 @@ typedef struct AmountKind
 
 	/*
 	 * Of a slot table's column: what the functions below need to know of it,
-	 * in CacheMemoryContext; NULL if it can't hold such amounts.
+	 * in that memory context; NULL if it can't hold such amounts.
 	 */
-	void	   *(*bind_column) (Form_pg_attribute att);
-	void		(*free_column) (void *column);
+	void	   *(*bind_column) (Form_pg_attribute att, MemoryContext context);
 
 	/* The sum of two amounts */
 	Datum		(*add) (void *column, Datum a, Datum b);

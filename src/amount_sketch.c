@@ -36,15 +36,9 @@ typedef struct GatheredSketch
 } GatheredSketch;
 
 static void *
-bind_sketch_column(Form_pg_attribute att)
+bind_sketch_column(Form_pg_attribute att, MemoryContext context)
 {
-	return sketch_type(att->atttypid, att->atttypmod, CacheMemoryContext);
-}
-
-static void
-free_sketch_column(void *column)
-{
-	sketch_type_free(column);
+	return sketch_type(att->atttypid, att->atttypmod, context);
 }
 
 static Datum
@@ -265,7 +259,6 @@ const AmountKind amount_sketch = {
 	.takes_memory = true,
 	.prune_below = BLCKSZ / 2,
 	.bind_column = bind_sketch_column,
-	.free_column = free_sketch_column,
 	.add = add_sketches,
 	.covers = covers_sketch,
 	.gather_row = gather_listener,

@@ -50,8 +50,12 @@ PG_FUNCTION_INFO_V1(playevent_call_for_reader);
 /* Who has called the function whose twin runs; InvalidOid if none does. */
 static Oid	caller = InvalidOid;
 
-/* It is not locked, and may be dropped between one look at it and the next. */
-static void
+/*
+ * report_dropped
+ *		The error of a relation that was dropped between one look at it and the
+ *		next: it is not locked, or its owner's code has run.
+ */
+void
 report_dropped(Oid relid)
 {
 	ereport(ERROR,

@@ -51,7 +51,7 @@ typedef struct Batch
 	bool		defaults_work;	/* as far as was found out */
 } Batch;
 
-extern void prepare_lookups(Batch *batch);
+extern bool prepare_lookups(Batch *batch);
 extern void judge_rows(Batch *batch);
 extern void record_accepted(Batch *batch, bool bulk);
 

@@ -26,29 +26,44 @@
 
 /*
  * prepare_lookups
- *		Look up releases as the log's triggers will, if they alone decide.
+ *		Look up releases as the log's triggers will; false if they don't do so
+ *		for the columns that the batch brings.
  *
  * A log has one such trigger, or one for rows with a track and one for those
- * with a release only.
+ * with a release only.  Who calls record_batch says by himself what his table's
+ * columns are.
  */
-void
+bool
 prepare_lookups(Batch *batch)
 {
-	TriggerDesc *triggers = batch->log.triggers;
+	RecordLog  *log = &batch->log;
 	Snapshot	snapshot = GetActiveSnapshot();
 
-	for (int i = 0; i < triggers->numtriggers; i++)
+	for (int i = 0; i < log->triggers->numtriggers; i++)
 	{
-		Trigger    *trigger = &triggers->triggers[i];
+		Trigger    *trigger = &log->triggers->triggers[i];
+		bool		of_release = resolves_releases(trigger);
+		ReleaseMemo *memo;
+		AttrNumber	key;
+		AttrNumber	release;
 
-		if (!trigger_fires(trigger) ||
-			role_of(trigger) != ROLE_RESOLVE)
+		if (role_of(trigger) != ROLE_RESOLVE || !makes_new_rows(trigger) ||
+			!trigger_fires(trigger))
 			continue;
-		if (resolves_releases(trigger))
-			batch->releases = release_memo(batch->log.rel, trigger, snapshot);
+		memo = release_memo(log->rel, trigger, snapshot);
+		release_columns(memo, &key, &release);
+		if (release != log->attnos[RECORD_RELEASE] ||
+			key != log->attnos[of_release ? RECORD_RELEASE : RECORD_KEY])
+		{
+			batch->tracks = batch->releases = NULL;
+			return false;
+		}
+		if (of_release)
+			batch->releases = memo;
 		else
-			batch->tracks = release_memo(batch->log.rel, trigger, snapshot);
+			batch->tracks = memo;
 	}
+	return true;
 }
 
 /*

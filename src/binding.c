@@ -19,8 +19,10 @@
  * table.  If a binding turns stale while it is looked up, it serves the caller
  * still, as if the change had come a moment later, and the next one looks again.
  *
- * Entries are never freed, since code further up the stack may hold one;
- * there are as many as this backend has met triggers and slot tables.
+ * A binding never changes, but for being valid: to look again is to make a new
+ * one.  For code further up the stack may hold the old one, while a function of
+ * the table's owner, in a default or an index, alters what it says and has the
+ * next one made.  So what has been replaced stays until the transaction ends.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,16 +45,24 @@
 /* More than there are kinds of bindings */
 #define MAX_CACHES 4
 
-typedef struct BindingCache
+struct BindingCache
 {
-	HTAB	   *entries;
+	HTAB	   *entries;		/* BindingEntry, by key */
+	Size		size;			/* of a binding */
 	BindingDepends depends;
-} BindingCache;
+};
+
+typedef struct BindingEntry
+{
+	Oid			key;
+	BindingHead *binding;		/* the newest */
+} BindingEntry;
 
 uint64		binding_invalidations;
 
 static BindingCache caches[MAX_CACHES];
 static int	ncaches;
+static MemoryContext replaced;	/* parent of those of bindings that were */
 
 /*
  * invalidate_relation
@@ -66,13 +76,14 @@ invalidate_relation(Datum arg pg_attribute_unused(), Oid relid)
 	for (int i = 0; i < ncaches; i++)
 	{
 		HASH_SEQ_STATUS scan;
-		BindingHead *binding;
+		BindingEntry *entry;
 
 		hash_seq_init(&scan, caches[i].entries);
-		while ((binding = hash_seq_search(&scan)) != NULL)
+		while ((entry = hash_seq_search(&scan)) != NULL)
 		{
-			if (!OidIsValid(relid) || caches[i].depends(binding, relid))
-				binding->valid = false;
+			if (entry->binding != NULL &&
+				(!OidIsValid(relid) || caches[i].depends(entry->binding, relid)))
+				entry->binding->valid = false;
 		}
 	}
 }
@@ -89,24 +100,46 @@ invalidate_rights(Datum arg, int cacheid pg_attribute_unused(),
 }
 
 /*
+ * forget_replaced
+ *		Transaction callback: nobody holds what was replaced any more.
+ */
+static void
+forget_replaced(XactEvent event, void *arg pg_attribute_unused())
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PARALLEL_ABORT:
+			MemoryContextDeleteChildren(replaced);
+			break;
+		default:
+			break;
+	}
+}
+
+/*
  * binding_cache
  *		Create a cache of bindings, for as long as the backend lives.
  */
-HTAB *
-binding_cache(const char *name, Size entrysize, BindingDepends depends)
+BindingCache *
+binding_cache(const char *name, Size size, BindingDepends depends)
 {
 	BindingCache *cache = &caches[ncaches];
 	HASHCTL		ctl;
 
 	Assert(ncaches < MAX_CACHES);
 	ctl.keysize = sizeof(Oid);
-	ctl.entrysize = entrysize;
+	ctl.entrysize = sizeof(BindingEntry);
 	ctl.hcxt = CacheMemoryContext;
 	cache->entries = hash_create(name, 16, &ctl,
 								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	cache->size = size;
 	cache->depends = depends;
 	ncaches++;
-	return cache->entries;
+	return cache;
 }
 
 /*
@@ -118,29 +151,86 @@ binding_init(void)
 {
 	if (CacheMemoryContext == NULL)
 		CreateCacheMemoryContext();
+	replaced = AllocSetContextCreate(CacheMemoryContext,
+									 "playevent replaced bindings",
+									 ALLOCSET_SMALL_SIZES);
 
 	CacheRegisterRelcacheCallback(invalidate_relation, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHOID, invalidate_rights, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, invalidate_rights, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, invalidate_rights, (Datum) 0);
+	RegisterXactCallback(forget_replaced, NULL);
 }
 
 /*
  * find_binding
- *		The entry of this key; a new one is all zeroes, so not valid.
+ *		The newest binding of this key, valid or not, or NULL.
  */
 void *
-find_binding(HTAB *cache, Oid key, Size entrysize)
+find_binding(BindingCache *cache, Oid key)
+{
+	BindingEntry *entry = hash_search(cache->entries, &key, HASH_FIND, NULL);
+
+	return entry == NULL ? NULL : entry->binding;
+}
+
+/*
+ * find_entry
+ *		The cache's entry of this key, which is made if there is none.
+ */
+static BindingEntry *
+find_entry(BindingCache *cache, Oid key)
 {
 	bool		found;
-	void	   *entry = hash_search(cache, &key, HASH_ENTER, &found);
+	BindingEntry *entry = hash_search(cache->entries, &key, HASH_ENTER, &found);
 
 	if (!found)
-	{
-		memset(entry, 0, entrysize);
-		*(Oid *) entry = key;
-	}
+		entry->binding = NULL;
 	return entry;
+}
+
+/*
+ * new_binding
+ *		A binding of this key, all zeroes, in place of the one before.
+ *
+ * One whose building has failed was never returned, so it can go at once; else a
+ * transaction might have any number of them.
+ */
+void *
+new_binding(BindingCache *cache, Oid key)
+{
+	BindingEntry *entry = find_entry(cache, key);
+	MemoryContext context = AllocSetContextCreate(CacheMemoryContext,
+												  "playevent binding",
+												  ALLOCSET_SMALL_SIZES);
+	BindingHead *binding = MemoryContextAllocZero(context, cache->size);
+
+	binding->key = key;
+	binding->context = context;
+	if (entry->binding != NULL)
+	{
+		entry->binding->valid = false;
+		if (entry->binding->built)
+			MemoryContextSetParent(entry->binding->context, replaced);
+		else
+			MemoryContextDelete(entry->binding->context);
+	}
+	entry->binding = binding;
+	return binding;
+}
+
+/*
+ * end_building
+ *		The binding says all it has to, and is valid unless something was
+ *		invalidated since *seen was read off binding_invalidations.
+ */
+void
+end_building(void *binding, uint64 seen)
+{
+	BindingHead *head = binding;
+
+	head->built = true;
+	head->valid = seen == binding_invalidations;
 }
 
 /*

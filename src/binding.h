@@ -11,15 +11,18 @@
 #include "access/htup_details.h"
 #include "catalog/pg_index.h"
 #include "storage/lockdefs.h"
-#include "utils/hsearch.h"
 #include "utils/rel.h"
 
 /* How each binding begins, whatever its key is called. */
 typedef struct BindingHead
 {
-	Oid			key;			/* hash key */
+	Oid			key;
 	bool		valid;			/* cleared by invalidation */
+	bool		built;			/* to its end, so others may hold it */
+	MemoryContext context;		/* that it is in, with all it points to */
 } BindingHead;
+
+typedef struct BindingCache BindingCache;
 
 /* Is what the binding says read off this relation? */
 typedef bool (*BindingDepends) (const void *binding, Oid relid);
@@ -28,9 +31,11 @@ typedef bool (*BindingDepends) (const void *binding, Oid relid);
 extern uint64 binding_invalidations;
 
 extern void binding_init(void);
-extern HTAB *binding_cache(const char *name, Size entrysize,
-						   BindingDepends depends);
-extern void *find_binding(HTAB *cache, Oid key, Size entrysize);
+extern BindingCache *binding_cache(const char *name, Size size,
+								   BindingDepends depends);
+extern void *find_binding(BindingCache *cache, Oid key);
+extern void *new_binding(BindingCache *cache, Oid key);
+extern void end_building(void *binding, uint64 seen);
 extern void lock_until_end(Oid relid, LOCKMODE mode);
 
 /*

@@ -64,6 +64,7 @@ typedef struct MadeColumn
 {
 	AttrNumber	attno;
 	ExprState  *expression;
+	int16		len;
 	bool		is_same;		/* for all rows of a statement */
 	bool		is_known;		/* the value, below */
 	Datum		value;
@@ -82,23 +83,6 @@ typedef struct BulkInsert
 	int			ngenerated;
 	MadeColumn *generated;
 } BulkInsert;
-
-/*
- * resolves_these
- *		Does the trigger find the releases of this log's tracks, and put them
- *		where the batch has them?  Who calls record_batch says by himself what
- *		his table's columns are.
- */
-static bool
-resolves_these(RecordLog *log, Trigger *trigger)
-{
-	Oid			relid = RelationGetRelid(log->rel);
-	RecordColumn key = resolves_releases(trigger) ? RECORD_RELEASE : RECORD_KEY;
-
-	return trigger->tgnargs == RESOLVE_NARGS &&
-		get_attnum(relid, trigger->tgargs[RESOLVE_KEY_COLUMN]) == log->attnos[key] &&
-		get_attnum(relid, trigger->tgargs[RESOLVE_RELEASE_COLUMN]) == log->attnos[RECORD_RELEASE];
-}
 
 /*
  * triggers_known
@@ -129,11 +113,8 @@ triggers_known(RecordLog *log)
 		if (!TRIGGER_FOR_INSERT(type) || !trigger_fires(trigger))
 			continue;
 		role = role_of(trigger);
-		if (TRIGGER_FOR_ROW(type) && TRIGGER_FOR_BEFORE(type) &&
-			role == ROLE_RESOLVE)
+		if (makes_new_rows(trigger) && role == ROLE_RESOLVE)
 		{
-			if (!resolves_these(log, trigger))
-				return false;
 			if (resolves_releases(trigger))
 				resolve_releases++;
 			else if (always)
@@ -141,8 +122,7 @@ triggers_known(RecordLog *log)
 			else
 				resolve_some++;
 		}
-		else if (TRIGGER_FOR_ROW(type) && TRIGGER_FOR_BEFORE(type) && always &&
-				 role == ROLE_DAY)
+		else if (makes_new_rows(trigger) && always && role == ROLE_DAY)
 			day++;
 		else if (TRIGGER_FOR_ROW(type) && TRIGGER_FOR_AFTER(type) && always &&
 				 role == ROLE_COUNT)
@@ -371,13 +351,21 @@ prepare_columns(BulkInsert *insert)
 			&insert->defaults[insert->ndefaults++] :
 			&insert->generated[insert->ngenerated++];
 		column->attno = i + 1;
+		column->len = att->attlen;
 		column->expression = ExecPrepareExpr((Expr *) value, insert->estate);
 		column->is_same = att->attgenerated == '\0' &&
 			!contain_volatile_functions(value);
 	}
 }
 
-/* Results go to the current memory context, for the row is needed later. */
+/*
+ * make_values
+ *		Fill in the values that the table makes, in the current memory context,
+ *		for the row is needed later.
+ *
+ * An expanded one is made flat.  The next expression to get it could take it
+ * over, as PL/pgSQL does, and free it.
+ */
 static void
 make_values(MadeColumn *columns, int n, ExprContext *econtext,
 			TupleTableSlot *row)
@@ -387,8 +375,13 @@ make_values(MadeColumn *columns, int n, ExprContext *econtext,
 		MadeColumn *column = &columns[i];
 
 		if (!column->is_known)
+		{
 			column->value = ExecEvalExpr(column->expression, econtext,
 										 &column->isnull);
+			if (!column->isnull && column->len == -1 &&
+				VARATT_IS_EXTERNAL_EXPANDED(DatumGetPointer(column->value)))
+				column->value = datumCopy(column->value, false, -1);
+		}
 		column->is_known = column->is_same;
 		row->tts_values[column->attno - 1] = column->value;
 		row->tts_isnull[column->attno - 1] = column->isnull;
@@ -609,7 +602,7 @@ count_groups(BulkInsert *insert, Trigger *trigger, CounterBinding *binding,
 	group_start_iterate(groups, &scan);
 	while ((group = group_iterate(groups, &scan)) != NULL)
 	{
-		if (!binding->valid || !binding->slot->valid)
+		if (!counter_is_valid(binding))
 			binding = counter_binding(insert->log->rel, trigger);
 		pending_add_rows(binding, group->row, group->n);
 	}
@@ -642,7 +635,7 @@ count_rows(BulkInsert *insert, int n)
 		}
 		for (int i = 0; i < n; i++)
 		{
-			if (!binding->valid || !binding->slot->valid)
+			if (!counter_is_valid(binding))
 				binding = counter_binding(log->rel, trigger);
 			pending_add_rows(binding, insert->rows[i], 1);
 		}

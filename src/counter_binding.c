@@ -28,7 +28,7 @@
 #include "trigger_argument.h"
 #include "trigger_role.h"
 
-static HTAB *counter_bindings;	/* CounterBinding, by trigger_oid */
+static BindingCache *counter_bindings;	/* CounterBinding, by its trigger */
 
 static bool
 counter_depends_on(const void *binding, Oid relid)
@@ -45,8 +45,6 @@ counter_depends_on(const void *binding, Oid relid)
 void
 counter_binding_init(void)
 {
-	StaticAssertStmt(offsetof(CounterBinding, valid) == offsetof(BindingHead, valid),
-					 "CounterBinding does not begin as a binding does");
 	counter_bindings = binding_cache("playevent counter bindings",
 									 sizeof(CounterBinding),
 									 counter_depends_on);
@@ -192,36 +190,6 @@ check_counts_once(Relation rel, Relation event, Oid log, Trigger *trigger)
 }
 
 /*
- * forget_other_names
- *		If the slot table was bound with other columns, make the triggers that
- *		did look again.
- *
- * That is so after a column was renamed, its triggers with it; and where
- * somebody's triggers disagree, who then get what the later one says.
- */
-static void
-forget_other_names(SlotBinding *slot, Trigger *trigger, int first_key)
-{
-	HASH_SEQ_STATUS scan;
-	CounterBinding *counter;
-	bool		same = slot->nkeys == trigger->tgnargs - first_key;
-
-	for (int i = 0; same && i < slot->nkeys; i++)
-		same = namestrcmp(&slot->key_names[i],
-						  trigger->tgargs[first_key + i]) == 0;
-	if (same && namestrcmp(&slot->amount_name,
-						   trigger->tgargs[COUNTER_AMOUNT_COLUMN]) == 0)
-		return;
-
-	hash_seq_init(&scan, counter_bindings);
-	while ((counter = hash_seq_search(&scan)) != NULL)
-	{
-		if (counter->slot == slot)
-			counter->valid = false;
-	}
-}
-
-/*
  * leaves_log
  *		Does DETACH PARTITION CONCURRENTLY wait for its second half, for this
  *		partition or one that it is a part of?
@@ -299,9 +267,7 @@ build_counter_binding(CounterBinding *binding, Relation event,
 						 quote_identifier(GetUserNameFromId(owner, false)))));
 
 	check_no_shell(binding->event_relid, RelationGetRelid(rel));
-	slot = find_slot_binding(RelationGetRelid(rel));
-	forget_other_names(slot, trigger, first_key);
-	build_slot_binding(slot, rel, event, trigger, kind);
+	slot = slot_binding(rel, event, trigger, kind);
 	check_guards(rel, binding->log_relid, trigger);
 	check_counts_once(rel, event, binding->log_relid, trigger);
 	binding->slot = slot;
@@ -337,18 +303,19 @@ build_counter_binding(CounterBinding *binding, Relation event,
 CounterBinding *
 counter_binding(Relation event, Trigger *trigger)
 {
-	CounterBinding *binding = find_binding(counter_bindings, trigger->tgoid,
-										   sizeof(CounterBinding));
+	CounterBinding *binding = find_binding(counter_bindings, trigger->tgoid);
 
-	if (binding->valid)
+	if (binding != NULL && counter_is_valid(binding))
 		lock_until_end(binding->slot->relid, RowExclusiveLock);
-	if (!binding->valid || !binding->slot->valid)
+	if (binding == NULL || !counter_is_valid(binding))
 	{
 		uint64		seen = binding_invalidations;
 
-		binding->valid = false;
+		binding = new_binding(counter_bindings, trigger->tgoid);
 		build_counter_binding(binding, event, trigger);
-		binding->valid = binding->slot->valid = seen == binding_invalidations;
+		if (!binding->slot->head.built)
+			end_building(binding->slot, seen);
+		end_building(binding, seen);
 	}
 	return binding;
 }

@@ -16,8 +16,7 @@
 /* The arguments of a trigger that counts. */
 typedef struct CounterBinding
 {
-	Oid			trigger_oid;	/* hash key */
-	bool		valid;			/* cleared by invalidation */
+	BindingHead head;			/* its key is the trigger */
 	Oid			event_relid;
 	Oid			log_relid;		/* the log's root, if that is a partition */
 	bool		leaves;			/* a partition that is about to leave it */
@@ -26,6 +25,13 @@ typedef struct CounterBinding
 	AmountSource source;		/* if the kind of amounts has one */
 	SlotBinding *slot;
 } CounterBinding;
+
+/* The slot is NULL while it is built. */
+static inline bool
+counter_is_valid(CounterBinding *binding)
+{
+	return binding->head.valid && binding->slot->head.valid;
+}
 
 extern void counter_binding_init(void);
 extern CounterBinding *counter_binding(Relation event, Trigger *trigger);

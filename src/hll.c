@@ -160,14 +160,6 @@ sketch_type(Oid type, int32 typmod, MemoryContext context)
 	return copy;
 }
 
-void
-sketch_type_free(SketchType *type)
-{
-	pfree(DatumGetPointer(type->empty));
-	pfree(type->parameters);
-	pfree(type);
-}
-
 /*
  * sketch_add
  *		The sketch with one more listener.

@@ -21,7 +21,6 @@ typedef struct SketchType
 } SketchType;
 
 extern SketchType *sketch_type(Oid type, int32 typmod, MemoryContext context);
-extern void sketch_type_free(SketchType *type);
 extern Datum sketch_add(SketchType *type, Datum sketch, Datum listener);
 extern Datum sketch_union(SketchType *type, Datum a, Datum b);
 extern bool sketch_equal(Datum a, Datum b);

@@ -40,9 +40,9 @@
 #include "slot.h"
 #include "trigger_role.h"
 
-/* In bytes; a key takes some 150, and what it has gathered. */
+/* In bytes; a key takes so many beside itself, and what it has gathered. */
 #define MAX_PENDING (10 * 1024 * 1024)
-#define KEY_SIZE 150
+#define KEY_OVERHEAD 100
 
 /*
  * The key itself, a tuple of the slot binding's key_desc, lies behind: one
@@ -93,11 +93,8 @@ key_tuple(PendingKey *key)
  */
 typedef struct PendingCounter
 {
-	CounterBinding *binding;
-	SlotBinding *slot;
-	int			nkeys;
-	Oid			key_types[COUNTER_MAX_KEYS];	/* what the keys are made of */
-	const AmountKind *kind;
+	CounterBinding *binding;	/* the newest that was counted by */
+	SlotBinding *slot;			/* the newest of the slot table */
 	int			members;		/* how many keys are pending */
 	Size		size;			/* of them all */
 	PendingKey *keys;			/* a list of them */
@@ -145,6 +142,32 @@ current_level(void)
 }
 
 /*
+ * use_slot
+ *		From now on the counter's slot table is what this binding says of it.
+ *		Keys that were gathered must fit it still.
+ *
+ * A table that a transaction has pending counts for can be altered by that
+ * transaction alone.
+ */
+static void
+use_slot(PendingCounter *counter, SlotBinding *slot)
+{
+	SlotBinding *before = counter->slot;
+
+	if (counter->members > 0 && before != slot &&
+		(before->relid != slot->relid || before->nkeys != slot->nkeys ||
+		 before->kind != slot->kind ||
+		 memcmp(before->key_types, slot->key_types,
+				slot->nkeys * sizeof(Oid)) != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("slot table \"%s\" was altered in the transaction that counts for it",
+						get_rel_name(slot->relid)),
+				 errhint("Insert and alter in separate transactions.")));
+	counter->slot = slot;
+}
+
+/*
  * find_counter
  *		What is pending at this level for a counter; from now on, if nothing was.
  */
@@ -153,24 +176,18 @@ find_counter(PendingLevel *level, CounterBinding *binding)
 {
 	PendingCounter *counter = level->counters;
 
-	while (counter != NULL && counter->binding != binding)
+	while (counter != NULL &&
+		   counter->binding->head.key != binding->head.key)
 		counter = counter->next;
 	if (counter == NULL)
 	{
 		counter = MemoryContextAllocZero(level->context,
 										 sizeof(PendingCounter));
-		counter->binding = binding;
 		counter->next = level->counters;
 		level->counters = counter;
 	}
-	if (counter->members == 0)
-	{
-		counter->slot = binding->slot;
-		counter->nkeys = binding->nkeys;
-		memcpy(counter->key_types, binding->slot->key_types,
-			   binding->nkeys * sizeof(Oid));
-		counter->kind = binding->slot->kind;
-	}
+	counter->binding = binding;
+	use_slot(counter, binding->slot);
 	return counter;
 }
 
@@ -216,33 +233,9 @@ find_key(PendingLevel *level, PendingCounter *counter, MinimalTuple key)
 	entry->next = counter->keys;
 	counter->keys = entry;
 	counter->members++;
-	counter->size += KEY_SIZE;
-	level->size += KEY_SIZE;
+	counter->size += KEY_OVERHEAD + key->t_len;
+	level->size += KEY_OVERHEAD + key->t_len;
 	return entry;
-}
-
-/*
- * check_unaltered
- *		Check that keys gathered for a slot table still fit it.
- *
- * A table that a transaction has pending counts for can be altered by that
- * transaction alone.  What else there is to a slot table than its key, its
- * count column and index, is as the binding says.
- */
-static void
-check_unaltered(PendingCounter *counter, SlotBinding *slot)
-{
-	if (counter->members == 0)
-		return;
-	if (counter->slot != slot || counter->nkeys != slot->nkeys ||
-		counter->kind != slot->kind ||
-		memcmp(counter->key_types, slot->key_types,
-			   counter->nkeys * sizeof(Oid)) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("slot table \"%s\" was altered in the transaction that counts for it",
-						get_rel_name(slot->relid)),
-				 errhint("Insert and alter in separate transactions.")));
 }
 
 typedef PendingKey *PendingKeyPointer;
@@ -281,8 +274,17 @@ rebind(PendingCounter *counter)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
 
-		found = role_of(trigger) == ROLE_COUNT &&
-			counter_binding(event, trigger)->slot == counter->slot;
+		if (role_of(trigger) == ROLE_COUNT)
+		{
+			CounterBinding *binding = counter_binding(event, trigger);
+
+			found = binding->slot->relid == counter->slot->relid;
+			if (found)
+			{
+				counter->binding = binding;
+				use_slot(counter, binding->slot);
+			}
+		}
 	}
 	relation_close(event, NoLock);
 	return found;
@@ -296,9 +298,9 @@ rebind(PendingCounter *counter)
 static inline Datum
 pending_amount(PendingCounter *counter, PendingKey *key)
 {
-	if (counter->kind->is_bigint)
+	if (counter->slot->kind->is_bigint)
 		return Int64GetDatum(key->count);
-	return counter->kind->gathered_amount(counter->slot->column,
+	return counter->slot->kind->gathered_amount(counter->slot->column,
 										  key->gathered);
 }
 
@@ -309,8 +311,8 @@ pending_amount(PendingCounter *counter, PendingKey *key)
 static void
 free_key(PendingCounter *counter, PendingKey *key)
 {
-	if (!counter->kind->is_bigint && key->gathered != NULL)
-		counter->kind->free_gathered(key->gathered);
+	if (!counter->slot->kind->is_bigint && key->gathered != NULL)
+		counter->slot->kind->free_gathered(key->gathered);
 	pfree(key);
 }
 
@@ -334,10 +336,8 @@ write_counter(PendingCounter *counter)
 
 	if (counter->members == 0)
 		return;
-	if ((!counter->binding->valid || !counter->slot->valid) &&
-		!rebind(counter))
+	if (!counter_is_valid(counter->binding) && !rebind(counter))
 		return;
-	check_unaltered(counter, counter->slot);
 
 	/* In a fixed order: neighbours in the index share pages. */
 	keys = palloc(counter->members * sizeof(PendingKey *));
@@ -408,13 +408,13 @@ write_all(void)
  *		key columns.
  */
 static inline PendingKey *
-pending_key(PendingLevel *level, PendingCounter *counter, SlotBinding *slot,
-			Datum *values, bool *isnull)
+pending_key(PendingLevel *level, PendingCounter *counter, Datum *values,
+			bool *isnull)
 {
+	SlotBinding *slot = counter->slot;
 	MinimalTuple key;
 	PendingKey *entry;
 
-	check_unaltered(counter, slot);
 	for (int i = 0; i < slot->nkeys; i++)
 	{
 		if (!isnull[i] && TupleDescAttr(slot->key_desc, i)->attlen == -1)
@@ -435,7 +435,7 @@ static void
 gather(PendingLevel *level, PendingCounter *counter, PendingKey *key,
 	   Datum value, bool is_row)
 {
-	const AmountKind *kind = counter->kind;
+	const AmountKind *kind = counter->slot->kind;
 	void	   *column = counter->slot->column;
 	Size		before = key->gathered == NULL ? 0 : key->gathered->size;
 	MemoryContext oldcontext = MemoryContextSwitchTo(level->context);
@@ -459,10 +459,9 @@ add(CounterBinding *binding, Datum *values, bool *isnull, Datum value,
 {
 	PendingLevel *level = current_level();
 	PendingCounter *counter = find_counter(level, binding);
-	PendingKey *key = pending_key(level, counter, binding->slot, values,
-								  isnull);
+	PendingKey *key = pending_key(level, counter, values, isnull);
 
-	if (counter->kind->is_bigint)
+	if (counter->slot->kind->is_bigint)
 		key->count += DatumGetInt64(value);
 	else
 		gather(level, counter, key, value, is_row);
@@ -543,7 +542,7 @@ pending_outside(SlotBinding *slot)
 		for (PendingCounter *counter = level->counters; counter != NULL;
 			 counter = counter->next)
 		{
-			if (counter->slot == slot && counter->members > 0)
+			if (counter->members > 0 && counter->slot->relid == slot->relid)
 				return true;
 		}
 	}

@@ -246,7 +246,7 @@ read_triggers(RecordLog *log)
 	{
 		Trigger    *trigger = &log->triggers->triggers[i];
 
-		if (!trigger_fires(trigger))
+		if (!trigger_fires(trigger) || !makes_new_rows(trigger))
 			continue;
 		if (role_of(trigger) == ROLE_RESOLVE)
 			log->resolved = true;
@@ -317,9 +317,7 @@ playevent_record_batch(PG_FUNCTION_ARGS)
 	SetUserIdAndSecContext(log->rel->rd_rel->relowner,
 						   security | SECURITY_LOCAL_USERID_CHANGE);
 	read_triggers(log);
-	bulk = bulk_insert_possible(log);
-	if (bulk)
-		prepare_lookups(&batch);
+	bulk = bulk_insert_possible(log) && prepare_lookups(&batch);
 	judge_rows(&batch);
 
 	SPI_connect();

@@ -13,7 +13,7 @@
  *
  * Lifetime: the memo hangs on the trigger's FmgrInfo, which the executor
  * makes anew for each execution of a statement, and lives in its memory.  It
- * holds at most MEMO_MAX_ENTRIES tracks, then starts over.  Locks: the track
+ * starts over when it holds MEMO_MAX_SIZE bytes.  Locks: the track
  * table in AccessShareLock to the end of the transaction, the index for the
  * probe: kept longer, it would let a REINDEX that waits for it stop everyone.
  *
@@ -47,8 +47,8 @@
 
 PG_FUNCTION_INFO_V1(playevent_resolve);
 
-/* At some 100 bytes a track, a few megabytes. */
-#define MEMO_MAX_ENTRIES 32768
+/* In bytes: some 30,000 tracks */
+#define MEMO_MAX_SIZE (3 * 1024 * 1024)
 
 /* What the track table says of a key. */
 typedef struct Answer
@@ -74,12 +74,15 @@ typedef struct MemoCell
 
 struct ReleaseMemo
 {
-	MemoryContext context;		/* holds the entries */
+	MemoryContext context;		/* holds the entries; NULL if there are none */
 	TrackBinding *binding;
 	struct memo_hash *entries;	/* NULL until the statement's second row */
 	bool		warned;			/* of releases that a dump brought */
 
-	Snapshot	snapshot;		/* release_memo's */
+	/* release_memo's */
+	Relation	event;
+	Trigger    *trigger;
+	Snapshot	snapshot;
 
 	/* the snapshot that the answers of a trigger hold for */
 	TransactionId xmin;
@@ -364,22 +367,18 @@ statement_memo(FmgrInfo *flinfo, TriggerData *trigdata, Snapshot snapshot)
 	}
 
 	/* Same statement and nothing was altered meanwhile: the answers hold. */
-	if (memo->binding != NULL && memo->binding->valid &&
+	if (memo->binding != NULL && memo->binding->head.valid &&
 		memo->xmin == snapshot->xmin && memo->xmax == snapshot->xmax &&
 		memo->xcnt == snapshot->xcnt && memo->curcid == snapshot->curcid)
 	{
 		if (memo->context == NULL)
-		{
 			memo->context = AllocSetContextCreate(flinfo->fn_mcxt,
 												  "playevent releases",
 												  ALLOCSET_DEFAULT_SIZES);
-			memo->entries = memo_create(memo->context, 64, memo->binding);
-		}
-		else if (memo->entries->members >= MEMO_MAX_ENTRIES)
-		{
-			MemoryContextReset(memo->context);
-			memo->entries = memo_create(memo->context, 64, memo->binding);
-		}
+		else if (MemoryContextMemAllocated(memo->context, false) < MEMO_MAX_SIZE)
+			return memo;
+		MemoryContextReset(memo->context);
+		memo->entries = memo_create(memo->context, 64, memo->binding);
 		return memo;
 	}
 
@@ -477,8 +476,50 @@ release_memo(Relation event, Trigger *trigger, Snapshot snapshot)
 	memo->context = CurrentMemoryContext;
 	memo->binding = track_binding(event, trigger);
 	memo->entries = memo_create(memo->context, 64, memo->binding);
+	memo->event = event;
+	memo->trigger = trigger;
 	memo->snapshot = snapshot;
 	return memo;
+}
+
+/*
+ * release_columns
+ *		The columns of the log by which the memo looks up, and that it is for.
+ */
+void
+release_columns(ReleaseMemo *memo, AttrNumber *key, AttrNumber *release)
+{
+	*key = memo->binding->event_key;
+	*release = memo->binding->event_release;
+}
+
+/*
+ * check_unaltered
+ *		Check that what the memo was made for still is: code of the log's owner,
+ *		as that of a default, may have altered the trigger or the track table
+ *		since.
+ */
+static void
+check_unaltered(ReleaseMemo *memo)
+{
+	TrackBinding *before = memo->binding;
+	TrackBinding *now;
+
+	if (before->head.valid)
+		return;
+	now = track_binding(memo->event, memo->trigger);
+	if (now->track_relid != before->track_relid ||
+		now->track_key != before->track_key ||
+		now->track_release != before->track_release ||
+		now->track_deleted != before->track_deleted ||
+		now->event_key != before->event_key ||
+		now->event_release != before->event_release)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("trigger \"%s\" of table \"%s\" was altered while a batch was recorded",
+						memo->trigger->tgname,
+						RelationGetRelationName(memo->event))));
+	memo->binding = now;
 }
 
 /*
@@ -494,6 +535,7 @@ release_of(ReleaseMemo *memo, Datum *key, Datum *release, bool *isnull)
 {
 	Answer		answer = {0};
 
+	check_unaltered(memo);
 	if (memo->binding->key_type.is_string)
 		*key = PointerGetDatum(PG_DETOAST_DATUM_PACKED(*key));
 	find_release(memo, memo->snapshot, key, &answer);

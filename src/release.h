@@ -15,6 +15,8 @@ typedef struct ReleaseMemo ReleaseMemo;
 
 extern ReleaseMemo *release_memo(Relation event, Trigger *trigger,
 								 Snapshot snapshot);
+extern void release_columns(ReleaseMemo *memo, AttrNumber *key,
+							AttrNumber *release);
 extern bool release_of(ReleaseMemo *memo, Datum *key, Datum *release,
 					   bool *isnull);
 

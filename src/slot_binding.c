@@ -24,7 +24,7 @@
 #include "slot_binding.h"
 #include "trigger_argument.h"
 
-static HTAB *slot_bindings;		/* SlotBinding, by relid */
+static BindingCache *slot_bindings; /* SlotBinding, by its table */
 
 static bool
 depends_on(const void *binding, Oid relid)
@@ -39,8 +39,6 @@ depends_on(const void *binding, Oid relid)
 void
 slot_binding_init(void)
 {
-	StaticAssertStmt(offsetof(SlotBinding, valid) == offsetof(BindingHead, valid),
-					 "SlotBinding does not begin as a binding does");
 	slot_bindings = binding_cache("playevent slot bindings",
 								  sizeof(SlotBinding), depends_on);
 }
@@ -124,7 +122,7 @@ take_index(SlotBinding *slot, Relation index, int nkeys, const int *which)
 		slot->index_key[i] = which[i];
 		slot->index_collation[i] = index->rd_indcollation[i];
 		fmgr_info_cxt(get_opcode(operator), &slot->index_equal[i],
-					  CacheMemoryContext);
+					  slot->head.context);
 	}
 }
 
@@ -215,14 +213,9 @@ bind_amount(SlotBinding *slot, Relation rel, Relation event, Trigger *trigger,
 									 rel);
 	namestrcpy(&slot->amount_name, trigger->tgargs[COUNTER_AMOUNT_COLUMN]);
 	att = TupleDescAttr(desc, slot->amount_attno - 1);
-	if (slot->column != NULL)
-	{
-		slot->kind->free_column(slot->column);
-		slot->column = NULL;
-	}
 	slot->kind = kind;
 	if (!kind->is_bigint)
-		slot->column = kind->bind_column(att);
+		slot->column = kind->bind_column(att, slot->head.context);
 	if (!att->attnotnull ||
 		(kind->is_bigint ? att->atttypid != INT8OID : slot->column == NULL))
 		ereport(ERROR,
@@ -237,6 +230,31 @@ bind_amount(SlotBinding *slot, Relation rel, Relation event, Trigger *trigger,
 				 errtablecol(rel, slot->amount_attno)));
 	slot->amount_is_last = kind->is_bigint &&
 		slot->amount_attno == desc->natts;
+}
+
+/*
+ * check_nullable
+ *		Check that a column of a slot's key takes any key, for playevent writes
+ *		below constraints; a null where Postgres relies on there being none is
+ *		read as something else, or crashes the server.
+ */
+static void
+check_nullable(Relation rel, AttrNumber attno, Relation event,
+			   Trigger *trigger)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attno - 1);
+
+	if (att->attnotnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("column \"%s\" of slot table \"%s\" is not null",
+						NameStr(att->attname), RelationGetRelationName(rel)),
+				 errdetail("Trigger \"%s\" on table \"%s\" writes keys to it as they come.",
+						   trigger->tgname, RelationGetRelationName(event)),
+				 errhint("Drop the constraint: ALTER TABLE %s ALTER %s DROP NOT NULL;",
+						 qualified_name(RelationGetRelid(rel)),
+						 quote_identifier(NameStr(att->attname))),
+				 errtablecol(rel, attno)));
 }
 
 /*
@@ -256,6 +274,7 @@ bind_key(SlotBinding *slot, Relation rel, Relation event, Trigger *trigger)
 		int			arg = first_key + i;
 
 		slot->key_attnos[i] = find_column(event, trigger, arg, rel);
+		check_nullable(rel, slot->key_attnos[i], event, trigger);
 		slot->key_is_first &= slot->key_attnos[i] == i + 1;
 		slot->key_types[i] = TupleDescAttr(desc, slot->key_attnos[i] - 1)->atttypid;
 		namestrcpy(&slot->key_names[i], trigger->tgargs[arg]);
@@ -273,6 +292,19 @@ check_columns(SlotBinding *slot, Relation rel, Relation event,
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	int			live = 0;
+
+	if (desc->constr != NULL && desc->constr->num_check > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("constraint \"%s\" is not allowed on slot table \"%s\"",
+						desc->constr->check[0].ccname,
+						RelationGetRelationName(rel)),
+				 errdetail("Trigger \"%s\" on table \"%s\" writes keys to it as they come.",
+						   trigger->tgname, RelationGetRelationName(event)),
+				 errhint("Drop it: ALTER TABLE %s DROP CONSTRAINT %s;",
+						 qualified_name(RelationGetRelid(rel)),
+						 quote_identifier(desc->constr->check[0].ccname)),
+				 errtable(rel)));
 
 	for (int i = 0; i < slot->nkeys; i++)
 	{
@@ -303,51 +335,65 @@ check_columns(SlotBinding *slot, Relation rel, Relation event,
 
 /*
  * make_key_desc
- *		Describe a key by itself.  Entries outlive transactions, and so must the
- *		descriptor.
+ *		Describe a key by itself.
  */
 static void
 make_key_desc(SlotBinding *slot, TupleDesc desc)
 {
 	MemoryContext oldcontext;
-	TupleDesc	key_desc;
 
-	if (slot->key_desc != NULL)
-	{
-		FreeTupleDesc(slot->key_desc);
-		slot->key_desc = NULL;
-	}
-	oldcontext = MemoryContextSwitchTo(CacheMemoryContext);
-	key_desc = CreateTemplateTupleDesc(slot->nkeys);
+	oldcontext = MemoryContextSwitchTo(slot->head.context);
+	slot->key_desc = CreateTemplateTupleDesc(slot->nkeys);
 	for (int i = 0; i < slot->nkeys; i++)
-		TupleDescCopyEntry(key_desc, i + 1, desc, slot->key_attnos[i]);
-	slot->key_desc = key_desc;
+		TupleDescCopyEntry(slot->key_desc, i + 1, desc, slot->key_attnos[i]);
 	MemoryContextSwitchTo(oldcontext);
 }
 
 /*
- * build_slot_binding
- *		Check a slot table's shape and look up its columns and index.
+ * says_the_same
+ *		Are the binding's kind and columns those that the trigger names?
  */
-void
-build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
-				   Trigger *trigger, const AmountKind *kind)
+static bool
+says_the_same(SlotBinding *slot, Trigger *trigger, const AmountKind *kind)
 {
-	slot->valid = false;
+	int			first_key = first_key_of(kind);
+
+	if (slot->kind != kind || slot->nkeys != trigger->tgnargs - first_key ||
+		namestrcmp(&slot->amount_name,
+				   trigger->tgargs[COUNTER_AMOUNT_COLUMN]) != 0)
+		return false;
+	for (int i = 0; i < slot->nkeys; i++)
+	{
+		if (namestrcmp(&slot->key_names[i],
+					   trigger->tgargs[first_key + i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * slot_binding
+ *		What is known of a slot table, as a trigger describes it.  If that is
+ *		not what another one has said, it is bound anew, and the other looks
+ *		again: so it is after a column was renamed, its triggers with it.
+ *
+ * The caller has locked the table, and calls end_building, if it is not yet.
+ */
+SlotBinding *
+slot_binding(Relation rel, Relation event, Trigger *trigger,
+			 const AmountKind *kind)
+{
+	SlotBinding *slot = find_binding(slot_bindings, RelationGetRelid(rel));
+
+	if (slot != NULL && slot->head.valid && says_the_same(slot, trigger, kind))
+		return slot;
+	slot = new_binding(slot_bindings, RelationGetRelid(rel));
+	slot->relid = RelationGetRelid(rel);
 	check_kept(rel, event, trigger);
 	bind_amount(slot, rel, event, trigger, kind);
 	bind_key(slot, rel, event, trigger);
 	check_columns(slot, rel, event, trigger);
 	find_slot_index(slot, rel, event, trigger);
 	make_key_desc(slot, RelationGetDescr(rel));
-}
-
-/*
- * find_slot_binding
- *		What is known of a slot table, maybe nothing yet.
- */
-SlotBinding *
-find_slot_binding(Oid relid)
-{
-	return find_binding(slot_bindings, relid, sizeof(SlotBinding));
+	return slot;
 }

@@ -13,6 +13,7 @@
 #include "utils/rel.h"
 
 #include "amount.h"
+#include "binding.h"
 #include "trigger_argument.h"
 
 /* Columns a counter can group by; three are in use, a day is to come. */
@@ -24,8 +25,8 @@
  */
 typedef struct SlotBinding
 {
-	Oid			relid;			/* hash key */
-	bool		valid;			/* cleared by invalidation */
+	BindingHead head;			/* its key is relid */
+	Oid			relid;
 	int			nkeys;
 	NameData	key_names[COUNTER_MAX_KEYS];
 	NameData	amount_name;
@@ -45,9 +46,8 @@ typedef struct SlotBinding
 } SlotBinding;
 
 extern void slot_binding_init(void);
-extern SlotBinding *find_slot_binding(Oid relid);
-extern void build_slot_binding(SlotBinding *slot, Relation rel, Relation event,
-							   Trigger *trigger, const AmountKind *kind);
+extern SlotBinding *slot_binding(Relation rel, Relation event,
+								 Trigger *trigger, const AmountKind *kind);
 
 /*
  * first_key_of

@@ -35,7 +35,7 @@
 #include "trigger_argument.h"
 #include "trigger_role.h"
 
-static HTAB *track_bindings;	/* TrackBinding, by trigger_oid */
+static BindingCache *track_bindings;	/* TrackBinding, by its trigger */
 
 static bool
 depends_on(const void *binding, Oid relid)
@@ -53,8 +53,6 @@ depends_on(const void *binding, Oid relid)
 void
 track_binding_init(void)
 {
-	StaticAssertStmt(offsetof(TrackBinding, valid) == offsetof(BindingHead, valid),
-					 "TrackBinding does not begin as a binding does");
 	track_bindings = binding_cache("playevent track bindings",
 								   sizeof(TrackBinding), depends_on);
 }
@@ -408,17 +406,17 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 TrackBinding *
 track_binding(Relation event, Trigger *trigger)
 {
-	TrackBinding *binding = find_binding(track_bindings, trigger->tgoid,
-										 sizeof(TrackBinding));
+	TrackBinding *binding = find_binding(track_bindings, trigger->tgoid);
 
-	if (binding->valid)
+	if (binding != NULL && binding->head.valid)
 		lock_until_end(binding->track_relid, AccessShareLock);
-	if (!binding->valid)
+	if (binding == NULL || !binding->head.valid)
 	{
 		uint64		seen = binding_invalidations;
 
+		binding = new_binding(track_bindings, trigger->tgoid);
 		build_track_binding(binding, event, trigger);
-		binding->valid = seen == binding_invalidations;
+		end_building(binding, seen);
 	}
 	return binding;
 }

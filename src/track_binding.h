@@ -11,13 +11,13 @@
 #include "commands/trigger.h"
 #include "utils/rel.h"
 
+#include "binding.h"
 #include "image.h"
 
 /* The arguments of a playevent_resolve trigger. */
 typedef struct TrackBinding
 {
-	Oid			trigger_oid;	/* hash key */
-	bool		valid;			/* cleared by invalidation */
+	BindingHead head;			/* its key is the trigger */
 	Oid			event_relid;
 	Oid			log_relid;		/* the log's root, if that is a partition */
 	Oid			track_relid;

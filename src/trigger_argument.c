@@ -30,6 +30,7 @@
 #include "utils/lsyscache.h"
 #include "utils/varlena.h"
 
+#include "as_owner.h"
 #include "trigger_argument.h"
 
 /* Names of a table and of as many columns as an index has take less. */
@@ -103,12 +104,18 @@ spoken_name(const char *name)
 /*
  * qualified_name
  *		The name of a relation with its schema, as SQL takes it.
+ *
+ * The owner's code may have dropped it just now (42P01).
  */
 char *
 qualified_name(Oid relid)
 {
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
+	char	   *name = get_rel_name(relid);
+	char	   *schema = get_namespace_name(get_rel_namespace(relid));
+
+	if (name == NULL || schema == NULL)
+		report_dropped(relid);
+	return quote_qualified_identifier(schema, name);
 }
 
 /*

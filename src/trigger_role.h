@@ -69,6 +69,15 @@ role_of(Trigger *trigger)
 	return function == NULL ? ROLE_NONE : function->role;
 }
 
+/* Is it fired for each row that is to be inserted, and has a say in it? */
+static inline bool
+makes_new_rows(Trigger *trigger)
+{
+	return TRIGGER_FOR_INSERT(trigger->tgtype) &&
+		TRIGGER_FOR_ROW(trigger->tgtype) &&
+		TRIGGER_FOR_BEFORE(trigger->tgtype);
+}
+
 /* What it adds up, if it counts; else NULL. */
 static inline const struct AmountKind *
 amount_kind_of(Trigger *trigger)

@@ -20,6 +20,8 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -27,6 +29,7 @@
 #include "utils/tuplestore.h"
 
 #include "as_owner.h"
+#include "compat.h"
 #include "counted_log.h"
 #include "counter_binding.h"
 #include "table_query.h"
@@ -66,7 +69,7 @@ char *
 counter_name(CounterBinding *binding)
 {
 	char	   *name = get_rel_name(binding->slot->relid);
-	size_t		length = strlen(name);
+	size_t		length = name == NULL ? 0 : strlen(name);
 
 	if (length > strlen(SLOT_ENDING) &&
 		strcmp(name + length - strlen(SLOT_ENDING), SLOT_ENDING) == 0)
@@ -210,6 +213,25 @@ check_compared(Relation event, CounterBinding *binding, Oid role)
 }
 
 /*
+ * check_may_ask
+ *		Check that the role may read anything of the log.
+ *
+ * To find out more, slot tables are locked to the end of the transaction.  Who
+ * may read nothing is to lock nothing.
+ */
+static void
+check_may_ask(Relation event, Oid role)
+{
+	Oid			relid = RelationGetRelid(event);
+
+	if (namespace_aclcheck(RelationGetNamespace(event), role, ACL_USAGE) != ACLCHECK_OK ||
+		(pg_class_aclcheck(relid, role, ACL_SELECT) != ACLCHECK_OK &&
+		 pg_attribute_aclcheck_all(relid, role, ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE,
+					   RelationGetRelationName(event));
+}
+
+/*
  * verify_column
  *		Which column of verify's result shows a key column: that of the log's
  *		first counter with this name, or VERIFY_FURTHER_KEY.
@@ -299,6 +321,7 @@ playevent_verify(PG_FUNCTION_ARGS)
 	OwnerScope	outer;
 	int			position = 0;
 
+	check_may_ask(event, GetUserId());
 	InitMaterializedSRF(fcinfo, 0);
 	owner_enter(event->rd_rel->relowner, &outer);
 	SPI_connect();
@@ -311,8 +334,8 @@ playevent_verify(PG_FUNCTION_ARGS)
 	position = 0;
 	while ((binding = next_counter(event, triggers, &position)) != NULL)
 	{
-		Portal		portal = open_differences(event, binding, false);
 		char	   *counter = counter_name(binding);
+		Portal		portal = open_differences(event, binding, false);
 
 		if (first == NULL)
 			first = binding;

@@ -46,14 +46,14 @@ COMMENT ON FUNCTION playevent.flush() IS
 'trigger AFTER INSERT, statement: writes what was counted; argument: origin, if replicated rows are not to be counted';
 
 CREATE FUNCTION playevent.trigger_arguments(tgargs bytea) RETURNS text[]
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100
 AS 'MODULE_PATHNAME', 'playevent_trigger_arguments';
 
 COMMENT ON FUNCTION playevent.trigger_arguments(bytea) IS
 'internal: the arguments in pg_trigger.tgargs';
 
 CREATE FUNCTION playevent.named_table(name text, schema oid) RETURNS regclass
-LANGUAGE c STABLE STRICT PARALLEL SAFE
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100
 AS 'MODULE_PATHNAME', 'playevent_named_table';
 
 COMMENT ON FUNCTION playevent.named_table(text, oid) IS
@@ -69,15 +69,17 @@ AS 'MODULE_PATHNAME', 'playevent_triggers';
 COMMENT ON FUNCTION playevent.triggers(regclass) IS
 'internal: what pg_trigger says of a table at this moment; plain: for every row or statement, as soon as can be';
 
+-- The costs of this one and the next have queries ask for few triggers, not for all
+-- that anybody has made.
 CREATE FUNCTION playevent.enabled_as_made(trigger oid) RETURNS "char"
-LANGUAGE c STABLE STRICT
+LANGUAGE c STABLE STRICT COST 10000
 AS 'MODULE_PATHNAME', 'playevent_enabled_as_made';
 
 COMMENT ON FUNCTION playevent.enabled_as_made(oid) IS
 'internal: what pg_trigger.tgenabled is for a trigger of playevent''s when all is well; null for others, and for those that are there to be inherited';
 
 CREATE FUNCTION playevent.as_made(trigger oid) RETURNS boolean
-LANGUAGE c STABLE STRICT
+LANGUAGE c STABLE STRICT COST 10000
 AS 'MODULE_PATHNAME', 'playevent_as_made';
 
 COMMENT ON FUNCTION playevent.as_made(oid) IS

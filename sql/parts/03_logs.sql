@@ -43,12 +43,15 @@ SELECT class.oid::pg_catalog.regclass AS event,
      VALUES (CASE t.tgfoid WHEN 'playevent.sketch'::pg_catalog.regproc THEN 'sketch' ELSE 'count' END)) AS kind(name)
  WHERE t.tgfoid IN ('playevent.count'::pg_catalog.regproc,
                     'playevent.sketch'::pg_catalog.regproc)
-   AND (SELECT pg_catalog.bool_and(
+   -- A slot table has two guards.  Whose has many more is up to no good, and each
+   -- would be looked at for each of his log's triggers.
+   AND (SELECT pg_catalog.count(*) <= 16 AND pg_catalog.bool_and(
                    playevent.named_table(said[1], slot.relnamespace) IS NOT DISTINCT FROM class.oid
                    AND said[2:] IS NOT DISTINCT FROM ARRAY[kind.name] || args[2:])
-          FROM pg_catalog.pg_trigger guard
-         CROSS JOIN LATERAL playevent.trigger_arguments(guard.tgargs) AS said
-         WHERE guard.tgrelid = slot.oid AND guard.tgfoid = 'playevent.slot_guard'::pg_catalog.regproc);
+          FROM (SELECT guard.tgargs FROM pg_catalog.pg_trigger guard
+                 WHERE guard.tgrelid = slot.oid AND guard.tgfoid = 'playevent.slot_guard'::pg_catalog.regproc
+                 LIMIT 17) AS guard
+         CROSS JOIN LATERAL playevent.trigger_arguments(guard.tgargs) AS said);
 
 COMMENT ON VIEW playevent.counter IS
 'the counters of the logs of this database, as their triggers and their slot tables tell; with a listener column, one of distinct listeners';
@@ -68,6 +71,14 @@ RETURN (
            AND NOT EXISTS (
                SELECT FROM playevent.guard g
                 WHERE g.event = counters_intact.event AND g.slot <> ALL (pg_catalog.array_agg(k.counter_slot)))
+           -- Only the amount is not null, and nothing is checked.
+           AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_attribute a
+                WHERE a.attrelid = ANY (pg_catalog.array_agg(k.counter_slot)) AND a.attnum > 0 AND a.attnotnull
+                GROUP BY a.attrelid HAVING pg_catalog.count(*) > 1)
+           AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_constraint c
+                WHERE c.conrelid = ANY (pg_catalog.array_agg(k.counter_slot)) AND c.contype = 'c')
       FROM playevent.counter k
      WHERE k.event = counters_intact.event);
 

@@ -1,0 +1,165 @@
+-- P8: code of a table's owner that runs while playevent is at work, in a default or
+-- an index that is looked at, and alters the triggers and tables it is at work with.
+-- Each of these has crashed the server.  They are the owner's own, and he may get an
+-- error; but what a superuser calls on them tells him the truth, or one too.
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS playevent;
+SELECT plan(14);
+SET LOCAL client_min_messages = error;
+
+CREATE ROLE altered_mallory;
+CREATE SCHEMA m AUTHORIZATION altered_mallory;
+SET ROLE altered_mallory;
+SET search_path = m, public;
+
+-- Runs a statement as the test says, and once.
+CREATE TABLE trick (statement text);
+CREATE FUNCTION spring() RETURNS boolean VOLATILE LANGUAGE plpgsql AS $$
+DECLARE
+    statement text;
+BEGIN
+    DELETE FROM m.trick RETURNING trick.statement INTO statement;
+    IF statement IS NOT NULL THEN
+        EXECUTE statement;
+    END IF;
+    RETURN true;
+END
+$$;
+CREATE FUNCTION spring_in_index(int) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT m.spring()); END';
+CREATE FUNCTION spring_in_default() RETURNS timestamptz LANGUAGE plpgsql AS 'BEGIN PERFORM m.spring(); RETURN now(); END';
+GRANT USAGE ON SCHEMA m TO PUBLIC;
+
+-- Has an index look at its predicate anew.
+CREATE FUNCTION set_trick(index_name regclass, new_statement text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF index_name IS NOT NULL THEN
+        EXECUTE format('ALTER INDEX %s SET (fillfactor = 80)', index_name);
+    END IF;
+    INSERT INTO trick VALUES (new_statement);
+END
+$$;
+CREATE FUNCTION is_sprung(title text) RETURNS text LANGUAGE sql AS $$SELECT is_empty('TABLE m.trick', title)$$;
+
+-- Releases are looked up by a bigint, and by a text from the third row on.
+CREATE TABLE number_track (k bigint PRIMARY KEY, r bigint);
+INSERT INTO number_track VALUES (x'4141414141414141'::bigint, 7), (1, 7);
+CREATE TABLE word_track (k text PRIMARY KEY, r text);
+INSERT INTO word_track VALUES ('a', 'b');
+CREATE TABLE rows (id bigint, k1 bigint, k2 text, r1 bigint, r2 text);
+CREATE FUNCTION alter_at_third() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.id = 3 THEN
+        EXECUTE $q$CREATE OR REPLACE TRIGGER re BEFORE INSERT ON m.rows FOR EACH ROW
+            EXECUTE FUNCTION playevent.resolve('word_track', 'k', 'r', '', 'record', 'k2', 'r2')$q$;
+        INSERT INTO m.rows VALUES (1000, 1, 'a');
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER a BEFORE INSERT ON rows FOR EACH ROW EXECUTE FUNCTION alter_at_third();
+CREATE TRIGGER re BEFORE INSERT ON rows FOR EACH ROW
+    EXECUTE FUNCTION playevent.resolve('number_track', 'k', 'r', '', 'record', 'k1', 'r1');
+SELECT lives_ok($$INSERT INTO rows SELECT i, x'4141414141414141'::bigint, 'a' FROM generate_series(1, 5) i$$,
+    'P2: a trigger that is replaced in the middle of a statement');
+SELECT results_eq('SELECT id, r1, r2 FROM rows ORDER BY id', $$VALUES (1::bigint, 7::bigint, NULL), (2, 7, NULL), (3, NULL, 'b'),
+    (4, NULL, 'b'), (5, NULL, 'b'), (1000, NULL, 'b')$$, 'P2: finds releases as it says from then on');
+
+-- A batch, whose default alters its trigger; or the track table
+CREATE TABLE batch (id bigint GENERATED ALWAYS AS IDENTITY, k1 bigint, k2 text, kind text, r1 bigint, r2 text,
+    at timestamptz DEFAULT spring_in_default(), played timestamptz, d date);
+CREATE TRIGGER re BEFORE INSERT ON batch FOR EACH ROW
+    EXECUTE FUNCTION playevent.resolve('number_track', 'k', 'r', '', 'record', 'k1', 'r1');
+CREATE TRIGGER da BEFORE INSERT ON batch FOR EACH ROW EXECUTE FUNCTION playevent.day('d', 'played', 'at');
+CREATE FUNCTION send() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT status FROM playevent.record_batch('m.batch', '{id,k1,kind,"","",played,r1,""}'::name[], NULL, '{1,2}'::bigint[], '{x,x}'::text[],
+        NULL::uuid[], NULL, '{2020-01-01,2020-01-01}'::timestamptz[], NULL)$$;
+SAVEPOINT before;
+SELECT set_trick(NULL, $$CREATE OR REPLACE TRIGGER re BEFORE INSERT ON m.batch FOR EACH ROW
+    EXECUTE FUNCTION playevent.resolve('word_track', 'k', 'r', '', 'record', 'k2', 'r2');
+    INSERT INTO m.batch (k1, k2, kind) VALUES (1, 'a', 'x')$$);
+SELECT throws_ok('SELECT send()', '55006', 'trigger "re" of table "batch" was altered while a batch was recorded',
+    'P8: a batch whose default alters the trigger that it looks up releases for');
+ROLLBACK TO before;
+SELECT set_trick(NULL, 'ALTER TABLE m.number_track ALTER k TYPE text; INSERT INTO m.batch (k1, k2, kind) VALUES (1, ''a'', ''x'')');
+SELECT throws_ok('SELECT send()', '42804', NULL, 'P8: and one that alters the track table');
+ROLLBACK TO before;
+
+-- The same by an index of the log
+CREATE INDEX batch_i ON batch (kind) WHERE spring_in_index(1);
+SELECT set_trick('batch_i', $$CREATE OR REPLACE TRIGGER re BEFORE INSERT ON m.batch FOR EACH ROW
+    EXECUTE FUNCTION playevent.resolve('word_track', 'k', 'r', '', 'record', 'k2', 'r2');
+    INSERT INTO m.batch (k1, k2, kind) VALUES (1, 'a', 'x')$$);
+SELECT set_eq('SELECT send()', ARRAY['recorded'], 'P9: a batch whose trigger is another by the time it is bound');
+SELECT is_sprung('P8: as it was');
+
+-- A counter that is bound with more keys while rebuild's query is planned
+CREATE TABLE counted (k text, k2 text, k3 text);
+CREATE TABLE counted_slot (k text, n bigint NOT NULL);
+CREATE INDEX ON counted_slot (k);
+CREATE TRIGGER g BEFORE INSERT OR UPDATE OR DELETE ON counted_slot FOR EACH ROW
+    EXECUTE FUNCTION playevent.slot_guard('counted', 'count', 'n', 'k');
+INSERT INTO counted SELECT 'x' || i, 'y', 'z' FROM generate_series(1, 100) i;
+-- In a function, so that they are not counted yet
+DO $$ BEGIN CREATE TRIGGER c AFTER INSERT ON counted FOR EACH ROW EXECUTE FUNCTION playevent.count('counted_slot', 'n', 'k'); END $$;
+CREATE TRIGGER f AFTER INSERT ON counted FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush();
+CREATE INDEX counted_i ON counted (k) WHERE spring_in_index(1);
+SAVEPOINT before;
+SELECT set_trick('counted_i', $$ALTER TABLE m.counted_slot ADD COLUMN k2 text, ADD COLUMN k3 text;
+    CREATE OR REPLACE TRIGGER g BEFORE INSERT OR UPDATE OR DELETE ON m.counted_slot FOR EACH ROW
+        EXECUTE FUNCTION playevent.slot_guard('counted', 'count', 'n', 'k', 'k2', 'k3');
+    CREATE OR REPLACE TRIGGER c AFTER INSERT ON m.counted FOR EACH ROW EXECUTE FUNCTION playevent.count('counted_slot', 'n', 'k', 'k2', 'k3');
+    INSERT INTO m.counted VALUES ('p', 'q', 'r')$$);
+SELECT throws_ok($$SELECT playevent.rebuild('m.counted')$$, '55000', NULL, 'P3: rebuild of a counter that gets other keys meanwhile');
+ROLLBACK TO before;
+
+-- A counter that goes into another slot table, which is dropped, while a superuser
+-- compares it; or when he is done with a restore
+CREATE TABLE other_slot (k text, n bigint NOT NULL);
+CREATE INDEX ON other_slot (k);
+CREATE TRIGGER g BEFORE INSERT OR UPDATE OR DELETE ON other_slot FOR EACH ROW
+    EXECUTE FUNCTION playevent.slot_guard('counted', 'count', 'n', 'k');
+SELECT set_trick('counted_i', $$CREATE OR REPLACE TRIGGER c AFTER INSERT ON m.counted FOR EACH ROW
+        EXECUTE FUNCTION playevent.count('other_slot', 'n', 'k');
+    INSERT INTO m.counted VALUES ('p');
+    DROP TABLE m.other_slot$$);
+RESET ROLE;
+SELECT lives_ok($$SELECT * FROM playevent.verify('m.counted')$$, 'P8: verify, of a counter whose trigger is replaced meanwhile');
+SELECT is_sprung('P8: as it was');
+ROLLBACK TO before;
+SELECT set_trick('counted_i', 'DROP TABLE m.counted_slot');
+RESET ROLE;
+ALTER TABLE counted ENABLE ALWAYS TRIGGER c, ENABLE ALWAYS TRIGGER f;
+ALTER TABLE counted_slot ENABLE ALWAYS TRIGGER g;
+ALTER TABLE counted DISABLE TRIGGER ALL;
+SELECT lives_ok('ALTER TABLE m.counted ENABLE TRIGGER ALL', 'P8: the end of a restore, where the slots are dropped when one looks');
+ROLLBACK TO before;
+
+-- Triggers for UPDATE are none of INSERT's
+CREATE TABLE updated (id bigint GENERATED ALWAYS AS IDENTITY, k bigint, kind text, r bigint, y text);
+CREATE TRIGGER r BEFORE UPDATE ON updated FOR EACH ROW
+    EXECUTE FUNCTION playevent.resolve('number_track', 'k', 'r', '', 'record', 'k', 'r');
+SELECT set_eq($$SELECT status FROM playevent.record_batch('m.updated', '{id,k,kind,"","","",y,""}'::name[], NULL, '{1,2}'::bigint[], '{x,x}'::text[],
+    NULL::uuid[], NULL, NULL, NULL)$$, ARRAY['recorded'], 'P2: a batch for a table whose trigger resolves updates alone');
+SELECT results_eq('SELECT k, r, y FROM updated ORDER BY id', 'VALUES (1::bigint, NULL::bigint, NULL), (2, NULL, NULL)', 'P2: none is resolved');
+
+-- A default of PL/pgSQL's, which a check in PL/pgSQL takes over and frees
+CREATE FUNCTION many() RETURNS int[] LANGUAGE plpgsql AS $$
+DECLARE
+    a int[] := ARRAY[1, 2, 3];
+BEGIN
+    FOR i IN 1..3000 LOOP
+        a[i] := i;
+    END LOOP;
+    RETURN a;
+END
+$$;
+CREATE FUNCTION taken_over(a int[]) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN a[1] := 99; RETURN cardinality(a); END';
+CREATE TABLE expanded (id bigint GENERATED ALWAYS AS IDENTITY, k text, kind text, r bigint, d int[] DEFAULT many(),
+    g int GENERATED ALWAYS AS (taken_over(d)) STORED, CHECK (taken_over(d) > 0));
+SELECT set_eq($$SELECT status FROM playevent.record_batch('m.expanded', '{id,k,kind,"","","",r,""}'::name[], NULL, '{a,b}'::text[], '{x,x}'::text[],
+    NULL::uuid[], NULL, NULL, NULL)$$, ARRAY['recorded'], 'P9: a batch with defaults that functions take over');
+SELECT set_eq('SELECT cardinality(d), d[1:3]::text, g FROM expanded', $$VALUES (3000, '{1,2,3}', 3000)$$, 'P9: goes in as it was');
+
+RESET ROLE;
+SELECT * FROM finish();
+ROLLBACK;

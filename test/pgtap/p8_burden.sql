@@ -1,0 +1,59 @@
+-- P8 and P4: what anybody makes or asks for is no burden to others: thousands of
+-- triggers, questions that are refused, keys of any length.
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS playevent;
+SELECT plan(7);
+SET LOCAL client_min_messages = error;
+
+CREATE ROLE burden_mallory;
+CREATE SCHEMA o;
+CREATE SCHEMA m AUTHORIZATION burden_mallory;
+SET search_path = o, public;
+CREATE TABLE track (entry_key text PRIMARY KEY, release_id bigint);
+SELECT playevent.create_log('play', track => 'track');
+INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most');
+
+-- Triggers that say they count, and guards that say so too
+SET ROLE burden_mallory;
+CREATE TABLE m.log (k text);
+CREATE TABLE m.log_slot (k text, n bigint NOT NULL);
+DO $$
+BEGIN
+    FOR i IN 1..200 LOOP
+        EXECUTE format('CREATE TRIGGER g%s BEFORE INSERT ON m.log_slot FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard(''log'', ''count'', ''n'', ''k'')', i);
+        EXECUTE format('CREATE TRIGGER c%s AFTER INSERT ON m.log FOR EACH ROW EXECUTE FUNCTION playevent.count(''log_slot'', ''n'', ''k'')', i);
+    END LOOP;
+END
+$$;
+RESET ROLE;
+ANALYZE pg_trigger;
+SET LOCAL track_functions = 'all';
+CREATE FUNCTION calls(function regprocedure) RETURNS bigint LANGUAGE sql AS 'SELECT coalesce(pg_stat_get_xact_function_calls(function), 0)';
+SELECT calls('playevent.as_made(oid)') AS before \gset
+SELECT ok(intact, 'P10: a log is intact') FROM playevent.log WHERE event = 'play_event'::regclass;
+SELECT cmp_ok(calls('playevent.as_made(oid)') - :before, '<', 100::bigint, 'P8: and to say so, nobody else''s triggers are looked at');
+SELECT calls('playevent.trigger_arguments(bytea)') AS before \gset
+SELECT is((SELECT count(*) FROM playevent.counter WHERE event = 'm.log'::regclass), 0::bigint, 'P8: whose slots have so many guards has no counters');
+SELECT cmp_ok(calls('playevent.trigger_arguments(bytea)') - :before, '<', 10000::bigint, 'P8: and few of them are read');
+SET LOCAL track_functions = 'none';
+
+-- Keys as long as an index takes them, when they are compressed: what is kept in
+-- memory until it is written is bounded all the same.
+CREATE TABLE long_event (track_entry_key text NOT NULL, release_id bigint, bucket text NOT NULL);
+SELECT playevent.attach_log('long_event', 'track', kinds => '{x}');
+CREATE TABLE used (bytes bigint);
+CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO o.used SELECT sum(total_bytes) FROM pg_backend_memory_contexts
+     WHERE name IN ('TopTransactionContext', 'playevent pending counts', 'playevent releases');
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER z AFTER INSERT ON long_event FOR EACH ROW EXECUTE FUNCTION watch();
+INSERT INTO long_event SELECT repeat('a', 200000) || i, NULL, 'x' FROM generate_series(1, 300) i;
+SELECT cmp_ok((SELECT max(bytes) FROM used), '<', 20000000::bigint, 'P8: counts of long keys are written ahead, and their tracks forgotten');
+SELECT is((SELECT count(*) FROM used), 300::bigint, 'P3: while all rows are counted');
+SELECT is_empty($$SELECT * FROM playevent.verify('long_event')$$, 'P3: exactly');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -19,7 +19,7 @@ typedef struct OwnerScope
 	int			guc_level;
 } OwnerScope;
 
-extern void report_dropped(Oid relid) pg_attribute_noreturn();
+extern void report_dropped(Oid relid);
 extern Oid	owner_of(Oid relid);
 extern void owner_enter(Oid owner, OwnerScope *outer);
 extern void owner_leave(OwnerScope *outer);

@@ -23,6 +23,7 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "catalog/index.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -476,6 +477,8 @@ may_matter(Node *command)
 				return true;
 		}
 	}
+	else if (IsA(command, IndexStmt))
+		return !((IndexStmt *) command)->concurrent;
 	else if (IsA(command, AlterTableStmt))
 	{
 		foreach(lc, ((AlterTableStmt *) command)->cmds)
@@ -492,7 +495,7 @@ may_matter(Node *command)
  *
  * ON ddl_command_end: sees to a table that became a partition, by CREATE TABLE
  * … PARTITION OF or ATTACH PARTITION, or another child; to one that no longer
- * is; and to triggers that were enabled.
+ * is; to triggers that were enabled; and to slot tables that have got an index.
  *
  * Errors: a log as a part of another table, or a child of a log that is no
  * partition, or a foreign or unlogged one (0A000).
@@ -507,7 +510,7 @@ playevent_watch_partitions(PG_FUNCTION_ARGS)
 	if (!may_matter(trigdata->parsetree))
 		PG_RETURN_NULL();
 
-	/* A table that IF NOT EXISTS found there is not among them. */
+	/* A table or index that IF NOT EXISTS found there is not among them. */
 	foreach(lc, collected_commands())
 	{
 		CollectedCommand *command = lfirst(lc);
@@ -517,6 +520,10 @@ playevent_watch_partitions(PG_FUNCTION_ARGS)
 		else if (command->type == SCT_Simple &&
 				 makes_child(command->parsetree))
 			added(command->d.simple.address.objectId);
+		else if (command->type == SCT_Simple &&
+				 IsA(command->parsetree, IndexStmt))
+			look_at_indexed(IndexGetRelation(command->d.simple.address.objectId,
+											 true));
 	}
 
 	PG_RETURN_NULL();

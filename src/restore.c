@@ -29,8 +29,9 @@
  * A restore that makes the triggers after it has brought the data may have left
  * out that of the log, or that of the slots (--exclude-table-data).  To compare
  * them would cost each restore of a database a look at all rows; but once both
- * sides have their triggers, and there are rows on one side only, they are set
- * right too.  For pg_restore shows nobody a warning.
+ * sides have their triggers, and slots an index, in whichever order they are
+ * made, and there are rows on one side only, they are set right too.  For
+ * pg_restore shows nobody a warning.
  *
  * Columns are known by their names.  A log whose columns two renames have
  * swapped would go on with counts by others; so when a column gets a name that
@@ -77,6 +78,7 @@ typedef struct Look
 {
 	Oid			altered;		/* a log, a partition, or a slot table */
 	bool		enabled;		/* its triggers were; else one was made */
+	bool		indexed;		/* or an index of it was */
 	Relation	event;			/* the log */
 	Oid			slot;			/* this counter's; InvalidOid for all */
 	const char *named;			/* neither of these: this column was */
@@ -180,6 +182,40 @@ set_to_nothing(Look *look, Oid slot)
 }
 
 /*
+ * is_first_to_index
+ *		Is nobody else looking at this slot table because it has got an index?
+ *
+ * Several indexes may be made at once, by commands whose locks go together, but
+ * not with what it takes to look.  So one looks, and waits for the others to end.
+ */
+static bool
+is_first_to_index(Oid slot)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, slot, 0);
+	return LockAcquire(&tag, AccessExclusiveLock, false, true) !=
+		LOCKACQUIRE_NOT_AVAIL;
+}
+
+/*
+ * has_index
+ *		Has the slot table, which is locked, any index?
+ */
+static bool
+has_index(Oid slot)
+{
+	Relation	rel = try_relation_open(slot, NoLock);
+	bool		found;
+
+	if (rel == NULL)
+		return false;
+	found = RelationGetIndexList(rel) != NIL;
+	relation_close(rel, NoLock);
+	return found;
+}
+
+/*
  * look_at_counter
  *		See what is to be done about the counter of one trigger.
  */
@@ -195,8 +231,11 @@ look_at_counter(Look *look, Trigger *trigger, const AmountKind *kind,
 	 * See above.  Snapshots and catalogs are to be of after it; and so is
 	 * what the slot table says, for its guard may be under way.
 	 */
+	if (look->indexed && !is_first_to_index(slot))
+		return;
 	LockRelationOid(slot, ShareUpdateExclusiveLock);
-	if (!counter_is_agreed(look->event, trigger))
+	if (!counter_is_agreed(look->event, trigger) ||
+		(!look->enabled && !has_index(slot)))
 		return;
 	if (look->enabled ?
 		!triggers_settled(log, true) || !triggers_settled(slot, false) :
@@ -495,6 +534,20 @@ look_at_made(Oid relid, HeapTuple trigger)
 		 ActivePortal->commandTag != CMDTAG_ALTER_TABLE))
 		return;
 	if (role == ROLE_COUNT || role == ROLE_SLOT_GUARD)
+		look_safely(&look);
+}
+
+/*
+ * look_at_indexed
+ *		A slot table has got an index: without one, it could not be looked at.
+ */
+void
+look_at_indexed(Oid relid)
+{
+	Look		look = {.altered = relid,.indexed = true};
+
+	if (OidIsValid(relid) && ActivePortal != NULL &&
+		ActivePortal->commandTag == CMDTAG_CREATE_INDEX && is_slot_table(relid))
 		look_safely(&look);
 }
 

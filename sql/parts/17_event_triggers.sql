@@ -7,11 +7,12 @@ CREATE FUNCTION playevent.watch_partitions() RETURNS event_trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_partitions';
 
 COMMENT ON FUNCTION playevent.watch_partitions() IS
-'event trigger: notices partitions that come to a log or leave it, and triggers enabled in another way than they were made';
+'event trigger: notices partitions that come to a log or leave it, triggers enabled in another way than they were made, and slot tables that get an index';
 
 CREATE EVENT TRIGGER playevent_watch_partitions ON ddl_command_end
 WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA',
-             'ALTER TYPE')  -- by which columns of tables of a type come and go
+             'ALTER TYPE',  -- by which columns of tables of a type come and go
+             'CREATE INDEX')  -- which may be the last that a restore makes of a slot table
 EXECUTE FUNCTION playevent.watch_partitions();
 
 ALTER EVENT TRIGGER playevent_watch_partitions ENABLE ALWAYS;

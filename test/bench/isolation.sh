@@ -6,7 +6,7 @@
 # run VARIANT CLIENTS LEVEL
 run() {
     PGOPTIONS="-c default_transaction_isolation=${3// /\\ }" \
-        insert_rate isolation "$1" "$2" -f test/bench/hot.pgbench
+        insert_rate isolation "$1" "$2" -T "$seconds" -f test/bench/hot.pgbench
 }
 
 new_database isolation 10000

@@ -18,11 +18,28 @@ pick() { if [ -n "$quick" ]; then echo "$2"; else echo "$1"; fi; }
 # shellcheck disable=SC2034
 rounds=${ROUNDS:-$(pick 5 1)}
 seconds=${SECONDS_EACH:-$(pick 3 1)}
-read -ra variants <<< "${VARIANTS:-bare row_triggers transition_table playevent}"
 workload=$(basename "$0" .sh)
 
-# The schema "playevent" is the extension's.
-schema() { echo "${1/#playevent/measured}"; }
+# compare FULL QUICK: the variants to compare.  BENCH_RIVALS are the other
+# extensions that the server has.
+compare() {
+    read -ra variants <<< "${VARIANTS:-$(pick "$1" "$2") ${BENCH_RIVALS:-}}"
+}
+compare 'bare row_triggers row_triggers_with_day transition_table transition_table_with_day playevent' \
+    'bare row_triggers_with_day transition_table_with_day playevent'
+
+# The schema "playevent" is the extension's, and none begins with pg_.
+schema() {
+    local schema=${1/#playevent/measured}
+    echo "${schema/#pg_ivm/ivm}"
+}
+
+# The settings of a variant's sessions, for PGOPTIONS
+options() {
+    echo "-c search_path=$(schema "$1"),public"
+    # As its documents say
+    [ "$1" != pg_ivm ] || echo '-c session_preload_libraries=pg_ivm'
+}
 
 # One line of progress on standard error; a log gets one every 20 seconds.
 noted=-20
@@ -57,7 +74,9 @@ new_database() {
     local database=$1 tracks=$2
     note "$workload: database $database, $tracks tracks"
     createdb "$database"
-    sql "$database" -v tracks="$tracks" -f test/bench/variants.sql > /dev/null
+    set --
+    [[ " ${variants[*]} " != *' pg_ivm '* ]] || set -- -v pg_ivm=1
+    sql "$database" "$@" -v tracks="$tracks" -f test/bench/variants.sql > /dev/null
 }
 
 # preload DATABASE TRACKS ROWS KINDS: a log that has been in use for long
@@ -83,13 +102,14 @@ complain() {
     grep -vE '^(transaction type|scaling factor|query mode|number of|maximum number|duration):?' <<< "$1" | head -n 20 >&2
 }
 
-# insert_rate DATABASE VARIANT CLIENTS PGBENCH-ARGUMENT...: runs pgbench and
-# prints "transactions-per-second failed-transactions"
+# insert_rate DATABASE VARIANT CLIENTS PGBENCH-ARGUMENT...: runs pgbench with
+# new connections and prints "transactions-per-second failed-transactions", the
+# time of connecting left out
 insert_rate() {
     local database=$1 variant=$2 clients=$3 output
     shift 3
-    output=$(PGOPTIONS="${PGOPTIONS:-} -c search_path=$(schema "$variant"),public" \
-        pgbench -n -M prepared -c "$clients" -j 2 -T "$seconds" "$@" "$database" 2>&1) ||
+    output=$(PGOPTIONS="${PGOPTIONS:-} $(options "$variant")" \
+        pgbench -n -M prepared -c "$clients" -j 2 "$@" "$database" 2>&1) ||
         { complain "$output"; return 1; }
     awk '/^tps = / { tps = $3 }
          /^number of failed transactions: / { failed = $5 }
@@ -121,23 +141,36 @@ wait_idle() {
     done
 }
 
-# start_clients DATABASE VARIANT CLIENTS PGBENCH-ARGUMENT...: and lets them warm
-# up a little
+# start_clients DATABASE VARIANT CLIENTS PGBENCH-ARGUMENT...: and lets them work
+# for a little, so that plans are made and catalogs read
 start_clients() {
     local database=$1 variant=$2 clients=$3 tries=0
     shift 3
-    PGAPPNAME=bench_$variant PGOPTIONS="-c search_path=$(schema "$variant"),public" \
-        pgbench -n -M prepared -c "$clients" -j 2 -T 86400 "$@" "$database" > "clients_$database.$variant" 2>&1 &
+    PGAPPNAME=${first_name:-bench}_$variant PGOPTIONS=$(options "$variant") \
+        pgbench -n -M prepared -c "$clients" -j 2 -T 86400 -l --log-prefix="latency_$database.$variant" \
+        "$@" "$database" > "clients_$database.$variant" 2>&1 &
     clients_of[$database.$variant]=$!
     until [ "$(sql postgres -c "SELECT count(*) FROM pg_stat_activity WHERE state IS NOT NULL
             AND datname = '$database' AND application_name = 'bench_$variant'")" = "$clients" ]; do
         tries=$((tries + 1))
-        if [ $tries -gt 600 ]; then check_clients "$database" "$variant"; die "$clients clients do not connect"; fi
+        check_clients "$database" "$variant"
+        [ $tries -le 6000 ] || die "$clients clients do not get ready"
         sleep 0.1
     done
-    sleep "$(pick 2 1)"
+    sleep "$(pick 2 0.5)"
     kill -STOP "${clients_of[$database.$variant]}"
     wait_idle "$database" "$variant"
+}
+
+# start_warm_clients DATABASE VARIANT CLIENTS TRACKS SCRIPT PGBENCH-ARGUMENT...:
+# each plays tracks 1 to TRACKS first, as clients do who have been connected for
+# long, before it goes on with the script
+start_warm_clients() {
+    local database=$1 variant=$2 clients=$3 chunks=$((($4 + 99) / 100)) script=$5 first_name=warming
+    shift 5
+    { cat test/bench/warm_up.pgbench "$script"; echo; echo '\endif'; } > "warm_$database.pgbench"
+    start_clients "$database" "$variant" "$clients" -D variant="$variant" -D chunks="$chunks" -D left="$chunks" \
+        "$@" -f "warm_$database.pgbench"
 }
 
 check_clients() {
@@ -153,21 +186,64 @@ last_id() {
     sql "$1" -c "SELECT last_value FROM $(schema "$2").play_event_id_seq"
 }
 
-# clients_rate DATABASE VARIANT ROWS-A-TRANSACTION: lets the clients work for a
-# round; prints transactions per second
-clients_rate() {
-    local pid=${clients_of[$1.$2]} first last started ended
-    first=$(last_id "$1" "$2")
+# How many bytes of WAL there have been
+wal_position() {
+    sql postgres -c "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
+}
+
+# Seconds of CPU that the server has used: the processes that there are, and
+# those that have ended, which the first has waited for.  A process's name, in
+# parentheses, may have blanks.
+server_cpu() {
+    { cat /proc/[0-9]*/stat 2> /dev/null || true; } |
+        awk -v server="$(server_pid s/data)" -v hertz="$(getconf CLK_TCK)" '
+            { pid = $1; sub(/^.*\) /, "") }
+            pid == server { ticks += $12 + $13 + $14 + $15 }
+            $2 == server { ticks += $12 + $13 }
+            END { printf "%.2f\n", ticks / hertz }'
+}
+
+# measure KEYS CLIENTS DATABASE VARIANT ROUND ROWS-A-TRANSACTION: lets the
+# clients work for a round, and records transactions per second, and a row's CPU
+# and WAL.  stop_clients records how long the round's transactions took.
+measure() {
+    local pid=${clients_of[$3.$4]} first last started ended cpu wal
+    first=$(last_id "$3" "$4")
+    wal=$(wal_position)
+    cpu=$(server_cpu)
     started=$EPOCHREALTIME
     kill -CONT "$pid"
     sleep "$seconds"
     ended=$EPOCHREALTIME
     kill -STOP "$pid"
-    last=$(last_id "$1" "$2")
-    wait_idle "$1" "$2"
-    check_clients "$1" "$2"
-    awk -v rows="$((last - first))" -v each="$3" -v started="$started" -v ended="$ended" \
-        'BEGIN { print rows / each / (ended - started) }'
+    last=$(last_id "$3" "$4")
+    record "$1" "$2" "$4" "$5" tps "$(awk -v rows="$((last - first))" -v each="$6" -v started="$started" \
+        -v ended="$ended" 'BEGIN { print rows / each / (ended - started) }')"
+    printf '%s\t' "$1" "$2" "$5" "$started" >> "rounds_$3.$4"
+    echo "$ended" >> "rounds_$3.$4"
+
+    # Statements that were under way have cost, too.
+    wait_idle "$3" "$4"
+    check_clients "$3" "$4"
+    cpu=$(awk -v before="$cpu" -v after="$(server_cpu)" 'BEGIN { print after - before }')
+    wal=$(($(wal_position) - wal))
+    last=$(last_id "$3" "$4")
+    [ "$last" -gt "$first" ] || return 0
+    record "$1" "$2" "$4" "$5" cpu_us "$(awk -v cpu="$cpu" -v rows="$((last - first))" 'BEGIN { print cpu * 1e6 / rows }')"
+    record "$1" "$2" "$4" "$5" wal_bytes "$(awk -v wal="$wal" -v rows="$((last - first))" 'BEGIN { print wal / rows }')"
+}
+
+# record_latencies DATABASE VARIANT: of pgbench's log of each transaction, those
+# that began and ended within a round
+record_latencies() {
+    local keys clients round p50 p99
+    [ -e "rounds_$1.$2" ] || return 0
+    while IFS=$'\t' read -r keys clients round p50 p99; do
+        record "$keys" "$clients" "$2" "$round" p50_ms "$p50"
+        record "$keys" "$clients" "$2" "$round" p99_ms "$p99"
+    done < <(cat "latency_$1.$2".* | awk -f test/bench/latencies.awk "rounds_$1.$2" - |
+        sort -t $'\t' -k 1,1n -k 2,2n | awk -f test/bench/percentiles.awk "rounds_$1.$2" -)
+    rm "rounds_$1.$2"
 }
 
 # stop_clients DATABASE
@@ -179,6 +255,8 @@ stop_clients() {
         kill -CONT "${clients_of[$name]}"
         wait "${clients_of[$name]}" 2> /dev/null || true
         unset "clients_of[$name]"
+        record_latencies "$1" "${name##*.}"
+        rm -f "latency_$name".*
     done
     until [ "$(sql postgres -c "SELECT count(*) FROM pg_stat_activity WHERE datname = '$1'")" = 0 ]; do sleep 0.1; done
 }

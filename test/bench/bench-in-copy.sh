@@ -25,12 +25,14 @@ shared_buffers = 1GB
 max_wal_size = 16GB
 max_connections = 600
 CONF
-# Rivals that are there, be it only for this run (see bench.sh)
+# Rivals that the server has, be it only for this run (see bench.sh).  Debian's
+# servers list what is in their own directories only.
+BENCH_RIVALS=$(sql postgres -c "SELECT name FROM pg_available_extensions WHERE name = 'pg_ivm'")
 if [ -d pg_ivm ]; then
+    BENCH_RIVALS=pg_ivm
     make -s -C pg_ivm PG_CONFIG="$PG_CONFIG" with_llvm=no DESTDIR="$root/stage" clean install > pg_ivm.log 2>&1 ||
         { cat pg_ivm.log >&2; exit 1; }
 fi
-BENCH_RIVALS=$(sql postgres -c "SELECT name FROM pg_available_extensions WHERE name = 'pg_ivm'")
 export BENCH_RIVALS
 [[ " ${VARIANTS:-} " != *' pg_ivm '* ]] || [ -n "$BENCH_RIVALS" ] || die "the server has no pg_ivm: see PG_IVM"
 

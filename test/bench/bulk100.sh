@@ -12,6 +12,7 @@
 
 tracks=$(pick 10000 1000)
 new_database bulk100 "$tracks"
+play_all bulk100 "$tracks"
 for variant in "${variants[@]}"; do
     note "bulk100: clients get warm, $variant"
     start_warm_clients bulk100 "$variant" 8 "$tracks" bulk100.pgbench -D tracks="$tracks"

@@ -10,12 +10,7 @@ tracks=$(pick 200000 50000)
 each=200
 
 new_database cold "$tracks"
-for variant in "${variants[@]}"; do
-    note "cold: every track's counters, $variant"
-    PGOPTIONS=$(options "$variant") sql cold -c "INSERT INTO play_event (track_entry_key, bucket)
-        SELECT 'track-' || n, 'complete' FROM generate_series(1, $tracks) n"
-done
-sql cold -c VACUUM
+play_all cold "$tracks"
 
 for clients in "${client_counts[@]}"; do
     declare -A before=()

@@ -85,6 +85,19 @@ preload() {
     sql "$1" -v tracks="$2" -v rows="$3" -v kinds="$4" -f test/bench/preload.sql > /dev/null
 }
 
+# play_all DATABASE TRACKS: logs in use: every track has its counters, and the
+# table has grown beyond the first pages, whose summary in the BRIN index every
+# insert changes
+play_all() {
+    local variant
+    for variant in "${variants[@]}"; do
+        note "$workload: every track is played, $variant"
+        PGOPTIONS=$(options "$variant") sql "$1" -c "INSERT INTO play_event (track_entry_key, bucket)
+            SELECT 'track-' || 1 + n % $2, 'complete' FROM generate_series(1, greatest($2, 20000)) n"
+    done
+    sql "$1" -c VACUUM
+}
+
 # Whatever the speed, the counters must be exact.
 drop_database() {
     local wrong
@@ -186,51 +199,59 @@ last_id() {
     sql "$1" -c "SELECT last_value FROM $(schema "$2").play_event_id_seq"
 }
 
+# quotient A B: A / B.  quotient A FROM TO: A / (TO - FROM)
+quotient() {
+    awk -v a="$1" -v from="${3:+$2}" -v b="${3:-$2}" 'BEGIN { print a / (b - from) }'
+}
+
 # How many bytes of WAL there have been
 wal_position() {
     sql postgres -c "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
 }
 
-# Seconds of CPU that the server has used: the processes that there are, and
-# those that have ended, which the first has waited for.  A process's name, in
-# parentheses, may have blanks.
+# server_cpu: each process of the server, and its CPU time in microseconds.  A
+# process's name, in parentheses, may have blanks.
 server_cpu() {
     { cat /proc/[0-9]*/stat 2> /dev/null || true; } |
         awk -v server="$(server_pid s/data)" -v hertz="$(getconf CLK_TCK)" '
             { pid = $1; sub(/^.*\) /, "") }
-            pid == server { ticks += $12 + $13 + $14 + $15 }
-            $2 == server { ticks += $12 + $13 }
-            END { printf "%.2f\n", ticks / hertz }'
+            pid == server || $2 == server { printf "%d %.0f\n", pid, ($12 + $13) * 1e6 / hertz }'
+}
+
+# cpu_between BEFORE AFTER: of the processes that are in both.  Those that came
+# or went are sessions of ours that ask something, and autovacuum, which falls on
+# whichever variant is there.
+cpu_between() {
+    awk 'NR == FNR { before[$1] = $2; next } $1 in before { used += $2 - before[$1] } END { print used + 0 }' "$1" "$2"
 }
 
 # measure KEYS CLIENTS DATABASE VARIANT ROUND ROWS-A-TRANSACTION: lets the
 # clients work for a round, and records transactions per second, and a row's CPU
 # and WAL.  stop_clients records how long the round's transactions took.
 measure() {
-    local pid=${clients_of[$3.$4]} first last started ended cpu wal
+    local pid=${clients_of[$3.$4]} first last started ended wal
     first=$(last_id "$3" "$4")
     wal=$(wal_position)
-    cpu=$(server_cpu)
+    server_cpu > cpu.before
     started=$EPOCHREALTIME
     kill -CONT "$pid"
     sleep "$seconds"
     ended=$EPOCHREALTIME
     kill -STOP "$pid"
     last=$(last_id "$3" "$4")
-    record "$1" "$2" "$4" "$5" tps "$(awk -v rows="$((last - first))" -v each="$6" -v started="$started" \
-        -v ended="$ended" 'BEGIN { print rows / each / (ended - started) }')"
+    record "$1" "$2" "$4" "$5" tps "$(quotient "$(quotient $((last - first)) "$6")" "$started" "$ended")"
     printf '%s\t' "$1" "$2" "$5" "$started" >> "rounds_$3.$4"
     echo "$ended" >> "rounds_$3.$4"
 
     # Statements that were under way have cost, too.
     wait_idle "$3" "$4"
     check_clients "$3" "$4"
-    cpu=$(awk -v before="$cpu" -v after="$(server_cpu)" 'BEGIN { print after - before }')
+    server_cpu > cpu.after
     wal=$(($(wal_position) - wal))
     last=$(last_id "$3" "$4")
     [ "$last" -gt "$first" ] || return 0
-    record "$1" "$2" "$4" "$5" cpu_us "$(awk -v cpu="$cpu" -v rows="$((last - first))" 'BEGIN { print cpu * 1e6 / rows }')"
-    record "$1" "$2" "$4" "$5" wal_bytes "$(awk -v wal="$wal" -v rows="$((last - first))" 'BEGIN { print wal / rows }')"
+    record "$1" "$2" "$4" "$5" cpu_us "$(quotient "$(cpu_between cpu.before cpu.after)" $((last - first)))"
+    record "$1" "$2" "$4" "$5" wal_bytes "$(quotient "$wal" $((last - first)))"
 }
 
 # record_latencies DATABASE VARIANT: of pgbench's log of each transaction, those

@@ -13,7 +13,7 @@ BEGIN {
 $5 in is_cost {
     line = $1 " | " $2 " | " $3 " | " $4
     if ($5 == "cpu_us") cost_order[++cost_lines] = line
-    figure[line, $5] = sprintf($5 ~ /_ms$|_to_bare$/ ? "%.2f" : "%.0f", $7)
+    figure[line, $5] = sprintf($5 ~ /_ms$|_to_bare$/ ? "%.2f" : $5 == "cpu_us" ? "%.1f" : "%.0f", $7)
     next
 }
 

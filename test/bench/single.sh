@@ -9,6 +9,7 @@ read -ra key_sets <<< "${KEYS:-uniform zipf hot}"
 tracks=$(pick 10000 1000)
 
 new_database single "$tracks"
+play_all single "$tracks"
 for keys in "${key_sets[@]}"; do
     for clients in "${client_counts[@]}"; do
         # Warming up writes each page once after the checkpoint, so that its

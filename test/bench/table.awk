@@ -15,6 +15,7 @@ BEGIN {
     digits["seconds"] = digits["p50_ms"] = digits["p99_ms"] = 3
     split("p50_ms p99_ms cpu_us wal_bytes wal_bytes_a_counter", costs, " ")
     for (c in costs) is_cost[costs[c]] = 1
+    digits["cpu_us"] = 1
     digits["last_to_first"] = digits["tps_to_smallest"] = 2
 }
 

@@ -170,7 +170,7 @@ start_clients() {
         [ $tries -le 6000 ] || die "$clients clients do not get ready"
         sleep 0.1
     done
-    sleep "$(pick 2 0.5)"
+    sleep "$(pick 2 0.3)"
     kill -STOP "${clients_of[$database.$variant]}"
     wait_idle "$database" "$variant"
 }
@@ -181,7 +181,7 @@ start_clients() {
 start_warm_clients() {
     local database=$1 variant=$2 clients=$3 chunks=$((($4 + 99) / 100)) script=$5 first_name=warming
     shift 5
-    { cat test/bench/warm_up.pgbench "$script"; echo; echo '\endif'; } > "warm_$database.pgbench"
+    { cat test/bench/warm_up.pgbench "$script"; printf '\n\\endif\n'; } > "warm_$database.pgbench"
     start_clients "$database" "$variant" "$clients" -D variant="$variant" -D chunks="$chunks" -D left="$chunks" \
         "$@" -f "warm_$database.pgbench"
 }

@@ -9,8 +9,8 @@
 # In slices; the two minutes are 12.
 slice=$(pick 10 1)
 before=1
-pinned=$(pick 12 6)
-after=2
+pinned=$(pick 12 4)
+after=$(pick 2 1)
 
 compare 'bare row_triggers_with_day playevent' 'bare row_triggers_with_day playevent'
 declare -A counter_table=(

@@ -5,7 +5,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 read -ra client_counts <<< "${CLIENTS:-$(pick '1 4 16 64' '1 16')}"
-read -ra key_sets <<< "${KEYS:-uniform zipf hot}"
+read -ra key_sets <<< "${KEYS:-$(pick 'uniform zipf hot' 'uniform hot')}"
 tracks=$(pick 10000 1000)
 
 new_database single "$tracks"

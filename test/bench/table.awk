@@ -12,6 +12,7 @@ BEGIN {
     title["isolation"] = "One hot track: READ COMMITTED, with REPEATABLE READ and SERIALIZABLE beside"
     title["growth"] = "One row a transaction, by rows in the log and by tracks"
     title["reads"] = "Reading counters, in the server"
+    title["charts"] = "top and series over a year, in the server"
     digits["seconds"] = digits["p50_ms"] = digits["p99_ms"] = 3
     split("p50_ms p99_ms cpu_us wal_bytes wal_bytes_a_counter", costs, " ")
     for (c in costs) is_cost[costs[c]] = 1

@@ -13,8 +13,8 @@ play_all single "$tracks"
 for keys in "${key_sets[@]}"; do
     for clients in "${client_counts[@]}"; do
         # Warming up writes each page once after the checkpoint, so that its
-        # image is in nobody's WAL later.
-        sql postgres -c CHECKPOINT
+        # image is in nobody's WAL later.  Nor is what autovacuum would find.
+        sql single -c VACUUM -c CHECKPOINT
         for variant in "${variants[@]}"; do
             note "single: $keys keys, $clients clients get warm, $variant"
             start_warm_clients single "$variant" "$clients" "$([ "$keys" = hot ] && echo 1 || echo "$tracks")" \

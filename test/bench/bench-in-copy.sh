@@ -24,6 +24,7 @@ checkpoint_timeout = 30min
 shared_buffers = 1GB
 max_wal_size = 16GB
 max_connections = 600
+${PRELOAD:+shared_preload_libraries = 'playevent'}
 CONF
 # Rivals that the server has, be it only for this run (see bench.sh).  Debian's
 # servers list what is in their own directories only.

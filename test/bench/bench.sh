@@ -8,6 +8,7 @@
 #                  row_triggers_with_day transition_table
 #                  transition_table_with_day playevent playevent_without_day
 #                  pg_ivm
+#   PRELOAD=1      preloads the library, so that backends share hints
 #   PG_IVM         the source directory of pg_ivm, to compare with it too; it is
 #                  built in the copy, and gone afterwards
 #   ROUNDS, SECONDS_EACH

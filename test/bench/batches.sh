@@ -15,7 +15,7 @@ declare -A statement=([playevent]='SELECT count(*) FROM measured.record_plays($1
 send() {
     local first=$2 round variant sends='' output
     for variant in "${variants[@]}"; do
-        : "${statement[$variant]:=${insert//%s/$variant}}"
+        : "${statement[$variant]:=${insert//%s/$(schema "$variant")}}"
         sends+="CALL send('${statement[$variant]}', 0, $(($2 - 1)));"$'\n'
     done
     sends+='\timing on'$'\n'

@@ -10,7 +10,7 @@ export BENCH_RESULTS=$root/results BENCH_STARTED=$EPOCHSECONDS
 export PGDATABASE=postgres PGUSER=postgres
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all='single bulk100 batches copy pinned isolation growth reads charts'
+all='single cold bulk100 batches copy pinned isolation growth reads charts'
 read -ra workloads <<< "${ONLY:-$all}"
 for name in "${workloads[@]}"; do
     [[ " $all " = *" $name "* ]] || die "ONLY is of: $all"
@@ -23,8 +23,20 @@ start_server "$root" <<CONF
 checkpoint_timeout = 30min
 shared_buffers = 1GB
 max_wal_size = 16GB
-max_connections = 400
+max_connections = 600
+${PRELOAD:+shared_preload_libraries = 'playevent'}
 CONF
+# Rivals that the server has, be it only for this run (see bench.sh).  Debian's
+# servers list what is in their own directories only.
+BENCH_RIVALS=$(sql postgres -c "SELECT name FROM pg_available_extensions WHERE name = 'pg_ivm'")
+if [ -d pg_ivm ]; then
+    BENCH_RIVALS=pg_ivm
+    make -s -C pg_ivm PG_CONFIG="$PG_CONFIG" with_llvm=no DESTDIR="$root/stage" clean install > pg_ivm.log 2>&1 ||
+        { cat pg_ivm.log >&2; exit 1; }
+fi
+export BENCH_RIVALS
+[[ " ${VARIANTS:-} " != *' pg_ivm '* ]] || [ -n "$BENCH_RIVALS" ] || die "the server has no pg_ivm: see PG_IVM"
+
 finish() {
     stop_server
     # Something was measured, beside the line of names.
@@ -34,9 +46,12 @@ trap finish EXIT
 
 printf 'workload\tkeys\tclients\tvariant\tround\tmetric\tvalue\n' > results/results.tsv
 bash test/bench/machine.sh > results/machine.txt
+took=''
 for name in "${workloads[@]}"; do
     sql postgres -c CHECKPOINT
+    started=$EPOCHSECONDS
     bash "test/bench/$name.sh"
+    took+="${took:+, }$name $((EPOCHSECONDS - started))"
 done
 
 awk -f test/bench/summary.awk results/results.tsv > results/summary.tsv
@@ -54,5 +69,6 @@ note 'done'
     cat results/machine.txt
     awk -f test/bench/table.awk test/bench/targets.tsv results/summary.tsv
     echo 'After every workload, playevent.verify found no counter that differs from its log.'
+    echo "Seconds that each workload took, all told: $took."
     [ -z "$quick" ] || echo 'QUICK=1: figures for a look only.'
 } | tee results/report.txt

@@ -2,8 +2,15 @@
 # bench.sh: what `make bench` does.  From the environment:
 #
 #   QUICK=1        every workload, small and short: for a look only
-#   ONLY           of single bulk100 batches copy pinned isolation growth reads
-#   VARIANTS       of bare row_triggers transition_table playevent
+#   ONLY           of single cold bulk100 batches copy pinned isolation growth
+#                  reads charts
+#   VARIANTS       of those in variants.sql: bare row_triggers
+#                  row_triggers_with_day transition_table
+#                  transition_table_with_day playevent playevent_without_day
+#                  pg_ivm
+#   PRELOAD=1      preloads the library, so that backends share hints
+#   PG_IVM         the source directory of pg_ivm, to compare with it too; it is
+#                  built in the copy, and gone afterwards
 #   ROUNDS, SECONDS_EACH
 #   CLIENTS, KEYS  of the workload single; keys are uniform, zipf or hot
 #   RESULTS        directory for the results, else a fresh one in /tmp
@@ -30,6 +37,10 @@ unpack() {
     rm -f "$archive"
 }
 trap unpack EXIT
+
+prepare_copy() {
+    [ -z "${PG_IVM:-}" ] || cp -r "$PG_IVM" pg_ivm
+}
 
 # The server's user may not write here, so the results come as an archive.  The
 # parentheses keep run_in_copy's traps apart from ours.

@@ -10,17 +10,19 @@
     echo "('track-' || :n100, 'complete');"
 } > bulk100.pgbench
 
-new_database bulk100 10000
+tracks=$(pick 10000 1000)
+new_database bulk100 "$tracks"
+play_all bulk100 "$tracks"
 for variant in "${variants[@]}"; do
-    start_clients bulk100 "$variant" 8 -D tracks=10000 -f bulk100.pgbench
+    note "bulk100: clients get warm, $variant"
+    start_warm_clients bulk100 "$variant" 8 "$tracks" bulk100.pgbench -D tracks="$tracks"
 done
 for ((round = 1; round <= rounds; round++)); do
     for variant in $(in_turn "$round"); do
         note "bulk100: round $round of $rounds, $variant"
         # Row triggers spend most of it in deadlocks: their upserts come in
         # the order of the rows.
-        rate=$(clients_rate bulk100 "$variant" 100)
-        record zipf 8 "$variant" "$round" tps "$rate"
+        measure zipf 8 bulk100 "$variant" "$round" 100
     done
 done
 stop_clients bulk100

@@ -43,16 +43,15 @@ start() {
 }
 
 # shellcheck disable=SC2317
-measure() {
+measure_size() {
     note "growth: round $round of $rounds, $keys, $variant"
-    rate=$(clients_rate "$database" "$variant" 1)
-    record "uniform, $keys" 16 "$variant" "$round" tps "$rate"
+    measure "uniform, $keys" 16 "$database" "$variant" "$round" 1
 }
 
 round=1
 each_variant start
 for ((round = 1; round <= rounds; round++)); do
-    each_variant measure
+    each_variant measure_size
 done
 for size in "${sizes[@]}"; do
     stop_clients "${size%% *}"

@@ -9,11 +9,13 @@
 # In slices; the issue's two minutes are 12.
 slice=$(pick 10 1)
 before=1
-pinned=$(pick 12 6)
-after=2
+pinned=$(pick 12 4)
+after=$(pick 2 1)
 
+compare 'bare row_triggers_with_day playevent' 'bare row_triggers_with_day playevent'
 declare -A counter_table=(
     [row_triggers]=row_triggers.play_counter
+    [row_triggers_with_day]=row_triggers_with_day.play_counter
     [playevent]=measured.play_counter_slot
 )
 
@@ -57,11 +59,11 @@ follow() {
 
 new_database pinned 10000
 for variant in "${variants[@]}"; do
-    [ "$variant" != transition_table ] || continue
+    case $variant in transition_table* | pg_ivm) continue ;; esac
     sql pinned -c CHECKPOINT
     look "$variant" empty 0
     # A second more, for a report that is late
-    PGOPTIONS="-c search_path=$(schema "$variant"),public" \
+    PGOPTIONS=$(options "$variant") \
         pgbench -n -M prepared -c 16 -j 2 -T $(((before + pinned + after) * slice + 1)) -P "$slice" \
         -f test/bench/hot.pgbench pinned 2>&1 | follow "$variant" > pgbench.log ||
         { complain "$(cat pgbench.log)"; exit 1; }

@@ -4,7 +4,7 @@ load "test/bench/style.gp"
 
 file = "results/summary.tsv"
 of(keys, v) = sprintf('$1 == "single" && $2 == "%s" && $4 == "%s" && $5 == "tps" { print $3, $7, $8, $9 }', keys, v)
-title(keys) = keys eq "hot" ? "one hot track" : keys eq "zipf" ? "Zipf over 10,000 tracks" : "uniform over 10,000 tracks"
+title(keys) = keys eq "hot" ? "one hot track" : keys eq "zipf" ? "Zipf over many tracks" : "uniform over many tracks"
 
 # What was measured, in our order
 panels = ""

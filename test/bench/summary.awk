@@ -1,12 +1,19 @@
 # summary.awk: results.tsv to summary.tsv: the median and the spread of each
 # metric over the rounds, and of what is computed within a round:
 #
-#   tps_to_bare, seconds_to_bare   ratio to the bare table
+#   tps_to_bare, seconds_to_bare, cpu_us_to_bare
+#                                  ratio to the bare table
+#   wal_bytes_a_counter            WAL beyond the bare table's, by the number of
+#                                  counters kept
 #   tps_to_smallest                ratio to the smallest log or track table
 #   last_to_first                  throughput of the last half of the time that
 #                                  the horizon was pinned, to that of the first
 
-BEGIN { FS = OFS = "\t" }
+BEGIN {
+    FS = OFS = "\t"
+    counters["row_triggers"] = counters["transition_table"] = counters["playevent_without_day"] = counters["pg_ivm"] = 1
+    counters["row_triggers_with_day"] = counters["transition_table_with_day"] = counters["playevent"] = 2
+}
 
 function add(group, metric, value,    g) {
     g = group FS metric
@@ -50,11 +57,12 @@ END {
         v = row[r, 7] + 0
         add(group, metric, v)
         # The variants' pinned runs come one after the other.
-        if ((metric == "tps" || metric == "seconds") && row[r, 1] != "pinned") {
-            bare = row[r, 1] SUBSEP row[r, 2] SUBSEP row[r, 3] SUBSEP "bare" SUBSEP round SUBSEP metric
-            if (bare in value && value[bare] > 0) add(group, metric "_to_bare", v / value[bare])
-        }
-        if (row[r, 1] == "growth") {
+        bare = row[r, 1] SUBSEP row[r, 2] SUBSEP row[r, 3] SUBSEP "bare" SUBSEP round SUBSEP metric
+        if ((metric == "tps" || metric == "seconds" || metric == "cpu_us") && row[r, 1] != "pinned" &&
+            bare in value && value[bare] > 0) add(group, metric "_to_bare", v / value[bare])
+        if (metric == "wal_bytes" && bare in value && row[r, 4] in counters)
+            add(group, "wal_bytes_a_counter", (v - value[bare]) / counters[row[r, 4]])
+        if (row[r, 1] == "growth" && metric == "tps") {
             kind = row[r, 2]; sub(/=.*/, "", kind)
             add(group, "tps_to_smallest", v / value["growth", smallest[kind], row[r, 3], row[r, 4], round, metric])
         }

@@ -2,7 +2,8 @@
 
 BEGIN {
     FS = "\t"
-    title["single"] = "One row a transaction, prepared"
+    title["single"] = "One row a transaction, prepared; the clients have met all tracks"
+    title["cold"] = "The same, of tracks that the client has not met"
     title["bulk100"] = "100 rows a statement"
     title["copy"] = "COPY"
     title["insert_select"] = "INSERT ... SELECT"
@@ -11,7 +12,11 @@ BEGIN {
     title["isolation"] = "One hot track: READ COMMITTED, with REPEATABLE READ and SERIALIZABLE beside"
     title["growth"] = "One row a transaction, by rows in the log and by tracks"
     title["reads"] = "Reading counters, in the server"
+    title["charts"] = "top and series over a year, in the server"
     digits["seconds"] = digits["p50_ms"] = digits["p99_ms"] = 3
+    split("p50_ms p99_ms cpu_us wal_bytes wal_bytes_a_counter", costs, " ")
+    for (c in costs) is_cost[costs[c]] = 1
+    digits["cpu_us"] = 1
     digits["last_to_first"] = digits["tps_to_smallest"] = 2
 }
 
@@ -31,6 +36,10 @@ file == 1 {
     mid[key] = $7
     low[key] = $8
     high[key] = $9
+    if ($5 == "cpu_us") {
+        costed[$1] = 1
+        cost_line[$1, ++cost_lines[$1]] = group
+    }
     if ($5 ~ /_to_bare$/) next
     if (!($1 in lines)) workload[++workloads] = $1
     line[$1, ++lines[$1]] = key
@@ -51,8 +60,30 @@ function number(v, metric) {
     return sprintf("%." digits[metric] + 0 "f", v)
 }
 
+# What a row costs: one line a variant, medians
+function print_costs(name,    l, c, key, part, out, result) {
+    printf "\nWhat a row costs (%s): latency of its transaction, the server's CPU, WAL; medians\n", name
+    printf cost_form, "keys", "clients", "variant", "p50 ms", "p99 ms", "CPU us", "to bare", "WAL", "a counter", "target"
+    for (l = 1; l <= cost_lines[name]; l++) {
+        split(cost_line[name, l], part, FS)
+        result = ""
+        for (c = 1; c <= 5; c++) {
+            key = cost_line[name, l] FS costs[c]
+            cell[c] = key in mid ? number(mid[key], costs[c]) : ""
+            if (targets[key]) result = result (result ? ", " : "") costs[c] " " verdict(key)
+        }
+        key = cost_line[name, l] FS "cpu_us_to_bare"
+        if (targets[key]) result = result (result ? ", " : "") "cpu_us_to_bare " verdict(key)
+        out = sprintf(cost_form, part[2], part[3], part[4], cell[1], cell[2], cell[3],
+            key in mid && part[4] != "bare" ? sprintf("%.2f", mid[key]) : "", cell[4], cell[5], result)
+        sub(/ +\n/, "\n", out)
+        printf "%s", out
+    }
+}
+
 END {
-    form = "%-28s %7s  %-17s %-16s %10s  %-22s %-20s %s\n"
+    form = "%-28s %7s  %-26s %-16s %10s  %-22s %-20s %s\n"
+    cost_form = "%-28s %7s  %-26s %8s %8s %8s %8s %8s %10s  %s\n"
     for (w = 1; w <= workloads; w++) {
         name = workload[w]
         printf "\n%s (%s)\n", title[name], name
@@ -61,6 +92,7 @@ END {
             key = line[name, l]
             split(key, part, FS)
             metric = part[5]
+            if (name in costed && metric in is_cost) continue
             bare = key "_to_bare"
             ratio = bare in mid && part[4] != "bare" ? sprintf("%.2f (%.2f .. %.2f)", mid[bare], low[bare], high[bare]) : ""
             result = verdict(key)
@@ -70,6 +102,7 @@ END {
             sub(/ +\n/, "\n", out)
             printf "%s", out
         }
+        if (name in costed) print_costs(name)
     }
     printf "\nTargets: %d met, %d missed.\n", all_met, all_missed
 }

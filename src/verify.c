@@ -224,9 +224,13 @@ check_may_ask(Relation event, Oid role)
 {
 	Oid			relid = RelationGetRelid(event);
 
-	if (namespace_aclcheck(RelationGetNamespace(event), role, ACL_USAGE) != ACLCHECK_OK ||
-		(pg_class_aclcheck(relid, role, ACL_SELECT) != ACLCHECK_OK &&
-		 pg_attribute_aclcheck_all(relid, role, ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK))
+	if (namespace_aclcheck(RelationGetNamespace(event), role,
+						   ACL_USAGE) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA,
+					   get_namespace_name(RelationGetNamespace(event)));
+	if (pg_class_aclcheck(relid, role, ACL_SELECT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(relid, role, ACL_SELECT,
+								  ACLMASK_ANY) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE,
 					   RelationGetRelationName(event));
 }

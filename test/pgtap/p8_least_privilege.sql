@@ -97,7 +97,7 @@ SELECT cannot('p8_web', format('SELECT * FROM p8.%I', view), format('permission 
 SELECT cannot('p8_web', $$SELECT playevent.rebuild('p8.play_event')$$, 'must be owner of table play_event',
               'the web role can''t rebuild');
 SELECT cannot('p8_web', $$SELECT * FROM playevent.verify('p8.play_event')$$,
-              'permission denied for table play_counter_slot', 'the web role can''t verify');
+              'permission denied for table play_event', 'the web role can''t verify');
 SELECT can('p8_web', 'SELECT * FROM playevent.log', 'anyone can see which logs there are');
 
 -- Who reads counters needs the views and no more.

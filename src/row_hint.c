@@ -47,7 +47,9 @@
 #include "row_hint.h"
 
 #define MIN_CELLS 1024
+#ifndef MAX_CELLS
 #define MAX_CELLS 131072
+#endif
 
 typedef struct RowHint
 {

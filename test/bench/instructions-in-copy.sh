@@ -73,7 +73,7 @@ done
 "$PG_CONFIG" --version
 echo 'instructions per single-row insert'
 awk '
-    BEGIN { target["hot"] = 40000; target["uniform"] = 60000 form = "%-8s %-22s %8s %18s  %s\n"; printf form, "keys", "variant", "all", "beyond the bare", "target" }
+    BEGIN { target["hot"] = 40000; target["uniform"] = 60000; form = "%-8s %-22s %8s %18s  %s\n"; printf form, "keys", "variant", "all", "beyond the bare", "target" }
     $2 == "bare" { bare = $3 }
     { printf form, $1, $2, $3, $2 == "bare" ? "" : $3 - bare,
         $2 ~ /^playevent/ ? "<= " target[$1] ($3 - bare <= target[$1] ? " met" : " MISSED") : "" }

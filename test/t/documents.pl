@@ -33,8 +33,13 @@ my $needs_hll = qr/\bhll\b|play_listeners/;
 my %no_sql = map { $_ => 1 } qw(sh text yaml js python go csharp ruby);
 
 # What runs a document's examples in such languages, in their order: each of their
-# lines is one of that file.  README's are tried by test/web/clients.test.js.
-my %run_by = ('sql/README.md' => [
+# lines is one of that file.
+my %run_by = (
+	'README.md' => [
+		'test/web/server.js', 'test/web/clients/play.py', 'test/web/clients/play.go',
+		map { "test/dotnet/Site/$_" } 'Entities.cs', 'SiteContext.cs', 'Migrations/20261101000001_CountPlays.cs', 'PlayRecorder.cs' ],
+	'sql/README.md' => [
+		(map { "test/dotnet/Site/$_" } 'Entities.cs', 'SiteContext.cs', 'PlayRecorder.cs', 'WebTier.cs'),
 		map { "test/orm/$_" } 'django/listening/models.py', 'django/listening/migrations/0002_count_plays.py', 'django/test.py',
 		'alembic/migrations/versions/0002_count_plays.py', 'alembic/test.py', 'alembic/migrations/env.py',
 		'knex/migrations/0002_count_plays.js', 'knex/test.js', 'rails/migrate/20261101000001_count_plays.rb', 'rails/test.rb' ]);
@@ -117,7 +122,7 @@ foreach my $document (@documents)
 	if ($run_by{$document})
 	{
 		my @sources = @{ $run_by{$document} };
-		my @examples = grep { $_->{language} =~ /^(?:js|python|ruby)$/ } @shown;
+		my @examples = grep { $_->{language} =~ /^(?:js|python|go|csharp|ruby)$/ } @shown;
 		is(scalar @examples, scalar @sources, "$document: all examples in other languages are run");
 		foreach my $i (0 .. $#sources)
 		{

@@ -66,7 +66,7 @@ app.post('/api/event/play', record({ track, heard: { type: 'number', minimum: 0,
         const { track, heard, event_id } = request.body;
         await web.query({
             name: 'record play',
-            text: 'SELECT record_play_heard($1, $2, $3)',
+            text: 'SELECT record_play_heard($1, $2, event_id => $3)',
             values: [track, heard, event_id],
         });
         return reply.code(204).send();
@@ -77,7 +77,7 @@ app.post('/api/event/share', record({ track, channel: { enum: ['link', 'native',
         const { track, channel, event_id } = request.body;
         await web.query({
             name: 'record share',
-            text: 'SELECT record_share($1, $2, $3)',
+            text: 'SELECT record_share($1, $2, event_id => $3)',
             values: [track, channel, event_id],
         });
         return reply.code(204).send();

@@ -41,6 +41,20 @@ public class RecordingTests
     }
 
     [Theory, ClassData(typeof(BothLogs))]
+    public async Task P8_a_server_may_send_the_kind_itself(Log log)
+    {
+        await using var database = await TestDatabase.CreateAsync(log);
+        await using var source = Source(database, log, "web");
+        await using var command = source.CreateCommand("SELECT record_play($1, $2, event_id => $3)");
+        command.Parameters.Add(new() { Value = "river" });
+        command.Parameters.Add(new() { Value = log == Log.Created ? PlayBucket.Most : (int)PlayBucket.Most });
+        command.Parameters.Add(new() { Value = TestDatabase.Ids[0] });
+        var id = Assert.IsType<long>(await command.ExecuteScalarAsync());
+        Assert.Equal(id, await command.ExecuteScalarAsync());
+        await database.AssertCountedAsync(1);
+    }
+
+    [Theory, ClassData(typeof(BothLogs))]
     public async Task Recording_is_one_prepared_statement(Log log)
     {
         await using var database = await TestDatabase.CreateAsync(log);
@@ -51,7 +65,7 @@ public class RecordingTests
             await recorder.RecordPlayAsync("river", 0.97, TestDatabase.Ids[n]);
         }
         await using var command = source.CreateCommand("SELECT array_agg(statement) FROM pg_prepared_statements");
-        Assert.Equal(["SELECT record_play_heard($1, $2, $3)"], Assert.IsType<string[]>(await command.ExecuteScalarAsync()));
+        Assert.Equal(["SELECT record_play_heard($1, $2, event_id => $3)"], Assert.IsType<string[]>(await command.ExecuteScalarAsync()));
         await database.AssertCountedAsync(7);
     }
 
@@ -121,6 +135,9 @@ public class RecordingTests
                 .ToListAsync())
             .Select(row => (row.Title, row.plays.Partial, row.plays.Most, row.plays.Complete, row.plays.Plays)));
         Assert.Equal(3, await context.ReleasePlays.Where(release => release.ReleaseId == 1).SumAsync(release => release.Plays));
+        Assert.Equal(2, (await context.PlaysOfAsync("river"))?.Plays);
+        Assert.Null(await context.PlaysOfAsync("loose"));
+        Assert.Equal([1, 2], await context.Top(today.AddDays(-1), today.AddDays(1)).OrderBy(line => line.Rank).Select(line => line.Rank).ToListAsync());
         Assert.Equal(["river"], await context.Top(today.AddDays(-1), today.AddDays(1), 1).Select(line => line.Key).ToListAsync());
         Assert.Equal(2, await context.Top(today.AddDays(-1), today.AddDays(1)).CountAsync());
         Assert.Equal(2, await context.Series(today.AddDays(-1), today.AddDays(1), "river").SumAsync(day => day.Plays));

@@ -1,5 +1,6 @@
 // Entities.cs: what the site has tables of, and what it reads of its counters.
 using System.ComponentModel.DataAnnotations;
+using System.ComponentModel.DataAnnotations.Schema;
 
 namespace Site;
 
@@ -21,7 +22,7 @@ public class Track
 }
 
 // How much of a track was heard, once the play is over.
-public enum PlayBucket { Partial, Most, Complete }
+public enum PlayBucket { Partial, Most, Complete } // 0, 1, 2 in the table
 
 public enum ShareChannel { Link, Native, Embed }
 
@@ -55,34 +56,35 @@ public class ShareEvent
     public DateTime CreatedAt { get; private set; }
 }
 
-// A row of the view play_by_track.
+// A row of the view play_by_track.  Its key is called as in the log; all other names
+// of playevent's are lower case, so Entity Framework must be told them.
 public class TrackPlays
 {
     public required string TrackEntryKey { get; init; }
-    public long Partial { get; init; }
-    public long Most { get; init; }
-    public long Complete { get; init; }
-    public long Plays { get; init; }
+    [Column("partial")] public long Partial { get; init; }
+    [Column("most")] public long Most { get; init; }
+    [Column("complete")] public long Complete { get; init; }
+    [Column("plays")] public long Plays { get; init; }
 }
 
 // A row of the view play_by_release.
 public class ReleasePlays
 {
     public long ReleaseId { get; init; }
-    public long Plays { get; init; }
+    [Column("plays")] public long Plays { get; init; }
 }
 
 // A row of playevent.top.
 public class ChartLine
 {
-    public long Rank { get; init; }
-    public required string Key { get; init; }
-    public long Plays { get; init; }
+    [Column("rank")] public long Rank { get; init; }
+    [Column("key")] public required string Key { get; init; }
+    [Column("plays")] public long Plays { get; init; }
 }
 
 // A row of playevent.series.
 public class PeriodPlays
 {
-    public DateOnly Period { get; init; }
-    public long Plays { get; init; }
+    [Column("period")] public DateOnly Period { get; init; }
+    [Column("plays")] public long Plays { get; init; }
 }

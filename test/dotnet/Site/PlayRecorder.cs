@@ -15,7 +15,7 @@ public class PlayRecorder(NpgsqlDataSource web)
     // Returns the play's id, that of the first for an event that is sent again.
     public async Task<long?> RecordPlayAsync(string track, double heard, Guid eventId, CancellationToken cancel = default)
     {
-        await using var command = web.CreateCommand("SELECT record_play_heard($1, $2, $3)");
+        await using var command = web.CreateCommand("SELECT record_play_heard($1, $2, event_id => $3)");
         command.Parameters.Add(new() { Value = track });
         command.Parameters.Add(new() { Value = heard });
         command.Parameters.Add(new() { Value = eventId });
@@ -25,7 +25,7 @@ public class PlayRecorder(NpgsqlDataSource web)
     // Returns the share's id, that of the first for an event that is sent again.
     public async Task<long?> RecordShareAsync(string track, ShareChannel channel, Guid eventId, CancellationToken cancel = default)
     {
-        await using var command = web.CreateCommand("SELECT record_share($1, $2, $3)");
+        await using var command = web.CreateCommand("SELECT record_share($1, $2, event_id => $3)");
         command.Parameters.Add(new() { Value = track });
         command.Parameters.Add(new() { Value = channel.Label(), NpgsqlDbType = NpgsqlDbType.Unknown }); // text or an enum
         command.Parameters.Add(new() { Value = eventId });

@@ -1,8 +1,6 @@
 // SiteContext.cs: the site's model, by Entity Framework's own conventions.  Its
 // migrations make all tables; attach_log makes logs of two of them.
 using Microsoft.EntityFrameworkCore;
-using Microsoft.EntityFrameworkCore.Infrastructure;
-using Microsoft.EntityFrameworkCore.Storage;
 
 namespace Site;
 
@@ -27,23 +25,21 @@ public class SiteContext : DbContext
         Set<ChartLine>().FromSql(
             $"SELECT rank, key, plays FROM playevent.top({PlayLog}::regclass, {since}, {until}, lim => {limit})");
 
+    // Null: nobody has played it
+    public Task<TrackPlays?> PlaysOfAsync(string track) =>
+        TrackPlays.SingleOrDefaultAsync(plays => plays.TrackEntryKey == track);
+
     // Plays a day, week or month, of a track or of all.
     public IQueryable<PeriodPlays> Series(DateOnly since, DateOnly until, string? track = null, string step = "day") =>
         Set<PeriodPlays>().FromSql(
             $"SELECT period, plays FROM playevent.series({PlayLog}::regclass, {since}, {until}, track_entry_key => {track}, step => {step})");
 
-    private string PlayLog
-    {
-        get
-        {
-            var entity = Model.FindEntityType(typeof(PlayEvent))!;
-            return this.GetService<ISqlGenerationHelper>().DelimitIdentifier(entity.GetTableName()!, entity.GetSchema());
-        }
-    }
+    // In quotes, for Postgres folds other names to lower case.
+    protected virtual string PlayLog => "\"PlayEvents\"";
 
     protected override void OnModelCreating(ModelBuilder model)
     {
-        model.HasPostgresExtension("playevent");
+        model.HasPostgresExtension("playevent"); // the next migration creates it; its files must be on the server
         // No navigation from an event to its track or release: a foreign key would
         // keep these from being removed, or change what was recorded.
         model.Entity<PlayEvent>(play =>
@@ -62,13 +58,7 @@ public class SiteContext : DbContext
 
         model.Entity<TrackPlays>().HasNoKey().ToView("play_by_track");
         model.Entity<ReleasePlays>().HasNoKey().ToView("play_by_release");
-        model.Entity<ChartLine>().HasNoKey().ToFunction("top", top => top.HasSchema("playevent"));
-        model.Entity<PeriodPlays>().HasNoKey().ToFunction("series", series => series.HasSchema("playevent"));
-        // playevent's own names are lower case; keys are called as in the event's table.
-        foreach (var property in model.Model.GetEntityTypes().Where(e => e.FindPrimaryKey() is null)
-            .SelectMany(e => e.GetDeclaredProperties()).Where(p => p.Name is not ("TrackEntryKey" or "ReleaseId")))
-        {
-            property.SetColumnName(property.Name.ToLowerInvariant());
-        }
+        model.Entity<ChartLine>().HasNoKey().ToView(null); // FromSql's alone: migrations make no table
+        model.Entity<PeriodPlays>().HasNoKey().ToView(null);
     }
 }

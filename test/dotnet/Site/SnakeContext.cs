@@ -13,6 +13,8 @@ public class SnakeContext(DbContextOptions<SnakeContext> options) : SiteContext(
             .MapEnum<PlayBucket>("play_bucket", "listening")
             .MapEnum<ShareChannel>("share_channel", "listening"));
 
+    protected override string PlayLog => "listening.play_event";
+
     protected override void OnModelCreating(ModelBuilder model)
     {
         base.OnModelCreating(model);

@@ -92,7 +92,7 @@ public static class WebTier
         app.UseForwardedHeaders();
         app.UseExceptionHandler(new ExceptionHandlerOptions { StatusCodeSelector = StatusOf });
         app.UseRateLimiter();
-        MapEvents(app.MapGroup("/api/event").RequireRateLimiting("events"));
+        MapEvents(app.MapGroup("/api/event").RequireRateLimiting("events").WithMetadata(new RequestSizeLimit(1024)));
         MapCharts(app.MapGroup("/api"));
         foreach (var (setting, path) in new[] { ("Public", ""), ("Media", "/media"), ("ChartJs", "/chart.js") })
         {
@@ -128,18 +128,18 @@ public static class WebTier
             }
         });
 
-        // Not cancelled when the client goes away: whoever closes the page does.
+        // Without the request's CancellationToken: whoever closes the page has played.
         events.MapPost("/play", async (PlayReport play, PlayRecorder recorder) =>
         {
             await recorder.RecordPlayAsync(play.Track, play.Heard, play.EventId);
             return TypedResults.NoContent();
-        }).WithMetadata(new RequestSizeLimit(1024));
+        });
 
         events.MapPost("/share", async (ShareReport share, PlayRecorder recorder) =>
         {
             await recorder.RecordShareAsync(share.Track, share.Channel, share.EventId);
             return TypedResults.NoContent();
-        }).WithMetadata(new RequestSizeLimit(1024));
+        });
 
         // What a client gathered while it was offline
         events.MapPost("/plays", async (PlayBatch batch, PlayRecorder recorder, CancellationToken cancel) =>

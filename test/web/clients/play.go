@@ -16,13 +16,13 @@ import (
 func recordPlay(ctx context.Context, db *sql.DB, track string, heard float64, eventID string) (int64, error) {
 	var id sql.NullInt64
 	err := db.QueryRowContext(ctx,
-		`SELECT record_play_heard($1, $2, $3)`, track, heard, eventID).Scan(&id)
+		`SELECT record_play_heard($1, $2, event_id => $3)`, track, heard, eventID).Scan(&id)
 	return id.Int64, err
 }
 
 func recordShare(ctx context.Context, db *sql.DB, track, channel, eventID string) (id int64, err error) {
 	err = db.QueryRowContext(ctx,
-		`SELECT record_share($1, $2, $3)`, track, channel, eventID).Scan(&id)
+		`SELECT record_share($1, $2, event_id => $3)`, track, channel, eventID).Scan(&id)
 	return id, err
 }
 

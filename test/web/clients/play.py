@@ -8,12 +8,12 @@ import psycopg
 
 def record_play(connection, track, heard, event_id):
     return connection.execute(  # None: too short to be a play
-        "SELECT record_play_heard(%s, %s, %s)", (track, heard, event_id)).fetchone()[0]
+        "SELECT record_play_heard(%s, %s, event_id => %s)", (track, heard, event_id)).fetchone()[0]
 
 
 def record_share(connection, track, channel, event_id):
     return connection.execute(
-        "SELECT record_share(%s, %s, %s)", (track, channel, event_id)).fetchone()[0]
+        "SELECT record_share(%s, %s, event_id => %s)", (track, channel, event_id)).fetchone()[0]
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ public class CountPlays : Migration
             DO $$ BEGIN
                 PERFORM playevent.attach_log('"PlayEvents"', name => 'play',
                     key_column => 'TrackEntryKey', release_column => 'ReleaseId',
-                    kind_column => 'Bucket', kinds => '{0,1,2}', kind_names => '{partial,most,complete}',
+                    kind_column => 'Bucket', kinds => '{0,1,2}', -- Partial = 0, Most = 1, Complete = 2
+                    kind_names => '{partial,most,complete}',
                     event_id_column => 'EventId', listener_column => 'AnonId', created_column => 'CreatedAt',
                     track => '"Tracks"', track_key => 'EntryKey', track_release => 'ReleaseId',
                     track_deleted => 'IsDeleted', unknown_track => 'reject',

@@ -139,6 +139,18 @@ may_select(Oid relid, Oid role, List *columns)
 }
 
 /*
+ * check_usage
+ *		Check that the role may look for things in the schema.
+ */
+void
+check_usage(Oid namespace, Oid role)
+{
+	if (namespace_aclcheck(namespace, role, ACL_USAGE) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA,
+					   get_namespace_name(namespace));
+}
+
+/*
  * check_readable
  *		Check that the role may read these columns of a table, a list of names,
  *		in all of its rows.
@@ -151,9 +163,7 @@ check_readable(Oid relid, Oid role, List *columns)
 
 	if (name == NULL)
 		report_dropped(relid);
-	if (namespace_aclcheck(namespace, role, ACL_USAGE) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA,
-					   get_namespace_name(namespace));
+	check_usage(namespace, role);
 	if (!may_select(relid, role, columns))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, name);
 	if (check_enable_rls(relid, role, true) == RLS_ENABLED)

@@ -23,6 +23,7 @@ extern void report_dropped(Oid relid);
 extern Oid	owner_of(Oid relid);
 extern void owner_enter(Oid owner, OwnerScope *outer);
 extern void owner_leave(OwnerScope *outer);
+extern void check_usage(Oid namespace, Oid role);
 extern void check_readable(Oid relid, Oid role, List *columns);
 extern void check_caller(Oid relid, ArrayType *columns);
 

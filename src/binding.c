@@ -200,11 +200,12 @@ void *
 new_binding(BindingCache *cache, Oid key)
 {
 	BindingEntry *entry = find_entry(cache, key);
-	MemoryContext context = AllocSetContextCreate(CacheMemoryContext,
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "playevent binding",
 												  ALLOCSET_SMALL_SIZES);
 	BindingHead *binding = MemoryContextAllocZero(context, cache->size);
 
+	MemoryContextSetParent(context, CacheMemoryContext);
 	binding->key = key;
 	binding->context = context;
 	if (entry->binding != NULL)

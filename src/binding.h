@@ -13,10 +13,10 @@
 #include "storage/lockdefs.h"
 #include "utils/rel.h"
 
-/* How each binding begins, whatever its key is called. */
+/* How each binding begins. */
 typedef struct BindingHead
 {
-	Oid			key;
+	Oid			key;			/* its trigger */
 	bool		valid;			/* cleared by invalidation */
 	bool		built;			/* to its end, so others may hold it */
 	MemoryContext context;		/* that it is in, with all it points to */

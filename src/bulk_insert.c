@@ -602,7 +602,7 @@ count_groups(BulkInsert *insert, Trigger *trigger, CounterBinding *binding,
 	group_start_iterate(groups, &scan);
 	while ((group = group_iterate(groups, &scan)) != NULL)
 	{
-		if (!counter_is_valid(binding))
+		if (!binding->head.valid)
 			binding = counter_binding(insert->log->rel, trigger);
 		pending_add_rows(binding, group->row, group->n);
 	}
@@ -635,7 +635,7 @@ count_rows(BulkInsert *insert, int n)
 		}
 		for (int i = 0; i < n; i++)
 		{
-			if (!counter_is_valid(binding))
+			if (!binding->head.valid)
 				binding = counter_binding(log->rel, trigger);
 			pending_add_rows(binding, insert->rows[i], 1);
 		}

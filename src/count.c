@@ -39,7 +39,7 @@ count_row(FunctionCallInfo fcinfo, const char *function)
 								  TRIGGER_EVENT_WHOLE,
 								  TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW |
 								  TRIGGER_EVENT_AFTER);
-	if (binding == NULL || !counter_is_valid(binding))
+	if (binding == NULL || !binding->head.valid)
 	{
 		binding = counter_binding(trigdata->tg_relation, trigdata->tg_trigger);
 		fcinfo->flinfo->fn_extra = binding;

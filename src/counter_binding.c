@@ -35,7 +35,8 @@ counter_depends_on(const void *binding, Oid relid)
 {
 	const CounterBinding *counter = binding;
 
-	return counter->event_relid == relid || counter->log_relid == relid;
+	return counter->event_relid == relid || counter->log_relid == relid ||
+		(counter->slot != NULL && counter->slot->relid == relid);
 }
 
 /*
@@ -267,7 +268,7 @@ build_counter_binding(CounterBinding *binding, Relation event,
 						 quote_identifier(GetUserNameFromId(owner, false)))));
 
 	check_no_shell(binding->event_relid, RelationGetRelid(rel));
-	slot = slot_binding(rel, event, trigger, kind);
+	slot = slot_binding(rel, event, trigger, kind, binding->head.context);
 	check_guards(rel, binding->log_relid, trigger);
 	check_counts_once(rel, event, binding->log_relid, trigger);
 	binding->slot = slot;
@@ -305,16 +306,14 @@ counter_binding(Relation event, Trigger *trigger)
 {
 	CounterBinding *binding = find_binding(counter_bindings, trigger->tgoid);
 
-	if (binding != NULL && counter_is_valid(binding))
+	if (binding != NULL && binding->head.valid)
 		lock_until_end(binding->slot->relid, RowExclusiveLock);
-	if (binding == NULL || !counter_is_valid(binding))
+	if (binding == NULL || !binding->head.valid)
 	{
 		uint64		seen = binding_invalidations;
 
 		binding = new_binding(counter_bindings, trigger->tgoid);
 		build_counter_binding(binding, event, trigger);
-		if (!binding->slot->head.built)
-			end_building(binding->slot, seen);
 		end_building(binding, seen);
 	}
 	return binding;

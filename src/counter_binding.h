@@ -11,6 +11,7 @@
 #include "commands/trigger.h"
 #include "utils/rel.h"
 
+#include "binding.h"
 #include "slot_binding.h"
 
 /* The arguments of a trigger that counts. */
@@ -23,15 +24,8 @@ typedef struct CounterBinding
 	int			nkeys;
 	AttrNumber	event_attnos[COUNTER_MAX_KEYS];
 	AmountSource source;		/* if the kind of amounts has one */
-	SlotBinding *slot;
+	SlotBinding *slot;			/* NULL while it is looked up */
 } CounterBinding;
-
-/* The slot is NULL while it is built. */
-static inline bool
-counter_is_valid(CounterBinding *binding)
-{
-	return binding->head.valid && binding->slot->head.valid;
-}
 
 extern void counter_binding_init(void);
 extern CounterBinding *counter_binding(Relation event, Trigger *trigger);

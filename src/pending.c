@@ -157,6 +157,8 @@ use_slot(PendingCounter *counter, SlotBinding *slot)
 	if (counter->members > 0 && before != slot &&
 		(before->relid != slot->relid || before->nkeys != slot->nkeys ||
 		 before->kind != slot->kind ||
+		 memcmp(before->key_attnos, slot->key_attnos,
+				slot->nkeys * sizeof(AttrNumber)) != 0 ||
 		 memcmp(before->key_types, slot->key_types,
 				slot->nkeys * sizeof(Oid)) != 0))
 		ereport(ERROR,
@@ -336,7 +338,7 @@ write_counter(PendingCounter *counter)
 
 	if (counter->members == 0)
 		return;
-	if (!counter_is_valid(counter->binding) && !rebind(counter))
+	if (!counter->binding->head.valid && !rebind(counter))
 		return;
 
 	/* In a fixed order: neighbours in the index share pages. */

@@ -21,7 +21,6 @@
 #include "pending.h"
 #include "playevent.h"
 #include "row_hint.h"
-#include "slot_binding.h"
 #include "track_binding.h"
 #include "trigger_role.h"
 
@@ -46,7 +45,6 @@ _PG_init(void)
 	row_hint_init();
 	binding_init();
 	track_binding_init();
-	slot_binding_init();
 	counter_binding_init();
 	pending_init();
 }

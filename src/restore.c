@@ -183,14 +183,14 @@ set_to_nothing(Look *look, Oid slot)
 }
 
 /*
- * is_first_to_index
+ * is_alone_to_look
  *		Is nobody else looking at this slot table because it has got an index?
  *
  * Several indexes may be made at once, by commands whose locks go together, but
  * not with what it takes to look.  So one looks, and waits for the others to end.
  */
 static bool
-is_first_to_index(Oid slot)
+is_alone_to_look(Oid slot)
 {
 	LOCKTAG		tag;
 
@@ -232,7 +232,7 @@ look_at_counter(Look *look, Trigger *trigger, const AmountKind *kind,
 	 * See above.  Snapshots and catalogs are to be of after it; and so is
 	 * what the slot table says, for its guard may be under way.
 	 */
-	if (look->indexed && !is_first_to_index(slot))
+	if (look->indexed && !is_alone_to_look(slot))
 		return;
 	LockRelationOid(slot, ShareUpdateExclusiveLock);
 	if (!counter_is_agreed(look->event, trigger) ||
@@ -501,6 +501,19 @@ look_safely(Look *look)
 }
 
 /*
+ * write_pending
+ *		Write what is pending here, for it could not be told from a difference
+ *		within the subtransaction that looks.
+ */
+static void
+write_pending(void)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pending_flush(InvalidOid);
+	PopActiveSnapshot();
+}
+
+/*
  * look_at_enabled
  *		All triggers of a table of ours have been enabled, of which some were
  *		not.
@@ -510,10 +523,7 @@ look_at_enabled(Oid relid)
 {
 	Look		look = {.altered = relid,.enabled = true};
 
-	/* What is pending here could not be told from a difference within. */
-	PushActiveSnapshot(GetTransactionSnapshot());
-	pending_flush(InvalidOid);
-	PopActiveSnapshot();
+	write_pending();
 	look_safely(&look);
 }
 
@@ -535,7 +545,10 @@ look_at_made(Oid relid, HeapTuple trigger)
 		 ActivePortal->commandTag != CMDTAG_ALTER_TABLE))
 		return;
 	if (role == ROLE_COUNT || role == ROLE_SLOT_GUARD)
+	{
+		write_pending();
 		look_safely(&look);
+	}
 }
 
 /*
@@ -547,9 +560,12 @@ look_at_indexed(Oid relid)
 {
 	Look		look = {.altered = relid,.indexed = true};
 
-	if (OidIsValid(relid) && ActivePortal != NULL &&
-		ActivePortal->commandTag == CMDTAG_CREATE_INDEX && is_slot_table(relid))
-		look_safely(&look);
+	if (!OidIsValid(relid) || ActivePortal == NULL ||
+		ActivePortal->commandTag != CMDTAG_CREATE_INDEX ||
+		!is_slot_table(relid))
+		return;
+	write_pending();
+	look_safely(&look);
 }
 
 /*

@@ -78,6 +78,7 @@ static uint32 used_cells;
 
 static HintTable shared;
 static int	shared_hints;		/* setting, in kB */
+#define MAX_SHARED_HINTS (16 * 1024 * 1024)
 static shmem_request_hook_type next_request_hook;
 static shmem_startup_hook_type next_startup_hook;
 
@@ -378,8 +379,9 @@ row_hint_init(void)
 	DefineCustomIntVariable("playevent.shared_hints",
 							"Memory in which backends tell each other where tracks and their counters are.",
 							"Only of use where playevent is in shared_preload_libraries.",
-							&shared_hints, 16 * 1024, 0, MAX_KILOBYTES,
+							&shared_hints, 16 * 1024, 0, MAX_SHARED_HINTS,
 							PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("playevent");
 	next_request_hook = shmem_request_hook;
 	shmem_request_hook = request_shared;
 	next_startup_hook = shmem_startup_hook;

@@ -24,25 +24,6 @@
 #include "slot_binding.h"
 #include "trigger_argument.h"
 
-static BindingCache *slot_bindings; /* SlotBinding, by its table */
-
-static bool
-depends_on(const void *binding, Oid relid)
-{
-	return ((const SlotBinding *) binding)->relid == relid;
-}
-
-/*
- * slot_binding_init
- *		Create the cache; once per backend, when the library is loaded.
- */
-void
-slot_binding_init(void)
-{
-	slot_bindings = binding_cache("playevent slot bindings",
-								  sizeof(SlotBinding), depends_on);
-}
-
 /*
  * check_plain
  *		Check that an index of a slot table is a plain one.
@@ -122,7 +103,7 @@ take_index(SlotBinding *slot, Relation index, int nkeys, const int *which)
 		slot->index_key[i] = which[i];
 		slot->index_collation[i] = index->rd_indcollation[i];
 		fmgr_info_cxt(get_opcode(operator), &slot->index_equal[i],
-					  slot->head.context);
+					  slot->context);
 	}
 }
 
@@ -215,7 +196,7 @@ bind_amount(SlotBinding *slot, Relation rel, Relation event, Trigger *trigger,
 	att = TupleDescAttr(desc, slot->amount_attno - 1);
 	slot->kind = kind;
 	if (!kind->is_bigint)
-		slot->column = kind->bind_column(att, slot->head.context);
+		slot->column = kind->bind_column(att, slot->context);
 	if (!att->attnotnull ||
 		(kind->is_bigint ? att->atttypid != INT8OID : slot->column == NULL))
 		ereport(ERROR,
@@ -342,7 +323,7 @@ make_key_desc(SlotBinding *slot, TupleDesc desc)
 {
 	MemoryContext oldcontext;
 
-	oldcontext = MemoryContextSwitchTo(slot->head.context);
+	oldcontext = MemoryContextSwitchTo(slot->context);
 	slot->key_desc = CreateTemplateTupleDesc(slot->nkeys);
 	for (int i = 0; i < slot->nkeys; i++)
 		TupleDescCopyEntry(slot->key_desc, i + 1, desc, slot->key_attnos[i]);
@@ -350,45 +331,19 @@ make_key_desc(SlotBinding *slot, TupleDesc desc)
 }
 
 /*
- * says_the_same
- *		Are the binding's kind and columns those that the trigger names?
- */
-static bool
-says_the_same(SlotBinding *slot, Trigger *trigger, const AmountKind *kind)
-{
-	int			first_key = first_key_of(kind);
-
-	if (slot->kind != kind || slot->nkeys != trigger->tgnargs - first_key ||
-		namestrcmp(&slot->amount_name,
-				   trigger->tgargs[COUNTER_AMOUNT_COLUMN]) != 0)
-		return false;
-	for (int i = 0; i < slot->nkeys; i++)
-	{
-		if (namestrcmp(&slot->key_names[i],
-					   trigger->tgargs[first_key + i]) != 0)
-			return false;
-	}
-	return true;
-}
-
-/*
  * slot_binding
- *		What is known of a slot table, as a trigger describes it.  If that is
- *		not what another one has said, it is bound anew, and the other looks
- *		again: so it is after a column was renamed, its triggers with it.
- *
- * The caller has locked the table, and calls end_building, if it is not yet.
+ *		Check a slot table's shape, and look up its columns and index, as the
+ *		trigger describes them; in a memory context that lives as long as what
+ *		is made.
  */
 SlotBinding *
 slot_binding(Relation rel, Relation event, Trigger *trigger,
-			 const AmountKind *kind)
+			 const AmountKind *kind, MemoryContext context)
 {
-	SlotBinding *slot = find_binding(slot_bindings, RelationGetRelid(rel));
+	SlotBinding *slot = MemoryContextAllocZero(context, sizeof(SlotBinding));
 
-	if (slot != NULL && slot->head.valid && says_the_same(slot, trigger, kind))
-		return slot;
-	slot = new_binding(slot_bindings, RelationGetRelid(rel));
 	slot->relid = RelationGetRelid(rel);
+	slot->context = context;
 	check_kept(rel, event, trigger);
 	bind_amount(slot, rel, event, trigger, kind);
 	bind_key(slot, rel, event, trigger);

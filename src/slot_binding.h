@@ -13,20 +13,19 @@
 #include "utils/rel.h"
 
 #include "amount.h"
-#include "binding.h"
 #include "trigger_argument.h"
 
-/* Columns a counter can group by; three are in use, a day is to come. */
+/* Columns a counter can group by */
 #define COUNTER_MAX_KEYS 8
 
 /*
- * A slot table: where a counter's amounts are stored.  Belongs
- * to the cache; valid only while its relation is locked.
+ * A slot table: where a counter's amounts are stored.  A part of the counter's
+ * binding.
  */
 typedef struct SlotBinding
 {
-	BindingHead head;			/* its key is relid */
 	Oid			relid;
+	MemoryContext context;		/* of all it points to */
 	int			nkeys;
 	NameData	key_names[COUNTER_MAX_KEYS];
 	NameData	amount_name;
@@ -45,9 +44,9 @@ typedef struct SlotBinding
 	FmgrInfo	index_equal[COUNTER_MAX_KEYS];
 } SlotBinding;
 
-extern void slot_binding_init(void);
 extern SlotBinding *slot_binding(Relation rel, Relation event,
-								 Trigger *trigger, const AmountKind *kind);
+								 Trigger *trigger, const AmountKind *kind,
+								 MemoryContext context);
 
 /*
  * first_key_of

@@ -29,7 +29,6 @@
 #include "utils/tuplestore.h"
 
 #include "as_owner.h"
-#include "compat.h"
 #include "counted_log.h"
 #include "counter_binding.h"
 #include "table_query.h"
@@ -217,17 +216,14 @@ check_compared(Relation event, CounterBinding *binding, Oid role)
  *		Check that the role may read anything of the log.
  *
  * To find out more, slot tables are locked to the end of the transaction.  Who
- * may read nothing is to lock nothing.
+ * may read nothing is to lock none.
  */
 static void
 check_may_ask(Relation event, Oid role)
 {
 	Oid			relid = RelationGetRelid(event);
 
-	if (namespace_aclcheck(RelationGetNamespace(event), role,
-						   ACL_USAGE) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA,
-					   get_namespace_name(RelationGetNamespace(event)));
+	check_usage(RelationGetNamespace(event), role);
 	if (pg_class_aclcheck(relid, role, ACL_SELECT) != ACLCHECK_OK &&
 		pg_attribute_aclcheck_all(relid, role, ACL_SELECT,
 								  ACLMASK_ANY) != ACLCHECK_OK)

@@ -303,7 +303,7 @@ pending_amount(PendingCounter *counter, PendingKey *key)
 	if (counter->slot->kind->is_bigint)
 		return Int64GetDatum(key->count);
 	return counter->slot->kind->gathered_amount(counter->slot->column,
-										  key->gathered);
+												key->gathered);
 }
 
 /*

@@ -28,6 +28,8 @@
 #include "trigger_argument.h"
 #include "trigger_role.h"
 
+#define MAX_GUARDS 16
+
 static BindingCache *counter_bindings;	/* CounterBinding, by its trigger */
 
 static bool
@@ -79,13 +81,16 @@ guard_agrees(Trigger *guard, Relation rel, Oid log, Trigger *trigger,
 
 /*
  * guards_agree
- *		Do all guards of the slot table say so, and is there one?
+ *		Do all guards of the slot table say so, and is there one?  It has two;
+ *		whose has many more is up to no good, and each would be looked at for
+ *		each trigger of his log (the view playevent.counter says the same).
  */
 static bool
 guards_agree(Relation rel, Oid log, Trigger *trigger)
 {
 	const TriggerFunction *function = find_trigger_function(trigger->tgfoid);
 	TriggerDesc *triggers;
+	int			guards = 0;
 	bool		agree = false;
 
 	if (function == NULL)
@@ -97,7 +102,8 @@ guards_agree(Relation rel, Oid log, Trigger *trigger)
 
 		if (role_of(guard) != ROLE_SLOT_GUARD)
 			continue;
-		agree = guard_agrees(guard, rel, log, trigger, function->name);
+		agree = ++guards <= MAX_GUARDS &&
+			guard_agrees(guard, rel, log, trigger, function->name);
 		if (!agree)
 			break;
 	}
@@ -314,7 +320,7 @@ counter_binding(Relation event, Trigger *trigger)
 
 		binding = new_binding(counter_bindings, trigger->tgoid);
 		build_counter_binding(binding, event, trigger);
-		end_building(binding, seen);
+		end_building(binding, seen, is_up_to_date(event, trigger));
 	}
 	return binding;
 }

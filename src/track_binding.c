@@ -142,7 +142,7 @@ take_index(TrackBinding *binding, Relation index, Oid key_type)
 	binding->key_subtype = subtype;
 	binding->key_collation = index->rd_indcollation[0];
 	fmgr_info_cxt(get_opcode(operator), &binding->key_equal,
-				  CacheMemoryContext);
+				  binding->head.context);
 	return true;
 }
 
@@ -416,7 +416,7 @@ track_binding(Relation event, Trigger *trigger)
 
 		binding = new_binding(track_bindings, trigger->tgoid);
 		build_track_binding(binding, event, trigger);
-		end_building(binding, seen);
+		end_building(binding, seen, is_up_to_date(event, trigger));
 	}
 	return binding;
 }

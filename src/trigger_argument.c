@@ -152,6 +152,31 @@ open_named_relation(const char *name, Oid log, LOCKMODE lockmode,
 }
 
 /*
+ * is_up_to_date
+ *		Are the trigger's arguments those that its table's trigger has by now?
+ *		The trigger may be a copy, of which a batch has had one since before code
+ *		of the table's owner ran.
+ */
+bool
+is_up_to_date(Relation event, Trigger *trigger)
+{
+	TriggerDesc *triggers = event->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *now = &triggers->triggers[i];
+		bool		same = now->tgnargs == trigger->tgnargs;
+
+		if (now->tgoid != trigger->tgoid)
+			continue;
+		for (int arg = 0; same && arg < now->tgnargs; arg++)
+			same = strcmp(now->tgargs[arg], trigger->tgargs[arg]) == 0;
+		return same && now->tgfoid == trigger->tgfoid;
+	}
+	return false;
+}
+
+/*
  * check_nargs
  *		Check that a trigger has the arguments its function wants.
  */

@@ -19,9 +19,17 @@ BEGIN
       FROM unnest(ARRAY[shape.time_column, shape.created_column]) WITH ORDINALITY AS u(col, ord)
      CROSS JOIN LATERAL playevent.base_type(wanted.event, u.col, ''::text) AS base
      WHERE u.col IS NOT NULL;
-    EXECUTE format('ALTER TABLE %s ADD COLUMN %I date NOT NULL GENERATED ALWAYS AS ((coalesce(%s) AT TIME ZONE %L)::date) STORED',
-        wanted.event, shape.day_column, moment, shape.day_zone);
-    EXECUTE format('ALTER TABLE %s ALTER COLUMN %I DROP EXPRESSION', wanted.event, shape.day_column);
+    moment := format('(coalesce(%s) AT TIME ZONE %L)::date', moment, shape.day_zone);
+    IF EXISTS (SELECT FROM pg_partition_tree(wanted.event) WHERE level > 0 AND NOT isleaf) THEN
+        -- There DROP EXPRESSION fails: "must be applied to child tables too".
+        EXECUTE format('ALTER TABLE %s ADD COLUMN %I date', wanted.event, shape.day_column);
+        EXECUTE format('UPDATE %s SET %I = %s', wanted.event, shape.day_column, moment);
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', wanted.event, shape.day_column);
+    ELSE
+        EXECUTE format('ALTER TABLE %s ADD COLUMN %I date NOT NULL GENERATED ALWAYS AS (%s) STORED',
+            wanted.event, shape.day_column, moment);
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I DROP EXPRESSION', wanted.event, shape.day_column);
+    END IF;
     EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', wanted.event, shape.day_column, 'the day it counts for, in ' || shape.day_zone);
 END
 $$;

@@ -4,7 +4,7 @@
 -- error; but what a superuser calls on them tells him the truth, or one too.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(14);
+SELECT plan(17);
 SET LOCAL client_min_messages = error;
 
 CREATE ROLE altered_mallory;
@@ -133,6 +133,55 @@ ALTER TABLE counted_slot ENABLE ALWAYS TRIGGER g;
 ALTER TABLE counted DISABLE TRIGGER ALL;
 SELECT lives_ok('ALTER TABLE m.counted ENABLE TRIGGER ALL', 'P8: the end of a restore, where the slots are dropped when one looks');
 ROLLBACK TO before;
+
+-- Keys that change places while a count of them is pending
+CREATE TABLE paired (a text, b text, part int) PARTITION BY LIST (part);
+CREATE TABLE paired_1 PARTITION OF paired FOR VALUES IN (1);
+CREATE TABLE paired_slot (a text, b text, n bigint NOT NULL);
+CREATE INDEX ON paired_slot (a, b);
+CREATE TRIGGER g BEFORE INSERT OR UPDATE OR DELETE ON paired_slot FOR EACH ROW
+    EXECUTE FUNCTION playevent.slot_guard('paired', 'count', 'n', 'a', 'b');
+CREATE TRIGGER c AFTER INSERT ON paired FOR EACH ROW EXECUTE FUNCTION playevent.count('paired_slot', 'n', 'a', 'b');
+CREATE TRIGGER f AFTER INSERT ON paired FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush();
+ALTER TABLE paired_1 ENABLE ALWAYS TRIGGER c;
+CREATE FUNCTION outcome(statements text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE statements;
+    RETURN 'ok';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE || ': ' || SQLERRM;
+END
+$$;
+SELECT is(outcome($$
+    INSERT INTO m.paired_1 VALUES ('P', 'Q', 1);
+    CREATE OR REPLACE TRIGGER g BEFORE INSERT OR UPDATE OR DELETE ON m.paired_slot FOR EACH ROW
+        EXECUTE FUNCTION playevent.slot_guard('paired', 'count', 'n', 'b', 'a');
+    CREATE OR REPLACE TRIGGER c AFTER INSERT ON m.paired FOR EACH ROW EXECUTE FUNCTION playevent.count('paired_slot', 'n', 'b', 'a')$$),
+    '55000: slot table "paired_slot" was altered in the transaction that counts for it', 'P3: keys change places while a count is pending');
+
+-- A batch whose default has triggers replaced: what comes later goes by the new ones.
+CREATE TABLE first_track (k text PRIMARY KEY, r bigint);
+INSERT INTO first_track VALUES ('a', 1);
+CREATE TABLE second_track (k text PRIMARY KEY, r bigint);
+INSERT INTO second_track VALUES ('a', 2);
+CREATE TABLE stale (id bigint GENERATED ALWAYS AS IDENTITY, k text, kind text, r bigint, at timestamptz DEFAULT spring_in_default());
+CREATE TABLE stale_slot (k text, n bigint NOT NULL);
+CREATE INDEX ON stale_slot (k);
+CREATE TRIGGER g BEFORE INSERT OR UPDATE OR DELETE ON stale_slot FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard('stale', 'count', 'n', 'k');
+CREATE TABLE new_slot (k text, n bigint NOT NULL);
+CREATE INDEX ON new_slot (k);
+CREATE TRIGGER g BEFORE INSERT OR UPDATE OR DELETE ON new_slot FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard('stale', 'count', 'n', 'k');
+CREATE TRIGGER re BEFORE INSERT ON stale FOR EACH ROW EXECUTE FUNCTION playevent.resolve('first_track', 'k', 'r', '', 'record', 'k', 'r');
+CREATE TRIGGER c AFTER INSERT ON stale FOR EACH ROW EXECUTE FUNCTION playevent.count('stale_slot', 'n', 'k');
+CREATE TRIGGER f AFTER INSERT ON stale FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush();
+SELECT set_trick(NULL, $$CREATE OR REPLACE TRIGGER re BEFORE INSERT ON m.stale FOR EACH ROW
+        EXECUTE FUNCTION playevent.resolve('second_track', 'k', 'r', '', 'record', 'k', 'r');
+    CREATE OR REPLACE TRIGGER c AFTER INSERT ON m.stale FOR EACH ROW EXECUTE FUNCTION playevent.count('new_slot', 'n', 'k')$$);
+SELECT set_eq($$SELECT status FROM playevent.record_batch('m.stale', '{id,k,kind,"","","",r,""}'::name[], NULL, '{a}'::text[], '{x}'::text[],
+    NULL::uuid[], NULL, NULL, NULL)$$, ARRAY['recorded'], 'P9: a batch whose default replaces triggers');
+INSERT INTO stale (k, kind) VALUES ('a', 'later');
+SELECT results_eq($$SELECT (SELECT r FROM stale WHERE kind = 'later'), (SELECT count(*) FROM new_slot)$$, 'VALUES (2::bigint, 1::bigint)',
+    'P2 and P3: a later row is resolved and counted as they say by then');
 
 -- Triggers for UPDATE are none of INSERT's
 CREATE TABLE updated (id bigint GENERATED ALWAYS AS IDENTITY, k bigint, kind text, r bigint, y text);

@@ -212,7 +212,10 @@ new_binding(BindingCache *cache, Oid key)
 	{
 		entry->binding->valid = false;
 		if (entry->binding->built)
+		{
+			MemoryContextSetIdentifier(entry->binding->context, "replaced");
 			MemoryContextSetParent(entry->binding->context, replaced);
+		}
 		else
 			MemoryContextDelete(entry->binding->context);
 	}

@@ -55,7 +55,8 @@ jit = off
 		  AND coalesce(relation::regclass::text, '') !~ '^pg_|^left_behind$'
 		UNION ALL
 		SELECT name FROM pg_backend_memory_contexts
-		WHERE name LIKE 'playevent%' AND name !~ '^playevent (.* bindings|log names|record plans)$';
+		WHERE name LIKE 'playevent%' AND name !~ '^playevent (.* bindings|log names|record plans)$'
+		  AND NOT (name = 'playevent binding' AND ident IS NULL);
 
 	-- Cancels or terminates one session at work after another, until told to stop.
 	CREATE TABLE done ();

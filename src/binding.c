@@ -225,17 +225,16 @@ new_binding(BindingCache *cache, Oid key)
 
 /*
  * end_building
- *		The binding says all it has to, and is valid if what it was built from
- *		is up to date, and nothing was invalidated since seen was read off
- *		binding_invalidations.
+ *		The binding says all it has to, and is valid unless something was
+ *		invalidated since seen was read off binding_invalidations.
  */
 void
-end_building(void *binding, uint64 seen, bool up_to_date)
+end_building(void *binding, uint64 seen)
 {
 	BindingHead *head = binding;
 
 	head->built = true;
-	head->valid = up_to_date && seen == binding_invalidations;
+	head->valid = seen == binding_invalidations;
 }
 
 /*

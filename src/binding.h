@@ -35,7 +35,7 @@ extern BindingCache *binding_cache(const char *name, Size size,
 								   BindingDepends depends);
 extern void *find_binding(BindingCache *cache, Oid key);
 extern void *new_binding(BindingCache *cache, Oid key);
-extern void end_building(void *binding, uint64 seen, bool up_to_date);
+extern void end_building(void *binding, uint64 seen);
 extern void lock_until_end(Oid relid, LOCKMODE mode);
 
 /*

@@ -318,9 +318,10 @@ counter_binding(Relation event, Trigger *trigger)
 	{
 		uint64		seen = binding_invalidations;
 
+		check_up_to_date(event, trigger);
 		binding = new_binding(counter_bindings, trigger->tgoid);
 		build_counter_binding(binding, event, trigger);
-		end_building(binding, seen, is_up_to_date(event, trigger));
+		end_building(binding, seen);
 	}
 	return binding;
 }

@@ -27,6 +27,7 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "executor/tuptable.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -319,37 +320,25 @@ free_key(PendingCounter *counter, PendingKey *key)
 }
 
 /*
- * write_counter
- *		Write one trigger's pending counts of the current level, and forget
- *		them.
+ * write_keys
+ *		Write these keys, in their order.
  *
- * The trigger that counted has locked the slot table, in this (sub)transaction,
- * so nobody else has altered it since.
+ * As the slot table's owner (P8): it may be the end of a transaction of somebody
+ * else's, whose rights nothing of the table is to have.  The abort restores the
+ * user after an error.
  */
 static void
-write_counter(PendingCounter *counter)
+write_keys(PendingCounter *counter, PendingKey **keys, int n)
 {
-	SlotWriter *writer;
-	PendingKey **keys;
-	PendingKey *entry;
+	SlotWriter *writer = slot_writer_begin(counter->slot);
 	MemoryContext key_context = NULL;
 	MemoryContext oldcontext = CurrentMemoryContext;
-	int			n = 0;
+	Oid			user;
+	int			sec_context;
 
-	if (counter->members == 0)
-		return;
-	if (!counter->binding->head.valid && !rebind(counter))
-		return;
-
-	/* In a fixed order: neighbours in the index share pages. */
-	keys = palloc(counter->members * sizeof(PendingKey *));
-	for (entry = counter->keys; entry != NULL; entry = entry->next)
-		keys[n++] = entry;
-	Assert(n == counter->members);
-	if (n > 1)
-		sort_keys(keys, n);
-
-	writer = slot_writer_begin(counter->slot);
+	GetUserIdAndSecContext(&user, &sec_context);
+	SetUserIdAndSecContext(counter->slot->owner,
+						   sec_context | SECURITY_RESTRICTED_OPERATION);
 
 	/* What a single key leaves behind goes with the caller's context. */
 	if (n > 1)
@@ -372,8 +361,39 @@ write_counter(PendingCounter *counter)
 		MemoryContextSwitchTo(oldcontext);
 		MemoryContextDelete(key_context);
 	}
+	SetUserIdAndSecContext(user, sec_context);
 	slot_writer_end(writer);
+}
 
+/*
+ * write_counter
+ *		Write one trigger's pending counts of the current level, and forget
+ *		them.
+ *
+ * The trigger that counted has locked the slot table, in this (sub)transaction,
+ * so nobody else has altered it since.
+ */
+static void
+write_counter(PendingCounter *counter)
+{
+	PendingKey **keys;
+	PendingKey *entry;
+	int			n = 0;
+
+	if (counter->members == 0)
+		return;
+	if (!counter->binding->head.valid && !rebind(counter))
+		return;
+
+	/* In a fixed order: neighbours in the index share pages. */
+	keys = palloc(counter->members * sizeof(PendingKey *));
+	for (entry = counter->keys; entry != NULL; entry = entry->next)
+		keys[n++] = entry;
+	Assert(n == counter->members);
+	if (n > 1)
+		sort_keys(keys, n);
+
+	write_keys(counter, keys, n);
 	for (int i = 0; i < n; i++)
 		free_key(counter, keys[i]);
 	pfree(keys);

@@ -497,7 +497,7 @@ release_columns(ReleaseMemo *memo, AttrNumber *key, AttrNumber *release)
  * check_unaltered
  *		Check that what the memo was made for still is: code of the log's owner,
  *		as that of a default, may have altered the trigger or the track table
- *		since.
+ *		since, and have it bound so.
  */
 static void
 check_unaltered(ReleaseMemo *memo)

@@ -30,21 +30,23 @@
  *
  * No index of a slot table may be unique, or inserting a slot could have to
  * wait; nor have expressions or a predicate, which would run code of the
- * table's owner in the middle of everyone's insert.
+ * table's owner in the middle of everyone's insert.  So may another access
+ * method: GiST asks a range type for its subtype_diff.
  */
 static void
 check_plain(Relation index, Relation rel, Relation event, Trigger *trigger)
 {
 	Form_pg_index form = index->rd_index;
 
-	if (form->indisunique || form->indisexclusion ||
+	if (index->rd_rel->relam != BTREE_AM_OID ||
+		form->indisunique || form->indisexclusion ||
 		!is_on_columns(index) || !holds_all_rows(index))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("index \"%s\" is not allowed on slot table \"%s\"",
 						RelationGetRelationName(index),
 						RelationGetRelationName(rel)),
-				 errdetail("Trigger \"%s\" on table \"%s\" writes to tables only whose indexes are plain: not unique, on columns, of all rows.",
+				 errdetail("Trigger \"%s\" on table \"%s\" writes to tables only whose indexes are plain: btrees, not unique, on columns, of all rows.",
 						   trigger->tgname, RelationGetRelationName(event)),
 				 errhint("Drop it: DROP INDEX %s;",
 						 qualified_name(RelationGetRelid(index))),
@@ -54,7 +56,7 @@ check_plain(Relation index, Relation rel, Relation event, Trigger *trigger)
 /*
  * leading_keys
  *		How many of the index's leading columns are key columns, and which each
- *		is; 0 if the first key column is not among them, or it is no btree.
+ *		is; 0 if the first key column is not among them, or it is not valid yet.
  */
 static int
 leading_keys(SlotBinding *slot, Relation index, int *which)
@@ -63,7 +65,7 @@ leading_keys(SlotBinding *slot, Relation index, int *which)
 	int			nkeys = 0;
 	bool		has_first = false;
 
-	if (!form->indisvalid || index->rd_rel->relam != BTREE_AM_OID)
+	if (!form->indisvalid)
 		return 0;
 	for (int i = 0; i < Min(form->indnkeyatts, slot->nkeys); i++)
 	{
@@ -343,6 +345,7 @@ slot_binding(Relation rel, Relation event, Trigger *trigger,
 	SlotBinding *slot = MemoryContextAllocZero(context, sizeof(SlotBinding));
 
 	slot->relid = RelationGetRelid(rel);
+	slot->owner = rel->rd_rel->relowner;
 	slot->context = context;
 	check_kept(rel, event, trigger);
 	bind_amount(slot, rel, event, trigger, kind);

@@ -25,6 +25,7 @@
 typedef struct SlotBinding
 {
 	Oid			relid;
+	Oid			owner;
 	MemoryContext context;		/* of all it points to */
 	int			nkeys;
 	NameData	key_names[COUNTER_MAX_KEYS];

@@ -414,9 +414,10 @@ track_binding(Relation event, Trigger *trigger)
 	{
 		uint64		seen = binding_invalidations;
 
+		check_up_to_date(event, trigger);
 		binding = new_binding(track_bindings, trigger->tgoid);
 		build_track_binding(binding, event, trigger);
-		end_building(binding, seen, is_up_to_date(event, trigger));
+		end_building(binding, seen);
 	}
 	return binding;
 }

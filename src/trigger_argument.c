@@ -153,11 +153,10 @@ open_named_relation(const char *name, Oid log, LOCKMODE lockmode,
 
 /*
  * is_up_to_date
- *		Are the trigger's arguments those that its table's trigger has by now?
- *		The trigger may be a copy, of which a batch has had one since before code
- *		of the table's owner ran.
+ *		Are the trigger's function and arguments those that its table's trigger
+ *		has by now?
  */
-bool
+static bool
 is_up_to_date(Relation event, Trigger *trigger)
 {
 	TriggerDesc *triggers = event->trigdesc;
@@ -165,15 +164,33 @@ is_up_to_date(Relation event, Trigger *trigger)
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{
 		Trigger    *now = &triggers->triggers[i];
-		bool		same = now->tgnargs == trigger->tgnargs;
+		bool		same = now->tgnargs == trigger->tgnargs &&
+		now->tgfoid == trigger->tgfoid;
 
 		if (now->tgoid != trigger->tgoid)
 			continue;
 		for (int arg = 0; same && arg < now->tgnargs; arg++)
 			same = strcmp(now->tgargs[arg], trigger->tgargs[arg]) == 0;
-		return same && now->tgfoid == trigger->tgfoid;
+		return same;
 	}
 	return false;
+}
+
+/*
+ * check_up_to_date
+ *		Check that a trigger is as it was when the statement began, which keeps
+ *		a copy of it: code of the table's owner, in a default, may have replaced
+ *		it since.
+ */
+void
+check_up_to_date(Relation event, Trigger *trigger)
+{
+	if (!is_up_to_date(event, trigger))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("trigger \"%s\" of table \"%s\" was altered in the middle of a statement",
+						trigger->tgname, RelationGetRelationName(event)),
+				 errhint("Alter it between statements.")));
 }
 
 /*

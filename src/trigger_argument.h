@@ -61,7 +61,7 @@ extern Relation open_named_relation(const char *name, Oid log,
 									LOCKMODE lockmode, Oid *namespace);
 extern void check_nargs(Relation event, Trigger *trigger, int least,
 						int most);
-extern bool is_up_to_date(Relation event, Trigger *trigger);
+extern void check_up_to_date(Relation event, Trigger *trigger);
 extern AttrNumber find_column(Relation event, Trigger *trigger, int arg,
 							  Relation rel);
 extern void check_not_generated(Relation event, Trigger *trigger,

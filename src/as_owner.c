@@ -15,8 +15,8 @@
  * in the session, with a search_path in which nobody else can put anything.
  *
  * Policies never run: row_security is off, so that one that applies is an
- * error, and none applies to an owner here, not even if forced
- * (SECURITY_NOFORCE_RLS, as for foreign keys).  Whether the caller may ask for
+ * error.  Those that are forced on a log are not meant for what is read of it
+ * here (prepare_owner_query in table_query.c).  Whether the caller may ask for
  * what is about to be done is to be checked before.
  *
  * On an error the user and settings are restored by the abort of the
@@ -96,8 +96,7 @@ owner_enter(Oid owner, OwnerScope *outer)
 {
 	GetUserIdAndSecContext(&outer->userid, &outer->sec_context);
 	SetUserIdAndSecContext(owner, outer->sec_context |
-						   SECURITY_RESTRICTED_OPERATION |
-						   SECURITY_NOFORCE_RLS);
+						   SECURITY_RESTRICTED_OPERATION);
 	outer->guc_level = NewGUCNestLevel();
 	set_option("search_path", "pg_catalog, pg_temp");
 	set_option("row_security", "off");

@@ -148,7 +148,7 @@ difference_query(Relation event, CounterBinding *binding, bool tells_progress)
 Portal
 open_differences(Relation event, CounterBinding *binding, bool tells_progress)
 {
-	TableQuery *query = prepare_table_query(difference_query(event, binding,
+	TableQuery *query = prepare_owner_query(difference_query(event, binding,
 															 tells_progress), 0,
 											RelationGetRelid(event),
 											binding->slot->relid, 0, NULL);

@@ -51,6 +51,9 @@
 #define MAX_CELLS 131072
 #endif
 
+/* In kB */
+#define MAX_SHARED_HINTS (16 * 1024 * 1024)
+
 typedef struct RowHint
 {
 	uint32		tag;			/* of the table and the row's key */
@@ -78,7 +81,6 @@ static uint32 used_cells;
 
 static HintTable shared;
 static int	shared_hints;		/* setting, in kB */
-#define MAX_SHARED_HINTS (16 * 1024 * 1024)
 static shmem_request_hook_type next_request_hook;
 static shmem_startup_hook_type next_startup_hook;
 
@@ -260,6 +262,7 @@ row_hint_fetch(Relation rel, uint32 hash, Snapshot snapshot, Size room,
 	Buffer		buffer;
 	bool		all_dead;
 	bool		is_news;
+	bool		by_version;
 	uint32		tag = row_tag(rel, hash);
 
 	hint = find_cell(&own, tag);
@@ -275,27 +278,26 @@ row_hint_fetch(Relation rel, uint32 hash, Snapshot snapshot, Size room,
 		return InvalidBuffer;
 	*root = hint->root;
 
-	if (fetch_version(rel, buffer, hint->version, snapshot, room, tuple) &&
-		holds_key(arg, tuple))
+	by_version = fetch_version(rel, buffer, hint->version, snapshot, room,
+							   tuple) && holds_key(arg, tuple);
+	if (!by_version &&
+		!(fetch_by_root(rel, buffer, root, snapshot, 0, tuple, &all_dead) &&
+		  holds_key(arg, tuple)))
 	{
-		if (is_news)
-			row_hint_remember(rel, hash, root, &tuple->t_self, buffer);
-		return buffer;
+		ReleaseBuffer(buffer);
+		return InvalidBuffer;
 	}
 
-	if (fetch_by_root(rel, buffer, root, snapshot, 0, tuple, &all_dead) &&
-		holds_key(arg, tuple))
+	if (is_news)
+		row_hint_remember(rel, hash, root, &tuple->t_self, buffer);
+	else if (!by_version)
 	{
 		/* The check may have run code that came by here: look again. */
 		hint = find_cell(&own, tag);
-		if (is_news)
-			row_hint_remember(rel, hash, root, &tuple->t_self, buffer);
-		else if (hint != NULL && ItemPointerEquals(&hint->root, root))
+		if (hint != NULL && ItemPointerEquals(&hint->root, root))
 			hint->version = ItemPointerGetOffsetNumber(&tuple->t_self);
-		return buffer;
 	}
-	ReleaseBuffer(buffer);
-	return InvalidBuffer;
+	return buffer;
 }
 
 /*

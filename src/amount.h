@@ -47,6 +47,7 @@ typedef struct Comparison
 	const char *numbers;		/* 1, 2, ... for them */
 	const char *slot_table;
 	const char *amount;			/* its column of amounts */
+	const char *retired;		/* the table of what was retired, or NULL */
 	const char *log;
 	const char *source;			/* the log's column, or NULL */
 	const char *condition;		/* that is true of each of its rows */
@@ -107,6 +108,14 @@ typedef struct AmountKind
 								Trigger *trigger);
 	bool		(*read_source) (const AmountSource *source,
 								TupleTableSlot *row, Datum *value);
+
+	/*
+	 * Of all kinds: the query for the keys of the log, each with its amount;
+	 * and the sum of two columns of amounts.
+	 */
+	void		(*append_logged) (StringInfo query, const Comparison *of);
+	void		(*append_sum) (StringInfo query, const Comparison *of,
+							   const char *a, const char *b);
 
 	/*
 	 * Of all kinds: the query for the keys whose amounts are not what the log

@@ -55,10 +55,26 @@ append_count_query(StringInfo query, const Comparison *of)
 	append_bigint_query(query, of, "count(*)");
 }
 
+static void
+append_counts(StringInfo query, const Comparison *of)
+{
+	appendStringInfo(query, "SELECT %scount(*) FROM %s GROUP BY %s", of->keys,
+					 of->log, of->numbers);
+}
+
+static void
+append_count_sum(StringInfo query, const Comparison *of pg_attribute_unused(),
+				 const char *a, const char *b)
+{
+	appendStringInfo(query, "%s OPERATOR(pg_catalog.+) %s", a, b);
+}
+
 const AmountKind amount_count = {
 	.column_type = "bigint",
 	.is_bigint = true,
 	.prune_below = BLCKSZ / 8,
+	.append_logged = append_counts,
+	.append_sum = append_count_sum,
 	.append_query = append_count_query,
 	.difference = bigint_difference,
 };

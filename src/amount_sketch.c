@@ -226,17 +226,43 @@ append_sketch_query(StringInfo query, const Comparison *of)
 	appendStringInfo(query,
 					 " UNION ALL SELECT %sNULL::%s.hll,"
 					 " %s.hll_add_agg(%s.hll_hash_text(%s::text, 0::int4), %s)"
-					 " FROM %s WHERE %s IS NOT NULL AND %s GROUP BY %s)",
+					 " FROM %s WHERE %s IS NOT NULL AND %s GROUP BY %s",
 					 of->keys, hll,
 					 hll, hll, of->source, type->parameters,
 					 of->log, of->source, of->condition, of->numbers);
+
+	/* Nothing is taken out of a sketch, so slots have what was retired, too. */
+	if (of->retired != NULL)
+		appendStringInfo(query, " UNION ALL SELECT %s%s, %s FROM ONLY %s",
+						 of->keys, of->amount, of->amount, of->retired);
 	appendStringInfo(query,
-					 " AS side(%scounted, logged) GROUP BY %s)"
+					 ") AS side(%scounted, logged) GROUP BY %s)"
 					 " AS key(%scounted, logged)"
 					 " WHERE %s.hll_ne(counted, logged) IS NOT FALSE",
 					 of->aliases, of->numbers,
 					 of->aliases,
 					 hll);
+}
+
+static void
+append_sketches(StringInfo query, const Comparison *of)
+{
+	SketchType *type = of->column;
+	const char *hll = sketch_schema(type);
+
+	appendStringInfo(query,
+					 "SELECT %s%s.hll_add_agg(%s.hll_hash_text(%s::text, 0::int4), %s)"
+					 " FROM %s WHERE %s IS NOT NULL GROUP BY %s",
+					 of->keys, hll, hll, of->source, type->parameters,
+					 of->log, of->source, of->numbers);
+}
+
+static void
+append_sketch_sum(StringInfo query, const Comparison *of, const char *a,
+				  const char *b)
+{
+	appendStringInfo(query, "%s.hll_union(%s, %s)", sketch_schema(of->column),
+					 a, b);
 }
 
 static void
@@ -267,6 +293,8 @@ const AmountKind amount_sketch = {
 	.free_gathered = free_gathered_sketch,
 	.bind_source = bind_listener,
 	.read_source = read_listener,
+	.append_logged = append_sketches,
+	.append_sum = append_sketch_sum,
 	.append_query = append_sketch_query,
 	.difference = sketch_difference,
 };

@@ -15,8 +15,10 @@
  */
 #include "postgres.h"
 
-#include "trigger_call.h"
 #include "utils/rel.h"
+
+#include "guarded_write.h"
+#include "trigger_call.h"
 
 PG_FUNCTION_INFO_V1(playevent_append_only);
 PG_FUNCTION_INFO_V1(playevent_slot_guard);
@@ -95,6 +97,11 @@ playevent_slot_guard(PG_FUNCTION_ARGS)
 								  TRIGGER_EVENT_BEFORE);
 	rel = trigdata->tg_relation;
 
+	if (is_written_by_us(RelationGetRelid(rel)))
+		return PointerGetDatum(TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event) ?
+							   NULL :
+							   TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ?
+							   trigdata->tg_newtuple : trigdata->tg_trigtuple);
 	ereport(ERROR,
 			(errcode(ERRCODE_RESTRICT_VIOLATION),
 			 errmsg("table \"%s\" is written by playevent alone",

@@ -294,6 +294,28 @@ playevent_call_for_reader(PG_FUNCTION_ARGS)
 	return call_twin(fcinfo, owner_of(event_of(fcinfo, &name)));
 }
 
+/* Check that this is in a twin. */
+static void
+check_has_caller(void)
+{
+	if (!OidIsValid(caller))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("this function is for functions of playevent's that act as a log's owner")));
+}
+
+/*
+ * check_twin
+ *		Check that this is in a twin, and the table its owner's.
+ */
+void
+check_twin(Oid relid)
+{
+	check_has_caller();
+	if (!relation_ownercheck(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+}
+
 /*
  * check_caller
  *		In a twin: check that whoever called the function may read these columns
@@ -310,10 +332,7 @@ check_caller(Oid relid, ArrayType *columns)
 	bool	   *isnull;
 	int			n;
 
-	if (!OidIsValid(caller))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("this function is for functions of playevent's that act as a log's owner")));
+	check_has_caller();
 	deconstruct_array(columns, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR,
 					  &names, &isnull, &n);
 	for (int i = 0; i < n; i++)

@@ -26,5 +26,6 @@ extern void owner_leave(OwnerScope *outer);
 extern void check_usage(Oid namespace, Oid role);
 extern void check_readable(Oid relid, Oid role, List *columns);
 extern void check_caller(Oid relid, ArrayType *columns);
+extern void check_twin(Oid relid);
 
 #endif							/* PLAYEVENT_AS_OWNER_H */

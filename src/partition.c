@@ -39,6 +39,7 @@
 #include "as_owner.h"
 #include "compat.h"
 #include "ddl.h"
+#include "partition.h"
 #include "restore.h"
 #include "settle.h"
 #include "trigger_role.h"
@@ -220,6 +221,16 @@ added(Oid part)
 	}
 	else
 		check_parents(part);
+}
+
+/*
+ * partition_retired
+ *		Let a partition leave its log, in this transaction.
+ */
+void
+partition_retired(Oid part)
+{
+	(void) part;
 }
 
 /*

@@ -36,6 +36,8 @@ static const TriggerFunction ours[] = {
 	{playevent_count, "count", ROLE_COUNT, &amount_count},
 	{playevent_sketch, "sketch", ROLE_COUNT, &amount_sketch},
 	{playevent_flush, "flush", ROLE_FLUSH, NULL},
+	{playevent_partition, "partition", ROLE_PARTITION, NULL},
+	{playevent_sealed, "sealed", ROLE_SEAL, NULL},
 };
 
 void

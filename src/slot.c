@@ -529,9 +529,29 @@ cover_by_version(SlotWriter *writer, SlotVersion *version, Datum n)
 }
 
 /*
+ * remove_if_free
+ *		Delete a slot, unless that is out of reach or in somebody's hands.
+ */
+bool
+remove_if_free(SlotWriter *writer, SlotVersion *version)
+{
+	TM_Result	result;
+
+	if (!lock_version(writer, version, LockTupleExclusive))
+		return false;
+	result = delete_heap_tuple(writer->rel, &version->tuple.t_self,
+							   writer->cid);
+	if (result != TM_Ok)
+		elog(ERROR, "unexpected heap_delete status: %d", result);
+	writer->written = version->tuple.t_self;
+	writer->root_buffer = version->buffer;
+	return true;
+}
+
+/*
  * add_to_version
- *		Add n to a slot of the key, unless that is out of reach.  Unpins its
- *		buffer.
+ *		Add n to a slot of the key, unless that is out of reach.  One that is
+ *		empty then goes.  Unpins its buffer.
  */
 static bool
 add_to_version(SlotWriter *writer, SlotVersion *version, Datum n)
@@ -541,10 +561,13 @@ add_to_version(SlotWriter *writer, SlotVersion *version, Datum n)
 	if (writer->binding->kind->covers != NULL)
 		added = cover_by_version(writer, version, n);
 	else
-		added = write_if_free(writer, version,
-							  add_amounts(writer,
-										  read_amount(writer, &version->tuple),
-										  n));
+	{
+		Datum		sum = add_amounts(writer,
+									  read_amount(writer, &version->tuple), n);
+
+		added = is_nothing(writer, sum) ? remove_if_free(writer, version) :
+			write_if_free(writer, version, sum);
+	}
 	ReleaseBuffer(version->buffer);
 	return added;
 }

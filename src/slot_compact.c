@@ -59,20 +59,6 @@ take_key(SlotWriter *writer, HeapTuple slot)
 }
 
 /*
- * remove_version
- *		Delete a locked slot.
- */
-static void
-remove_version(SlotWriter *writer, SlotVersion *version)
-{
-	TM_Result	result = delete_heap_tuple(writer->rel, &version->tuple.t_self,
-										   writer->cid);
-
-	if (result != TM_Ok)
-		elog(ERROR, "unexpected heap_delete status: %d", result);
-}
-
-/*
  * remove_slots
  *		Delete all slots of a table that the active snapshot sees, but those
  *		that somebody is adding to.  Returns how many.
@@ -158,13 +144,13 @@ merge(Compaction *at, SlotVersion *version)
 		at->is_locked = true;
 		at->amount = read_amount(at->writer, &at->kept.tuple);
 	}
-	if (lock_version(at->writer, version, LockTupleExclusive))
+	if (remove_if_free(at->writer, version))
 	{
+		/* A version never changes, not even when it is deleted. */
 		oldcontext = MemoryContextSwitchTo(at->context);
 		at->amount = add_amounts(at->writer, at->amount,
 								 read_amount(at->writer, &version->tuple));
 		MemoryContextSwitchTo(oldcontext);
-		remove_version(at->writer, version);
 		at->taken++;
 		at->removed++;
 	}
@@ -173,14 +159,18 @@ merge(Compaction *at, SlotVersion *version)
 
 /*
  * finish_key
- *		Write what the kept slot has taken, and be done with its key.
+ *		Write what the kept slot has taken, and be done with its key.  If that
+ *		adds up to nothing, the slot goes, too.
  */
 static void
 finish_key(Compaction *at)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(at->context);
 
-	if (at->taken > 0)
+	if (at->taken > 0 && is_nothing(at->writer, at->amount) &&
+		remove_if_free(at->writer, &at->kept))
+		at->removed++;
+	else if (at->taken > 0)
 		write_amount(at->writer, &at->kept, at->amount);
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextReset(at->context);
@@ -189,28 +179,42 @@ finish_key(Compaction *at)
 }
 
 /*
- * begin_compact_scan
- *		Scan the index over the slots that may be merged: of a counter by day,
- *		those of the last COMPACT_DAYS, for days before are not counted in any
- *		more, and only grow in number.
+ * is_by_day
+ *		Are slots neighbours in the index that are of one day?
  */
-static void
-begin_compact_scan(SlotWriter *writer)
+static bool
+is_by_day(SlotBinding *binding)
 {
-	SlotBinding *binding = writer->binding;
-	ScanKeyData since[1];
-	int			nkeys = 0;
-
-	if (binding->key_types[binding->index_key[0]] == DATEOID)
-		ScanKeyInit(&since[nkeys++], 1, BTGreaterEqualStrategyNumber,
-					F_DATE_GE,
-					DateADTGetDatum(GetSQLCurrentDate() - COMPACT_DAYS));
-	begin_scan(writer, nkeys);
-	index_rescan(writer->scan, since, nkeys, NULL, 0);
+	return binding->key_types[binding->index_key[0]] == DATEOID;
 }
 
 /*
- * slot_writer_compact
+ * begin_compact_scan
+ *		Scan the index over the slots that may be merged: of a counter by day,
+ *		those of the last COMPACT_DAYS, for days before are not counted in any
+ *		more, and only grow in number; or those of days before one.
+ */
+static void
+begin_compact_scan(SlotWriter *writer, const DateADT *before)
+{
+	ScanKeyData range[1];
+	int			nkeys = 0;
+
+	if (!is_by_day(writer->binding))
+		Assert(before == NULL);
+	else if (before != NULL)
+		ScanKeyInit(&range[nkeys++], 1, BTLessStrategyNumber, F_DATE_LT,
+					DateADTGetDatum(*before));
+	else
+		ScanKeyInit(&range[nkeys++], 1, BTGreaterEqualStrategyNumber,
+					F_DATE_GE,
+					DateADTGetDatum(GetSQLCurrentDate() - COMPACT_DAYS));
+	begin_scan(writer, nkeys);
+	index_rescan(writer->scan, range, nkeys, NULL, 0);
+}
+
+/*
+ * merge_slots
  *		Merge the slots of each key into one, as far as they are free, until
  *		about limit slots are removed.  Returns how many were.
  *
@@ -221,15 +225,15 @@ begin_compact_scan(SlotWriter *writer)
  * slot or make one until this transaction ends, which is why limit should be
  * modest.  A writer used for this is good for nothing else.
  */
-int64
-slot_writer_compact(SlotWriter *writer, int64 limit)
+static int64
+merge_slots(SlotWriter *writer, int64 limit, const DateADT *before)
 {
 	Compaction	at = {.writer = writer,.kept.buffer = InvalidBuffer};
 	SlotVersion version;
 
 	at.context = AllocSetContextCreate(writer->context, "playevent compact",
 									   ALLOCSET_SMALL_SIZES);
-	begin_compact_scan(writer);
+	begin_compact_scan(writer, before);
 	while (at.removed < limit &&
 		   next_version(writer, ForwardScanDirection, NULL, &version))
 	{
@@ -244,4 +248,26 @@ slot_writer_compact(SlotWriter *writer, int64 limit)
 		finish_key(&at);
 	MemoryContextDelete(at.context);
 	return at.removed;
+}
+
+/*
+ * slot_writer_compact
+ *		Merge slots; of a counter by day, those of the last days.
+ */
+int64
+slot_writer_compact(SlotWriter *writer, int64 limit)
+{
+	return merge_slots(writer, limit, NULL);
+}
+
+/*
+ * slot_writer_compact_before
+ *		Merge the slots of days before this one, if the counter is by day.
+ */
+int64
+slot_writer_compact_before(SlotWriter *writer, DateADT day)
+{
+	if (!is_by_day(writer->binding))
+		return 0;
+	return merge_slots(writer, PG_INT64_MAX, &day);
 }

@@ -60,10 +60,21 @@ extern Datum read_amount(struct SlotWriter *writer, HeapTuple slot);
 extern Datum add_amounts(struct SlotWriter *writer, Datum a, Datum b);
 extern bool lock_version(struct SlotWriter *writer, SlotVersion *version,
 						 LockTupleMode mode);
+extern bool remove_if_free(struct SlotWriter *writer, SlotVersion *version);
 extern void write_amount(struct SlotWriter *writer, SlotVersion *version,
 						 Datum amount);
 extern void begin_scan(struct SlotWriter *writer, int nkeys);
 extern bool next_version(struct SlotWriter *writer, ScanDirection direction,
 						 int *limit, SlotVersion *version);
+
+/*
+ * is_nothing
+ *		Is a slot of this amount as good as none?
+ */
+static inline bool
+is_nothing(struct SlotWriter *writer, Datum amount)
+{
+	return writer->binding->kind->is_bigint && DatumGetInt64(amount) == 0;
+}
 
 #endif							/* PLAYEVENT_SLOT_WRITER_H */

@@ -33,17 +33,19 @@
 #include "parser/parse_node.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
 #include "as_owner.h"
 #include "table_query.h"
 
 PG_FUNCTION_INFO_V1(playevent_read_table);
+PG_FUNCTION_INFO_V1(playevent_read_own);
 
 struct TableQuery
 {
 	SPIPlanPtr	plan;
-	Oid			tables[2];		/* the second may be InvalidOid */
+	Oid			tables[3];		/* but the first may be InvalidOid */
 	int			nargs;
 	Oid			types[FLEXIBLE_ARRAY_MEMBER];
 };
@@ -66,7 +68,8 @@ check_tables(ParseState *pstate)
 			RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
 
 			if (rte->rtekind == RTE_RELATION &&
-				rte->relid != query->tables[0] && rte->relid != query->tables[1])
+				rte->relid != query->tables[0] &&
+				rte->relid != query->tables[1] && rte->relid != query->tables[2])
 				ereport(ERROR,
 						(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 						 errmsg("\"%s\" has become the name of something else meanwhile",
@@ -112,21 +115,16 @@ set_up_parser(ParseState *pstate, void *query)
 	pstate->p_ref_hook_state = query;
 }
 
-/*
- * prepare_table_query
- *		SPI_prepare_cursor, of a query on this table, or on this and another.
- *
- * Memory: the current context, for as long as SPI's plan.
- */
-TableQuery *
-prepare_table_query(const char *text, int cursor_options, Oid table,
-					Oid other_table, int nargs, const Oid *types)
+static TableQuery *
+prepare(const char *text, int cursor_options, Oid table, Oid second_table,
+		Oid third_table, int nargs, const Oid *types)
 {
 	TableQuery *query = palloc(offsetof(TableQuery, types) +
 							   nargs * sizeof(Oid));
 
 	query->tables[0] = table;
-	query->tables[1] = other_table;
+	query->tables[1] = second_table;
+	query->tables[2] = third_table;
 	query->nargs = nargs;
 	if (nargs > 0)
 		memcpy(query->types, types, nargs * sizeof(Oid));
@@ -139,8 +137,22 @@ prepare_table_query(const char *text, int cursor_options, Oid table,
 }
 
 /*
+ * prepare_table_query
+ *		SPI_prepare_cursor, of a query on this table, or on this and another.
+ *
+ * Memory: the current context, for as long as SPI's plan.
+ */
+TableQuery *
+prepare_table_query(const char *text, int cursor_options, Oid table,
+					Oid other_table, int nargs, const Oid *types)
+{
+	return prepare(text, cursor_options, table, other_table, InvalidOid, nargs,
+				   types);
+}
+
+/*
  * prepare_owner_query
- *		prepare_table_query, by the tables' owner, whom policies that are forced
+ *		The same on up to three tables, without parameters, by their owner, whom policies that are forced
  *		on his own tables don't concern.
  *
  * That holds while the query is parsed and rewritten, which runs nobody's code.
@@ -149,7 +161,7 @@ prepare_table_query(const char *text, int cursor_options, Oid table,
  */
 TableQuery *
 prepare_owner_query(const char *text, int cursor_options, Oid table,
-					Oid other_table, int nargs, const Oid *types)
+					Oid second_table, Oid third_table)
 {
 	TableQuery *query;
 	Oid			user;
@@ -157,8 +169,8 @@ prepare_owner_query(const char *text, int cursor_options, Oid table,
 
 	GetUserIdAndSecContext(&user, &sec_context);
 	SetUserIdAndSecContext(user, sec_context | SECURITY_NOFORCE_RLS);
-	query = prepare_table_query(text, cursor_options, table, other_table,
-								nargs, types);
+	query = prepare(text, cursor_options, table, second_table, third_table, 0,
+					NULL);
 	SetUserIdAndSecContext(user, sec_context);
 	return query;
 }
@@ -220,40 +232,79 @@ open_table_query(TableQuery *query)
 }
 
 /*
- * playevent.read_table(rel regclass, columns name[], query text)
- *		returns setof record
- *
- * In a twin: the rows of a query that reads these columns of this table, and
- * nothing else.  format() has put the table's name into it.
- *
- * Errors: what check_caller reports of whoever called the twin; the name stands
- * for something else by now (40001); what the query reports.
+ * return_rows
+ *		Put what a query returns that reads into the result.
  */
-Datum
-playevent_read_table(PG_FUNCTION_ARGS)
+static void
+return_rows(FunctionCallInfo fcinfo, Oid relid, Oid other, text *query)
 {
-	Oid			relid = PG_GETARG_OID(0);
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	SPIExecuteOptions options = {.read_only = true};
-	TableQuery *query;
+	TableQuery *prepared;
 	int			result;
 
-	check_caller(relid, PG_GETARG_ARRAYTYPE_P(1));
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 
 	SPI_connect();
-	query = prepare_owner_query(text_to_cstring(PG_GETARG_TEXT_PP(2)),
-								CURSOR_OPT_PARALLEL_OK, relid, InvalidOid, 0,
-								NULL);
+	prepared = prepare_owner_query(text_to_cstring(query),
+								   CURSOR_OPT_PARALLEL_OK, relid, other,
+								   InvalidOid);
 	options.dest = CreateDestReceiver(DestTuplestore);
 	SetTuplestoreDestReceiverParams(options.dest, rsinfo->setResult,
 									rsinfo->econtext->ecxt_per_query_memory,
 									false, rsinfo->setDesc,
 									"the query has other columns");
-	result = SPI_execute_plan_extended(query->plan, &options);
+	result = SPI_execute_plan_extended(prepared->plan, &options);
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan_extended failed: %s",
 			 SPI_result_code_string(result));
 	SPI_finish();
+}
+
+/*
+ * playevent.read_table(rel regclass, other regclass, columns name[], query text)
+ *		returns setof record
+ *
+ * In a twin: the rows of a query that reads these columns of these tables, which
+ * may be one, and nothing else.  format() has put their names into it.
+ *
+ * Errors: what check_caller reports of whoever called the twin; the name of a
+ * table stands for something else by now (40001); what the query reports.
+ */
+Datum
+playevent_read_table(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	Oid			other = PG_GETARG_OID(1);
+
+	check_caller(relid, PG_GETARG_ARRAYTYPE_P(2));
+	if (other != relid)
+		check_caller(other, PG_GETARG_ARRAYTYPE_P(2));
+	return_rows(fcinfo, relid, other, PG_GETARG_TEXT_PP(3));
+	return (Datum) 0;
+}
+
+/*
+ * playevent.read_own(rel regclass, other regclass, query text)
+ *		returns setof record
+ *
+ * The same for tables of the owner whose twin it is, in which nobody else has a
+ * say.  It sees what the statement has written by now.
+ *
+ * Errors: not called by a twin (0A000), not the tables' owner (42501); else as
+ * read_table.
+ */
+Datum
+playevent_read_own(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	Oid			other = PG_GETARG_OID(1);
+
+	check_twin(relid);
+	check_twin(other);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	UpdateActiveSnapshotCommandId();
+	return_rows(fcinfo, relid, other, PG_GETARG_TEXT_PP(2));
+	PopActiveSnapshot();
 	return (Datum) 0;
 }

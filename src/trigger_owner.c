@@ -33,7 +33,8 @@ acts_as_owner(HeapTuple trigger)
 {
 	TriggerRole role = role_of_row(trigger);
 
-	return role == ROLE_RESOLVE || role == ROLE_FLUSH || role == ROLE_COUNT;
+	return role == ROLE_RESOLVE || role == ROLE_FLUSH || role == ROLE_COUNT ||
+		role == ROLE_DEDUPE;
 }
 
 static bool
@@ -41,7 +42,8 @@ is_guard(HeapTuple trigger)
 {
 	TriggerRole role = role_of_row(trigger);
 
-	return role == ROLE_APPEND_ONLY || role == ROLE_SLOT_GUARD;
+	return role == ROLE_APPEND_ONLY || role == ROLE_SLOT_GUARD ||
+		role == ROLE_PARTITION || role == ROLE_SEAL;
 }
 
 /*

@@ -68,6 +68,17 @@ static const RoleRule rules[] = {
 	},
 	[ROLE_COUNT] = {TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT, 0, 0},
 	[ROLE_FLUSH] = {0, TRIGGER_TYPE_INSERT, 0},
+	[ROLE_PARTITION] = {
+		0, TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT, TRIGGER_FIRES_ALWAYS
+	},
+	[ROLE_SEAL] = {
+		TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT, 0,
+		TRIGGER_FIRES_ALWAYS
+	},
+	[ROLE_DEDUPE] = {
+		TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT, 0,
+		TRIGGER_FIRES_ALWAYS
+	},
 };
 
 /* Our trigger functions, once the library has told. */
@@ -424,7 +435,7 @@ find_guard(Oid relid, NameData *guard, bool *is_slots)
  * has_trigger
  *		Has the table a trigger of this role, enabled or not?
  */
-static bool
+bool
 has_trigger(Oid relid, TriggerRole role)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);

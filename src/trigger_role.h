@@ -24,7 +24,10 @@ typedef enum TriggerRole
 	ROLE_RESOLVE,
 	ROLE_DAY,
 	ROLE_COUNT,
-	ROLE_FLUSH
+	ROLE_FLUSH,
+	ROLE_PARTITION,				/* the log is partitioned by time */
+	ROLE_SEAL,					/* the partition takes no rows any more */
+	ROLE_DEDUPE					/* known event_ids are left out */
 } TriggerRole;
 
 /* A function in C that triggers of a role call. */
@@ -54,6 +57,7 @@ extern bool fires_as_made(Relation pg_trigger, HeapTuple trigger);
 extern bool find_guard(Oid relid, NameData *guard, bool *is_slots);
 extern bool is_append_only(Oid relid);
 extern bool is_slot_table(Oid relid);
+extern bool has_trigger(Oid relid, TriggerRole role);
 
 static inline Form_pg_trigger
 form_of(HeapTuple trigger)

@@ -90,25 +90,39 @@ source_name(Relation event, CounterBinding *binding)
 }
 
 /*
- * difference_query
- *		The query for the keys whose amounts are not what the log says: see
- *		append_query of AmountKind.
- *
- * By day if there is one, so that slots that rebuild makes lie together by day,
- * as they do when they are made day by day.
+ * retired_table
+ *		The table of what was retired of a counter; InvalidOid if it has none.
  */
-static char *
-difference_query(Relation event, CounterBinding *binding, bool tells_progress)
+static Oid
+retired_table(SlotBinding *slot)
+{
+	Oid			type = REGCLASSOID;
+	Datum		value = ObjectIdGetDatum(slot->relid);
+	bool		isnull;
+	Datum		found;
+
+	if (SPI_execute_with_args("SELECT playevent.retired_table($1)", 1, &type,
+							  &value, NULL, true, 0) < 0 || SPI_processed != 1)
+		elog(ERROR, "could not look for a table of what was retired");
+	found = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+						  &isnull);
+	return isnull ? InvalidOid : DatumGetObjectId(found);
+}
+
+/*
+ * describe_comparison
+ *		What a query needs to know that compares a counter with a table of rows:
+ *		the log, or a partition.
+ */
+void
+describe_comparison(Relation event, CounterBinding *binding, Oid rows,
+					Comparison *of)
 {
 	SlotBinding *slot = binding->slot;
 	const char *source = source_name(event, binding);
-	Comparison	of = {.column = slot->column,
-	.condition = tells_progress ? "playevent.tell_progress()" : "true"};
-	StringInfoData query;
 	StringInfoData keys;
 	StringInfoData aliases;
 	StringInfoData numbers;
-	int			day = 0;
 
 	initStringInfo(&keys);
 	initStringInfo(&aliases);
@@ -119,28 +133,27 @@ difference_query(Relation event, CounterBinding *binding, bool tells_progress)
 						 quote_identifier(NameStr(slot->key_names[i])));
 		appendStringInfo(&aliases, "k%d, ", i + 1);
 		appendStringInfo(&numbers, "%s%d", i > 0 ? ", " : "", i + 1);
-		if (slot->key_types[i] == DATEOID)
-			day = i + 1;
 	}
-	of.keys = keys.data;
-	of.aliases = aliases.data;
-	of.numbers = numbers.data;
-	of.slot_table = qualified_name(slot->relid);
-	of.amount = quote_identifier(NameStr(slot->amount_name));
-	of.log = qualified_name(RelationGetRelid(event));
-	of.source = source == NULL ? NULL : quote_identifier(source);
-
-	initStringInfo(&query);
-	slot->kind->append_query(&query, &of);
-	if (day > 0)
-		appendStringInfo(&query, " ORDER BY %d", day);
-	return query.data;
+	of->column = slot->column;
+	of->keys = keys.data;
+	of->aliases = aliases.data;
+	of->numbers = numbers.data;
+	of->slot_table = qualified_name(slot->relid);
+	of->amount = quote_identifier(NameStr(slot->amount_name));
+	of->retired = NULL;
+	of->log = qualified_name(rows);
+	of->source = source == NULL ? NULL : quote_identifier(source);
+	of->condition = "true";
 }
 
 /*
  * open_differences
- *		Open a cursor on difference_query, in the active snapshot; which says,
- *		if it is to, how far it has come with the log.
+ *		Open a cursor on the keys whose amounts are not what the log says (see
+ *		append_query of AmountKind), in the active snapshot; which says, if it is
+ *		to, how far it has come with the log.
+ *
+ * By day if there is one, so that slots that rebuild makes lie together by day,
+ * as they do when they are made day by day.
  *
  * What takes more memory to aggregate than the planner knows is aggregated one at
  * a time, instead of hashing.
@@ -148,14 +161,38 @@ difference_query(Relation event, CounterBinding *binding, bool tells_progress)
 Portal
 open_differences(Relation event, CounterBinding *binding, bool tells_progress)
 {
-	TableQuery *query = prepare_owner_query(difference_query(event, binding,
-															 tells_progress), 0,
-											RelationGetRelid(event),
-											binding->slot->relid, 0, NULL);
+	SlotBinding *slot = binding->slot;
+	Oid			retired = InvalidOid;
+	Comparison	of;
+	StringInfoData text;
+	TableQuery *query;
 	Portal		portal;
-	int			nest_level = NewGUCNestLevel();
+	int			nest_level;
 
-	if (binding->slot->kind->takes_memory)
+	describe_comparison(event, binding, RelationGetRelid(event), &of);
+	if (tells_progress)
+		of.condition = "playevent.tell_progress()";
+	if (slot->kind->covers != NULL &&
+		event->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		retired = retired_table(slot);
+	if (OidIsValid(retired))
+		of.retired = qualified_name(retired);
+
+	initStringInfo(&text);
+	slot->kind->append_query(&text, &of);
+	for (int i = 0; i < slot->nkeys; i++)
+	{
+		if (slot->key_types[i] == DATEOID)
+		{
+			appendStringInfo(&text, " ORDER BY %d", i + 1);
+			break;
+		}
+	}
+	query = prepare_owner_query(text.data, 0, RelationGetRelid(event),
+								slot->relid, retired);
+
+	nest_level = NewGUCNestLevel();
+	if (slot->kind->takes_memory)
 		(void) set_config_option("enable_hashagg", "off", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 								 false);
@@ -188,7 +225,7 @@ playevent_tell_progress(FunctionCallInfo fcinfo pg_attribute_unused())
 
 /*
  * check_compared
- *		Check that the role may read what difference_query compares.
+ *		Check that the role may read what open_differences compares.
  */
 static void
 check_compared(Relation event, CounterBinding *binding, Oid role)

@@ -8,6 +8,7 @@
 #ifndef PLAYEVENT_VERIFY_H
 #define PLAYEVENT_VERIFY_H
 
+#include "amount.h"
 #include "counter_binding.h"
 #include "utils/portal.h"
 
@@ -17,6 +18,8 @@
 #define PROGRESS_ROWS 1000000
 
 extern char *counter_name(CounterBinding *binding);
+extern void describe_comparison(Relation event, CounterBinding *binding,
+								Oid rows, Comparison *of);
 extern Portal open_differences(Relation event, CounterBinding *binding,
 							   bool tells_progress);
 

@@ -45,6 +45,18 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_flush';
 COMMENT ON FUNCTION playevent.flush() IS
 'trigger AFTER INSERT, statement: writes what was counted; argument: origin, if replicated rows are not to be counted';
 
+CREATE FUNCTION playevent.partition() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_partition';
+
+COMMENT ON FUNCTION playevent.partition() IS
+'trigger BEFORE INSERT, statement: the log is partitioned by time; arguments: the column it is partitioned by, how long a partition is, how long plays are kept, the columns of ids and of listeners';
+
+CREATE FUNCTION playevent.sealed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_sealed';
+
+COMMENT ON FUNCTION playevent.sealed() IS
+'trigger BEFORE INSERT, row, of a partition: refuses (55000); argument: the hash of the manifest''s entry';
+
 CREATE FUNCTION playevent.trigger_arguments(tgargs bytea) RETURNS text[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100
 AS 'MODULE_PATHNAME', 'playevent_trigger_arguments';

@@ -70,7 +70,8 @@ RETURN (
                   AND playevent.as_made(g.oid)))
            AND NOT EXISTS (
                SELECT FROM playevent.guard g
-                WHERE g.event = counters_intact.event AND g.slot <> ALL (pg_catalog.array_agg(k.counter_slot)))
+                WHERE g.event = counters_intact.event AND g.function IN ('count', 'sketch')
+                  AND g.slot <> ALL (pg_catalog.array_agg(k.counter_slot)))
            -- Only the amount is not null, and nothing is checked.
            AND NOT EXISTS (
                SELECT FROM pg_catalog.pg_attribute a
@@ -84,6 +85,50 @@ RETURN (
 
 COMMENT ON FUNCTION playevent.counters_intact(regclass) IS
 'internal: do the counting triggers of a log and the guards of its slot tables tell of the same counters, once each';
+
+-- The table of what was retired of a counter: it says so itself.
+CREATE FUNCTION playevent.retired_table(slot regclass) RETURNS regclass
+LANGUAGE sql STABLE
+RETURN (
+    SELECT pg_catalog.min(g.slot)::pg_catalog.regclass
+      FROM playevent.guard g
+     WHERE g.event = retired_table.slot AND g.function = 'retired');
+
+COMMENT ON FUNCTION playevent.retired_table(regclass) IS
+'internal: the table that keeps what was retired of the counter with this slot table, or null';
+
+CREATE FUNCTION playevent.manifest(event regclass) RETURNS regclass
+LANGUAGE sql STABLE
+RETURN (
+    SELECT pg_catalog.min(g.slot)::pg_catalog.regclass
+      FROM playevent.guard g
+     WHERE g.event = manifest.event AND g.function = 'manifest');
+
+COMMENT ON FUNCTION playevent.manifest(regclass) IS
+'internal: the table with a log''s manifest, or null';
+
+-- Of a log that is partitioned by time: are its policy, its manifest and the tables
+-- of what was retired there, and guarded?
+CREATE FUNCTION playevent.retention_intact(event regclass) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN (
+    SELECT CASE policy.n
+               WHEN 0 THEN NOT EXISTS (
+                   SELECT FROM playevent.guard g WHERE g.event = retention_intact.event AND g.function = 'manifest')
+               WHEN 1 THEN
+                   2 = (SELECT pg_catalog.count(*) FILTER (WHERE playevent.as_made(g.trigger_oid))
+                          FROM playevent.guard g WHERE g.event = retention_intact.event AND g.function = 'manifest')
+                   AND NOT EXISTS (
+                       SELECT FROM playevent.counter k
+                        WHERE k.event = retention_intact.event
+                          AND 2 <> (SELECT pg_catalog.count(*) FILTER (WHERE playevent.as_made(g.trigger_oid))
+                                      FROM playevent.guard g WHERE g.event = k.counter_slot AND g.function = 'retired'))
+               ELSE false END
+      FROM (SELECT pg_catalog.count(*) AS n FROM pg_catalog.pg_trigger t
+             WHERE t.tgrelid = retention_intact.event AND t.tgfoid = 'playevent.partition'::pg_catalog.regproc) AS policy);
+
+COMMENT ON FUNCTION playevent.retention_intact(regclass) IS
+'internal: is all there that keeps the totals of a log that is partitioned by time';
 
 -- A partition inherits the triggers that new rows fire.
 CREATE VIEW playevent.stray_trigger AS
@@ -170,6 +215,8 @@ SELECT class.oid::pg_catalog.regclass AS event,
        playevent.named_table(release_args[1], class.relnamespace) AS release,
        release_args[2] AS release_key,
        playevent.enabled_as_made(flushes.oid) = 'A' AS count_replicated,
+       NULLIF(policy_args[2], '') AS partition_by,
+       NULLIF(policy_args[3], '') AS retain,
        own.counter_slot IS NOT NULL
            AND coalesce(resolves.n, 0) = 1 AND coalesce(release_resolves.n, 0) <= 1 AND flushes.n = 1
            AND playevent.condition(resolves.oid) IS NOT DISTINCT FROM
@@ -178,6 +225,7 @@ SELECT class.oid::pg_catalog.regclass AS event,
                CASE WHEN release_resolves.n IS NOT NULL THEN pg_catalog.format('(new.%I IS NULL)', resolve_args[6]) END
            AND days.n BETWEEN playevent.tells_days(class.oid::pg_catalog.regclass, own.log)::int AND 1
            AND playevent.counters_intact(class.oid::pg_catalog.regclass)
+           AND playevent.retention_intact(class.oid::pg_catalog.regclass)
            AND playevent.part_intact(class.oid)
            AND NOT EXISTS (
                SELECT FROM pg_catalog.pg_class p
@@ -194,6 +242,12 @@ SELECT class.oid::pg_catalog.regclass AS event,
       SELECT pg_catalog.count(*) AS n
         FROM pg_catalog.pg_trigger t
        WHERE t.tgrelid = class.oid AND t.tgfoid = 'playevent.day'::pg_catalog.regproc) AS days ON true
+  LEFT JOIN LATERAL (
+      SELECT t.tgargs
+        FROM pg_catalog.pg_trigger t
+       WHERE t.tgrelid = class.oid AND t.tgfoid = 'playevent.partition'::pg_catalog.regproc
+       ORDER BY t.tgname LIMIT 1) AS policy ON true
+  LEFT JOIN LATERAL playevent.trigger_arguments(policy.tgargs) AS policy_args ON true
   LEFT JOIN LATERAL (
       SELECT t.oid, t.tgargs, pg_catalog.count(*) OVER () AS n
         FROM pg_catalog.pg_trigger t
@@ -227,7 +281,11 @@ SELECT class.oid::pg_catalog.regclass AS event,
           AND t.tgfoid IN ('playevent.append_only'::pg_catalog.regproc,
                            'playevent.resolve'::pg_catalog.regproc,
                            'playevent.count'::pg_catalog.regproc,
-                           'playevent.sketch'::pg_catalog.regproc));
+                           'playevent.sketch'::pg_catalog.regproc))
+   -- A partition that was retired and kept is no log.
+   AND NOT EXISTS (
+       SELECT FROM pg_catalog.pg_trigger t
+        WHERE t.tgrelid = class.oid AND t.tgfoid = 'playevent.sealed'::pg_catalog.regproc);
 
 COMMENT ON VIEW playevent.log IS
 'the logs of this database, as their triggers tell; intact: all triggers are there, once, and enabled as they were made, on partitions and slot tables too, and slot tables tell of the same counters';

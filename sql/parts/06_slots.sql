@@ -14,7 +14,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     WITH guarded AS (
         SELECT DISTINCT g.slot, g.name::text AS name, g.function, g.arguments
-          FROM playevent.guard g WHERE g.event = wanted.event
+          FROM playevent.guard g WHERE g.event = wanted.event AND g.function IN ('count', 'sketch')
     ), claimed AS (
         SELECT playevent.named_table(a.args[1], e.relnamespace) AS slot,
                (parse_ident(a.args[1]))[cardinality(parse_ident(a.args[1]))] AS name,

@@ -70,6 +70,113 @@ $$;
 COMMENT ON FUNCTION playevent.make_view(regclass, name, text, text) IS
 'internal: makes one of a log''s views';
 
+-- What a view or a query reads to add a counter up: its slots, and what was
+-- retired, if there can be such.
+CREATE FUNCTION playevent.counted_in(slot text, retired text, columns name[]) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN retired IS NULL THEN 'ONLY ' || slot ELSE (
+    SELECT pg_catalog.format('(SELECT %1$s FROM ONLY %2$s UNION ALL SELECT %1$s FROM ONLY %3$s) AS counted',
+               pg_catalog.string_agg(pg_catalog.quote_ident(u.c), ', ' ORDER BY u.ord), slot, retired)
+      FROM pg_catalog.unnest(columns) WITH ORDINALITY AS u(c, ord)) END;
+
+COMMENT ON FUNCTION playevent.counted_in(text, text, name[]) IS
+'internal: what to read of a counter, for a FROM clause';
+
+-- Is a table, if it is there, the owner's, and nothing that would run anything of
+-- anybody's?  Those that are guarded, and not slots.
+CREATE FUNCTION playevent.check_guarded(event regclass, rel regclass, columns text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    log pg_class;
+    class pg_class;
+BEGIN
+    SELECT * INTO STRICT log FROM pg_class WHERE oid = event;
+    SELECT * INTO STRICT class FROM pg_class WHERE oid = rel;
+    IF class.relowner <> log.relowner THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = format('table "%s" belongs to someone else than "%s"', class.relname, log.relname),
+            HINT = 'Drop it or rename it, or give the log another name. To take it over would be to run what is in it.';
+    ELSIF class.relkind <> 'r' OR class.relpersistence <> 'p' OR playevent.is_more_than_slots(rel)
+       OR columns <> (SELECT string_agg(format('%I %s', a.attname, playevent.declaration(a.atttypid, a.atttypmod, a.attcollation)), ', ' ORDER BY a.attnum)
+                        FROM pg_attribute a WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('table "%s" is there already, and does not fit table "%s"', class.relname, log.relname),
+            DETAIL = format('It must be a logged table with the columns %s, and have no triggers, rules, policies, constraints or defaults of its own.', columns),
+            HINT = 'Rename it, or give the log another name.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.check_guarded(regclass, regclass, text) IS
+'internal: checks that a table that is there can be one of a log''s own';
+
+-- Guards a table: its guards say what it belongs to and what it is for.
+CREATE FUNCTION playevent.guard_table(rel regclass, arguments text[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Logical replication fires row triggers only.
+    PERFORM playevent.set_trigger(rel, 'playevent_slot_guard'::name,
+        'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE'::text, 'STATEMENT'::text, NULL::text, 'slot_guard'::text, arguments);
+    PERFORM playevent.set_trigger(rel, 'playevent_slot_guard_row'::name,
+        'BEFORE INSERT OR UPDATE OR DELETE'::text, 'ROW'::text, NULL::text, 'slot_guard'::text, arguments);
+END
+$$;
+
+COMMENT ON FUNCTION playevent.guard_table(regclass, text[]) IS
+'internal: guards a table against all writes but playevent''s';
+
+-- Makes the table of what was retired of a counter, as far as it is not there: one
+-- row a key, and indexes as those of the slots, of which the first has all of it.
+CREATE FUNCTION playevent.arm_retired(
+    event regclass, slot regclass, columns name[], count_column text, indexes text[], listener_column name)
+RETURNS regclass
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    schema name := playevent.schema_of(slot);
+    slot_name name := (SELECT relname FROM pg_class WHERE oid = slot);
+    retired regclass := playevent.retired_table(slot);
+    name text := regexp_replace(slot_name, '_slot$', '') || '_retired';
+    declared text;
+    i int := 0;
+BEGIN
+    SELECT string_agg(format('%I %s', a.attname, playevent.declaration(a.atttypid, a.atttypmod, a.attcollation)), ', ' ORDER BY a.attnum)
+      INTO declared
+      FROM pg_attribute a WHERE a.attrelid = slot AND a.attnum > 0 AND NOT a.attisdropped;
+    IF retired IS NULL THEN
+        retired := to_regclass(format('%I.%I', schema, name));
+    END IF;
+    IF retired IS NULL THEN
+        EXECUTE format('CREATE TABLE %I.%I (%s) WITH (fillfactor = 90)', schema, name, declared);
+        retired := format('%I.%I', schema, name)::regclass;
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', retired, count_column);
+        EXECUTE format('CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT', retired, indexes[1]);
+        FOR i IN 2..cardinality(indexes) LOOP
+            EXECUTE format('CREATE INDEX ON %s (%s)', retired, indexes[i]);
+        END LOOP;
+    ELSE
+        PERFORM playevent.check_guarded(event, retired, declared);
+    END IF;
+    EXECUTE format('COMMENT ON TABLE %s IS %L', retired,
+        format('what was retired of %I, one row a key: read view %I', slot_name, regexp_replace(slot_name, '_slot$', '')));
+    PERFORM playevent.guard_table(retired,
+        ARRAY[playevent.reference(slot, schema), 'retired', count_column] ||
+        CASE WHEN listener_column IS NOT NULL THEN ARRAY[listener_column::text] ELSE '{}' END || columns::text[]);
+    RETURN retired;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.arm_retired(regclass, regclass, name[], text, text[], name) IS
+'internal: makes the table of what was retired of a counter';
+
 -- Makes the slot table of a counter, the view that adds its slots up, and the
 -- trigger that counts, as far as they are not there; indexes are column lists.
 -- declared is the slot table that is known to be the log's, if any.  With a column
@@ -98,6 +205,7 @@ DECLARE
                            FROM unnest(columns) WITH ORDINALITY AS u(c, ord));
     index_columns text;
     other_log name;
+    retired text;
 BEGIN
     SELECT relname, relowner INTO STRICT event_name, owner FROM pg_class WHERE oid = event;
     SELECT relname INTO slot_name FROM pg_class WHERE oid = declared;
@@ -177,22 +285,19 @@ BEGIN
     EXECUTE format('COMMENT ON TABLE %s IS %L', slot,
         format('%s of %I in parts, several rows a key: read view %I',
             CASE WHEN is_sketch THEN 'sketches of the listeners' ELSE 'counts' END, event_name, counter));
-    -- Its guards say whose it is.  Logical replication fires row triggers only.
-    -- It must not bring slots along: the rows of the log are counted where they
-    -- arrive.
-    PERFORM playevent.set_trigger(slot::regclass, 'playevent_slot_guard'::name,
-        'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE'::text, 'STATEMENT'::text, NULL::text, 'slot_guard'::text,
-        ARRAY[playevent.reference(event, schema), function] || arguments);
-    PERFORM playevent.set_trigger(slot::regclass, 'playevent_slot_guard_row'::name,
-        'BEFORE INSERT OR UPDATE OR DELETE'::text, 'ROW'::text, NULL::text, 'slot_guard'::text,
-        ARRAY[playevent.reference(event, schema), function] || arguments);
+    -- Its guards say whose it is.  Logical replication must not bring slots along:
+    -- the rows of the log are counted where they arrive.
+    PERFORM playevent.guard_table(slot::regclass, ARRAY[playevent.reference(event, schema), function] || arguments);
+    IF playevent.partition_column(event) IS NOT NULL THEN
+        retired := playevent.arm_retired(event, slot::regclass, columns, count_column, indexes, listener_column)::text;
+    END IF;
 
     -- A slot table that was given another name has its view already.
     IF slot_name LIKE '_%\_slot' THEN
         PERFORM playevent.make_view(event, schema, regexp_replace(slot_name, '_slot$', ''), format(
-            CASE WHEN is_sketch THEN 'SELECT %1$s, %4$s.hll_union_agg(%2$I) AS %2$I FROM ONLY %3$s GROUP BY %1$s'
-            ELSE 'SELECT %1$s, sum(%2$I)::bigint AS %2$I FROM ONLY %3$s GROUP BY %1$s HAVING sum(%2$I) <> 0' END,
-            column_list, count_column, slot,
+            CASE WHEN is_sketch THEN 'SELECT %1$s, %4$s.hll_union_agg(%2$I) AS %2$I FROM %3$s GROUP BY %1$s'
+            ELSE 'SELECT %1$s, sum(%2$I)::bigint AS %2$I FROM %3$s GROUP BY %1$s HAVING sum(%2$I) <> 0' END,
+            column_list, count_column, playevent.counted_in(slot, retired, columns || count_column::name),
             (SELECT extnamespace::regnamespace FROM pg_extension WHERE extname = 'hll')));
     END IF;
 

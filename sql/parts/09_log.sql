@@ -85,6 +85,8 @@ DECLARE
     slot text;
     kind_columns text := '';
     part regclass;
+    partition_column name := playevent.partition_column(wanted.event);
+    retired regclass;
 BEGIN
     slot := coalesce(wanted.counter_slot::text, format('%I.%I', schema, log || '_counter_slot'));
 
@@ -98,6 +100,7 @@ BEGIN
               quote_ident(wanted.key_column)],
         'playevent_count'::name, NULL::name);
 
+    retired := playevent.retired_table(to_regclass(slot));
     SELECT coalesce(string_agg(
             format('coalesce(sum(%I) FILTER (WHERE %I = %L), 0)::bigint AS %I, ',
                 wanted.count_column, wanted.kind_column, u.kind, u.name), '' ORDER BY ord), '')
@@ -107,14 +110,17 @@ BEGIN
         view_query := format(
             CASE view_name
                 WHEN '_by_track' THEN
-                    'SELECT %1$I, %5$ssum(%3$I)::bigint AS %3$I FROM ONLY %4$s' ||
+                    'SELECT %1$I, %5$ssum(%3$I)::bigint AS %3$I FROM %4$s' ||
                     CASE WHEN wanted.release IS NOT NULL THEN ' WHERE %1$I IS NOT NULL' ELSE '' END ||
                     ' GROUP BY 1 HAVING sum(%3$I) <> 0'
                 WHEN '_by_release' THEN
-                    'SELECT %2$I, %5$ssum(%3$I)::bigint AS %3$I FROM ONLY %4$s WHERE %2$I IS NOT NULL
+                    'SELECT %2$I, %5$ssum(%3$I)::bigint AS %3$I FROM %4$s WHERE %2$I IS NOT NULL
                      GROUP BY 1 HAVING sum(%3$I) <> 0'
             END,
-            wanted.key_column, wanted.release_column, wanted.count_column, slot, kind_columns);
+            wanted.key_column, wanted.release_column, wanted.count_column,
+            playevent.counted_in(slot, retired::text,
+                ARRAY[wanted.key_column, wanted.release_column, wanted.kind_column, wanted.count_column]::name[]),
+            kind_columns);
         PERFORM playevent.make_view(wanted.event, slot_schema, log || view_name, view_query);
     END LOOP;
 
@@ -144,6 +150,10 @@ BEGIN
             CASE WHEN shape.day_zone <> 'UTC' THEN ARRAY[shape.day_zone] ELSE '{}' END);
     END IF;
 
+    IF partition_column IS NOT NULL THEN
+        PERFORM playevent.arm_retention(wanted, shape, partition_column);
+    END IF;
+
     -- Partitions inherit row triggers, but not this one.
     FOR part IN
         SELECT wanted.event UNION SELECT relid FROM pg_partition_tree(wanted.event)
@@ -169,7 +179,8 @@ BEGIN
     IF shape.reader_role IS NOT NULL THEN
         PERFORM playevent.grant_reading(wanted.event, shape.reader_role,
             ARRAY[log || '_counter', log || '_by_track', log || '_by_release']::name[] ||
-            CASE WHEN shape.daily THEN ARRAY[log || '_daily', log || '_daily_slot']::name[] ELSE '{}' END);
+            CASE WHEN shape.daily THEN ARRAY[log || '_daily', log || '_daily_slot']::name[] ELSE '{}' END ||
+            CASE WHEN shape.daily AND partition_column IS NOT NULL THEN ARRAY[log || '_daily_retired']::name[] ELSE '{}' END);
     END IF;
 END
 $$;

@@ -97,7 +97,7 @@ BEGIN
     EXECUTE format('ALTER TABLE %s ADD CONSTRAINT playevent_kinds CHECK (%s)', wanted.event, condition);
 EXCEPTION WHEN check_violation THEN
     SELECT t.kinds INTO others
-      FROM playevent.read_table(wanted.event, ARRAY[wanted.kind_column]::name[], format(
+      FROM playevent.read_table(wanted.event, wanted.event, ARRAY[wanted.kind_column]::name[], format(
         'SELECT array_agg(kind::text ORDER BY kind) FROM (SELECT DISTINCT %I AS kind FROM %s WHERE NOT (%s) LIMIT 5) AS others',
         wanted.kind_column, wanted.event, condition)) AS t(kinds text[]);
     RAISE EXCEPTION USING

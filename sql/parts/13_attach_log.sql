@@ -52,12 +52,15 @@ CREATE FUNCTION playevent.attach_log(
     daily boolean DEFAULT true,
     day_zone text DEFAULT NULL,
     check_kinds boolean DEFAULT true,
-    reader_role regrole DEFAULT NULL)
+    reader_role regrole DEFAULT NULL,
+    partition_by text DEFAULT NULL,
+    dedupe_for interval DEFAULT '30 days',
+    retain interval DEFAULT NULL)
 RETURNS regclass
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
 
-COMMENT ON FUNCTION playevent.attach_log(regclass, regclass, name, name, name, text, boolean, regrole, name, name, name, text[], regclass, name, name, text[], double precision[], name, name, name, name, name, name, name, boolean, text, boolean, regrole) IS
+COMMENT ON FUNCTION playevent.attach_log(regclass, regclass, name, name, name, text, boolean, regrole, name, name, name, text[], regclass, name, name, text[], double precision[], name, name, name, name, name, name, name, boolean, text, boolean, regrole, text, interval, interval) IS
 'makes a table that is there a log, or mends a log: puts the triggers on, and counts the rows it has; returns the table';
 
 CREATE FUNCTION playevent.attach_log_as_owner(
@@ -66,7 +69,8 @@ CREATE FUNCTION playevent.attach_log_as_owner(
     key_column name, release_column name, kind_column name, kinds text[],
     release regclass, release_key name, name name, kind_names text[], thresholds double precision[],
     id_column name, event_id_column name, listener_column name, heard_column name, time_column name,
-    created_column name, day_column name, daily boolean, day_zone text, check_kinds boolean, reader_role regrole)
+    created_column name, day_column name, daily boolean, day_zone text, check_kinds boolean, reader_role regrole,
+    partition_by text, dedupe_for interval, retain interval)
 RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -82,6 +86,7 @@ DECLARE
     nullable name;
     unfit name;
     stray record;
+    was record;
 BEGIN
     PERFORM playevent.check_table(event, 'event'::text);
     SELECT * INTO class FROM pg_class WHERE oid = event;
@@ -150,6 +155,8 @@ BEGIN
             HINT = format('Drop it: DROP TRIGGER %I ON %s;', stray.name, stray.part);
     END IF;
 
+    -- What a log that is mended had said stays, if nothing else is said.
+    was := playevent.policy(event);
     wanted.event := event;
     wanted.track := track;
     wanted.track_key := track_key;
@@ -165,6 +172,10 @@ BEGIN
     PERFORM playevent.check_arguments(wanted);
     PERFORM playevent.check_role(ingest_role, 'ingest_role'::text);
     PERFORM playevent.check_role(reader_role, 'reader_role'::text);
+    PERFORM playevent.check_policy(coalesce(partition_by, 'month'), dedupe_for, retain);
+    PERFORM playevent.check_partitioned(event, partition_by, retain);
+    wanted.partition_by := coalesce(partition_by, was.partition_by);
+    wanted.retain := coalesce(retain::text, was.retain);
     PERFORM playevent.column_type(event, key_column, 'key_column'::text);
     PERFORM playevent.column_type(event, release_column, 'release_column'::text);
     PERFORM playevent.column_type(event, kind_column, 'kind_column'::text);
@@ -207,6 +218,7 @@ BEGIN
     wanted.count_column := coalesce(wanted.count_column, playevent.count_column(log));
     shape := playevent.find_shape(wanted, log, kinds, kind_names, thresholds, id_column, event_id_column, listener_column,
         heard_column, time_column, created_column, day_column, daily, day_zone);
+    shape.dedupe_for := dedupe_for;
     shape.ingest_role := ingest_role;
     shape.reader_role := reader_role;
     IF shape.daily AND NOT playevent.has_column(event, day_column) THEN
@@ -227,9 +239,12 @@ BEGIN
     PERFORM playevent.warn_of_actions(event);
     PERFORM playevent.warn_of_unfilled(wanted, shape);
     PERFORM playevent.rebuild(event);
+    IF wanted.partition_by IS NOT NULL THEN
+        PERFORM playevent.extend(event);
+    END IF;
     RETURN event;
 END
 $$;
 
-COMMENT ON FUNCTION playevent.attach_log_as_owner(regclass, regclass, name, name, name, text, boolean, regrole, name, name, name, text[], regclass, name, name, text[], double precision[], name, name, name, name, name, name, name, boolean, text, boolean, regrole) IS
+COMMENT ON FUNCTION playevent.attach_log_as_owner(regclass, regclass, name, name, name, text, boolean, regrole, name, name, name, text[], regclass, name, name, text[], double precision[], name, name, name, name, name, name, name, boolean, text, boolean, regrole, text, interval, interval) IS
 'internal: attach_log, acting as the log''s owner';

@@ -34,6 +34,7 @@ BEGIN
     PERFORM playevent.arm_further_counter(event, NULL::regclass, counter, count_column, columns, listener_column);
     PERFORM playevent.check_log(event);
     PERFORM playevent.rebuild(event);
+    PERFORM playevent.derive_retired(event, counter);
     RETURN to_regclass(format('%I.%I', playevent.schema_of(event), counter));
 END
 $$;
@@ -230,6 +231,7 @@ AS $$
 DECLARE
     event_name name := (SELECT c.relname FROM pg_class c WHERE c.oid = event);
     dropped playevent.counter;
+    retired regclass;
     schema name;
 BEGIN
     PERFORM playevent.check_not_null(counter IS NULL, 'counter'::text);
@@ -250,12 +252,13 @@ BEGIN
             MESSAGE = format('"%s" is the counter of log "%s" itself', counter, event_name),
             HINT = 'A log without it is none: to have a plain table, drop the triggers whose names start with "playevent_".';
     END IF;
+    retired := playevent.retired_table(dropped.counter_slot);
     EXECUTE format('DROP TRIGGER %I ON %s', dropped.trigger_name, event);
     schema := playevent.schema_of(dropped.counter_slot);
     IF to_regclass(format('%I.%I', schema, counter)) IN (SELECT oid FROM pg_class WHERE relkind = 'v') THEN
         EXECUTE format('DROP VIEW %I.%I', schema, counter);
     END IF;
-    EXECUTE format('DROP TABLE %s', dropped.counter_slot);
+    EXECUTE format('DROP TABLE %s', concat_ws(', ', retired, dropped.counter_slot));
 END
 $$;
 

@@ -6,7 +6,7 @@
 -- one of type date, the one with the fewest columns.
 CREATE FUNCTION playevent.day_counter(
     event regclass, counted_by name,
-    OUT slot regclass, OUT day_column name, OUT count_column name)
+    OUT slot regclass, OUT retired regclass, OUT day_column name, OUT count_column name)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -31,6 +31,7 @@ BEGIN
                 CASE WHEN counted_by IS NULL THEN '' ELSE format('"%s" and ', counted_by) END),
             HINT = 'Make one with playevent.add_counter.';
     END IF;
+    retired := playevent.retired_table(slot);
 END
 $$;
 
@@ -67,12 +68,12 @@ $$;
 COMMENT ON FUNCTION playevent.check_period(regclass, date, date) IS
 'internal: the log, after checks of the arguments that top and series share';
 
-CREATE FUNCTION playevent.read_table(rel regclass, columns name[], query text) RETURNS SETOF record
+CREATE FUNCTION playevent.read_table(rel regclass, other regclass, columns name[], query text) RETURNS SETOF record
 LANGUAGE c STABLE STRICT
 AS 'MODULE_PATHNAME', 'playevent_read_table';
 
-COMMENT ON FUNCTION playevent.read_table(regclass, name[], text) IS
-'internal: in a function that acts as a log''s owner, a query on a table, for whoever may read the columns';
+COMMENT ON FUNCTION playevent.read_table(regclass, regclass, name[], text) IS
+'internal: in a function that acts as a log''s owner, a query on one or two tables, for whoever may read the columns';
 
 -- playevent.top(event regclass, since date = 29 days before today,
 --               until date = today, by text = 'track', lim int = 100)
@@ -121,10 +122,10 @@ BEGIN
 
     -- A cast of the key to text could be of the making of whoever made its type,
     -- and run his code; but for Postgres's own types.
-    RETURN QUERY SELECT * FROM playevent.read_table(counter.slot, ARRAY[counter.day_column, counter.count_column, counted_by]::name[], format(
+    RETURN QUERY SELECT * FROM playevent.read_table(counter.slot, coalesce(counter.retired, counter.slot), ARRAY[counter.day_column, counter.count_column, counted_by]::name[], format(
         'SELECT rank() OVER (ORDER BY plays DESC), %1$s, plays
            FROM (SELECT %2$I AS key, sum(%3$I)::bigint AS plays
-                   FROM ONLY %4$s
+                   FROM %4$s
                   WHERE %5$I BETWEEN %6$L AND %7$L AND %2$I IS NOT NULL
                   GROUP BY 1 HAVING sum(%3$I) > 0
                   ORDER BY 2 DESC, 1 LIMIT %8$L) AS most
@@ -132,8 +133,9 @@ BEGIN
         CASE WHEN playevent.is_postgres_type((SELECT a.atttypid FROM pg_attribute a
                    WHERE a.attrelid = counter.slot AND a.attname = counted_by))
              THEN 'key::text' ELSE 'format(''%s'', key)' END,
-        counted_by, counter.count_column, counter.slot, counter.day_column,
-        since, until, lim)) AS t(rank bigint, key text, plays bigint);
+        counted_by, counter.count_column,
+        playevent.counted_in(counter.slot::text, counter.retired::text, ARRAY[counter.day_column, counted_by, counter.count_column]::name[]),
+        counter.day_column, since, until, lim)) AS t(rank bigint, key text, plays bigint);
 END
 $$;
 
@@ -198,15 +200,17 @@ BEGIN
     -- value of it, or to cast it, could run the code of whoever made the type, so
     -- what it looks like is compared.  A release's slots are found day by day, for
     -- which the day is in front of the index.
-    RETURN QUERY SELECT * FROM playevent.read_table(counter.slot, ARRAY[counter.day_column, counter.count_column, counted_by]::name[], format(
+    RETURN QUERY SELECT * FROM playevent.read_table(counter.slot, coalesce(counter.retired, counter.slot), ARRAY[counter.day_column, counter.count_column, counted_by]::name[], format(
         'SELECT p.first::date, coalesce(c.plays, 0)
            FROM generate_series(date_trunc(%6$L, %7$L::timestamp), %8$L::timestamp,
                     %9$L::interval) AS p(first)
            LEFT JOIN (
                SELECT date_trunc(%6$L, %1$I::timestamp) AS first, sum(%2$I)::bigint AS plays
-                 FROM ONLY %3$s WHERE %1$I %4$s %5$s GROUP BY 1) AS c USING (first)
+                 FROM %3$s WHERE %1$I %4$s %5$s GROUP BY 1) AS c USING (first)
           ORDER BY 1',
-        counter.day_column, counter.count_column, counter.slot,
+        counter.day_column, counter.count_column,
+        playevent.counted_in(counter.slot::text, counter.retired::text,
+            array_remove(ARRAY[counter.day_column, counted_by, counter.count_column], NULL)::name[]),
         CASE WHEN release_id IS NULL THEN format('BETWEEN %L AND %L', since, until)
              ELSE format('= ANY (ARRAY(SELECT %1$L::date + generate_series(0, %2$L::date - %1$L::date)))', since, until) END,
         CASE WHEN counted_by IS NOT NULL THEN

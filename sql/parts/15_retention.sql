@@ -1,0 +1,770 @@
+--
+-- The life of a log that is partitioned by time: partitions are sealed, then retired;
+-- a manifest tells what they held, and totals stay.
+--
+
+-- The column that digests leave out, beside those of sketches: what tells listeners
+-- apart may be emptied later.
+CREATE FUNCTION playevent.digested_columns(event regclass) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+      FROM pg_attribute a
+     WHERE a.attrelid = event AND a.attnum > 0 AND NOT a.attisdropped
+       AND a.attname IS DISTINCT FROM (SELECT p.listener_column FROM playevent.policy(event) p)
+       AND NOT EXISTS (
+           SELECT FROM playevent.counter k
+            WHERE k.event = digested_columns.event AND k.listener_column = a.attname)
+$$;
+
+COMMENT ON FUNCTION playevent.digested_columns(regclass) IS
+'internal: the columns of a log that its manifest''s digests are of';
+
+CREATE FUNCTION playevent.digest(rel regclass, query text, in_order boolean, OUT n bigint, OUT digest bytea)
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_digest';
+
+COMMENT ON FUNCTION playevent.digest(regclass, text, boolean) IS
+'internal: in a function that acts as a log''s owner, the number and the digest of the rows that a query on a table returns';
+
+CREATE FUNCTION playevent.read_own(rel regclass, other regclass, query text) RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_read_own';
+
+COMMENT ON FUNCTION playevent.read_own(regclass, regclass, text) IS
+'internal: in a function that acts as a log''s owner, a query on one or two tables of his';
+
+CREATE FUNCTION playevent.write_guarded(rel regclass, other regclass, query text) RETURNS bigint
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_write_guarded';
+
+COMMENT ON FUNCTION playevent.write_guarded(regclass, regclass, text) IS
+'internal: in a function that acts as a log''s owner, writes to one of its guarded tables';
+
+CREATE FUNCTION playevent.counted_rows(event regclass, slot regclass, part regclass, OUT query text, OUT sum text)
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_counted_rows';
+
+COMMENT ON FUNCTION playevent.counted_rows(regclass, regclass, regclass) IS
+'internal: the query for what a partition has of each key of a counter';
+
+CREATE FUNCTION playevent.take_off(event regclass, slot regclass, part regclass, day date) RETURNS bigint
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_take_off';
+
+COMMENT ON FUNCTION playevent.take_off(regclass, regclass, regclass, date) IS
+'internal: takes a partition off a counter, and returns of how many keys';
+
+CREATE FUNCTION playevent.let_go(part regclass) RETURNS void
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_let_go';
+
+COMMENT ON FUNCTION playevent.let_go(regclass) IS
+'internal: lets a partition leave its log in this transaction';
+
+-- What the manifest of a log looks like.
+CREATE FUNCTION playevent.manifest_columns() RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN 'entry bigint, action text, part text, since timestamp with time zone, until timestamp with time zone, n bigint, first_id bigint, last_id bigint, digest bytea, counters jsonb, retired jsonb, reason text, noted_at timestamp with time zone, noted_by name, previous bytea, hash bytea';
+
+COMMENT ON FUNCTION playevent.manifest_columns() IS
+'internal: the columns of manifests';
+
+-- Makes what a log that is partitioned by time has beside others: its policy, its
+-- manifest, and what knows event_ids.
+CREATE FUNCTION playevent.arm_retention(wanted playevent.log, shape playevent.log_shape, partition_column name) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    schema name := playevent.schema_of(wanted.event);
+    name text := shape.log || '_manifest';
+    manifest regclass := playevent.manifest(wanted.event);
+    declared text := playevent.manifest_columns();
+    is_new boolean := true;
+    part record;
+BEGIN
+    manifest := coalesce(manifest, to_regclass(format('%I.%I', schema, name)));
+    IF manifest IS NULL THEN
+        EXECUTE format('CREATE TABLE %I.%I (%s, PRIMARY KEY (entry))', schema, name, declared);
+        manifest := format('%I.%I', schema, name)::regclass;
+    ELSE
+        is_new := false;
+        PERFORM playevent.check_guarded(wanted.event, manifest, declared);
+    END IF;
+    EXECUTE format('COMMENT ON TABLE %s IS %L', manifest,
+        format('what partitions of %s held when they were sealed, and when they were retired', wanted.event));
+    PERFORM playevent.guard_table(manifest, ARRAY[playevent.reference(wanted.event, schema), 'manifest']);
+
+    PERFORM playevent.set_trigger(wanted.event, 'playevent_partition'::name,
+        'BEFORE INSERT'::text, 'STATEMENT'::text, NULL::text, 'partition'::text,
+        ARRAY[partition_column, coalesce(wanted.partition_by, ''), coalesce(wanted.retain, ''),
+              coalesce(shape.id_column, ''), coalesce(shape.listener_column, '')]);
+
+    -- Partitions that were sealed before the extension was dropped are so still.
+    IF is_new THEN
+        RETURN;
+    END IF;
+    FOR part IN
+        SELECT * FROM playevent.read_own(manifest, manifest, format(
+            'SELECT DISTINCT ON (part) part, hash FROM ONLY %s WHERE action = ''seal'' ORDER BY part, entry DESC', manifest))
+            AS t(part text, hash bytea)
+    LOOP
+        PERFORM playevent.set_trigger(p.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
+                    'sealed'::text, ARRAY[encode(part.hash, 'hex')])
+           FROM playevent.partitions(wanted.event) p
+           JOIN pg_class c ON c.oid = p.part AND c.relname = part.part
+          WHERE NOT p.is_sealed;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.arm_retention(playevent.log, playevent.log_shape, name) IS
+'internal: makes the manifest of a log that is partitioned by time, and the trigger that has its policy';
+
+-- Appends an entry to a log's manifest, and returns its hash, which is of all its
+-- other columns, of which one is the hash of the entry before.
+CREATE FUNCTION playevent.note(
+    event regclass, action text, part name, since timestamptz, until timestamptz, n bigint,
+    first_id bigint, last_id bigint, digest bytea, counters jsonb, retired jsonb, reason text)
+RETURNS bytea
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'
+SET "DateStyle" = 'ISO, YMD'
+SET bytea_output = 'hex'
+AS $$
+DECLARE
+    manifest regclass := playevent.manifest(event);
+    last record;
+BEGIN
+    IF manifest IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('table "%s" has no manifest', (SELECT relname FROM pg_class WHERE oid = event)),
+            HINT = format('Call playevent.attach_log for table "%s" again, which makes one.', (SELECT relname FROM pg_class WHERE oid = event));
+    END IF;
+    SELECT * INTO last
+      FROM playevent.read_own(manifest, manifest,
+          format('SELECT entry, hash FROM ONLY %s ORDER BY entry DESC LIMIT 1', manifest)) AS t(entry bigint, hash bytea);
+    PERFORM playevent.write_guarded(manifest, manifest, format(
+        'INSERT INTO %s
+         SELECT m.*, sha256(convert_to(to_jsonb(m)::text, ''UTF8''))
+           FROM (SELECT %L::bigint AS entry, %L::text AS action, %L::text AS part,
+                        %L::timestamptz AS since, %L::timestamptz AS until,
+                        %L::bigint AS n, %L::bigint AS first_id, %L::bigint AS last_id, %L::bytea AS digest,
+                        %L::jsonb AS counters, %L::jsonb AS retired, %L::text AS reason,
+                        %L::timestamptz AS noted_at, %L::name AS noted_by, %L::bytea AS previous) AS m',
+        manifest, coalesce(last.entry, 0) + 1, action, part, since, until,
+        n, first_id, last_id, digest, counters, retired, reason,
+        clock_timestamp(), session_user, last.hash));
+    RETURN (SELECT t.hash FROM playevent.read_own(manifest, manifest,
+                format('SELECT hash FROM ONLY %s ORDER BY entry DESC LIMIT 1', manifest)) AS t(hash bytea));
+END
+$$;
+
+COMMENT ON FUNCTION playevent.note(regclass, text, name, timestamptz, timestamptz, bigint, bigint, bigint, bytea, jsonb, jsonb, text) IS
+'internal: appends an entry to a log''s manifest, and returns its hash';
+
+-- The digest of a table's rows: the SHA-256 of what
+--     COPY (SELECT columns FROM rows ORDER BY id) TO STDOUT (FORMAT csv)
+-- writes, with the settings here; and how many there are, from which id to which.
+CREATE FUNCTION playevent.digest_rows(
+    event regclass, archive regclass,
+    OUT n bigint, OUT first_id bigint, OUT last_id bigint, OUT digest bytea)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'
+SET "DateStyle" = 'ISO, YMD'
+SET "IntervalStyle" = 'postgres'
+SET bytea_output = 'hex'
+SET extra_float_digits = 1
+AS $$
+DECLARE
+    columns text := playevent.digested_columns(event);
+    id name := (SELECT p.id_column FROM playevent.policy(event) p);
+BEGIN
+    SELECT d.n, d.digest INTO n, digest
+      FROM playevent.digest(archive, format('SELECT %s FROM %s ORDER BY %s', columns, archive,
+          coalesce(quote_ident(id), format('ROW(%s)::text COLLATE "C"', columns))), true) AS d;
+    IF id IS NOT NULL THEN
+        SELECT t.first_id, t.last_id INTO first_id, last_id
+          FROM playevent.read_own(archive, archive, format('SELECT min(%1$I)::bigint, max(%1$I)::bigint FROM %2$s', id, archive))
+            AS t(first_id bigint, last_id bigint);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.digest_rows(regclass, regclass) IS
+'internal: how many rows a table has, and their digest, as a log''s manifest has them';
+
+-- The digests of what a partition has of each key of each counter, by their names.
+CREATE FUNCTION playevent.digest_counts(event regclass, part regclass) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'
+SET "DateStyle" = 'ISO, YMD'
+SET "IntervalStyle" = 'postgres'
+SET bytea_output = 'hex'
+SET extra_float_digits = 1
+AS $$
+DECLARE
+    digests jsonb := '{}';
+    counter record;
+BEGIN
+    FOR counter IN SELECT k.counter, k.counter_slot FROM playevent.counter k WHERE k.event = digest_counts.event ORDER BY 1 LOOP
+        digests := digests || jsonb_build_object(counter.counter, encode(
+            (playevent.digest(part, (playevent.counted_rows(event, counter.counter_slot, part)).query, false)).digest, 'hex'));
+    END LOOP;
+    RETURN digests;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.digest_counts(regclass, regclass) IS
+'internal: the digests of a partition''s counts, by counter';
+
+-- The digests of all that was retired of each counter, by their names.
+CREATE FUNCTION playevent.digest_retired(event regclass) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'
+SET "DateStyle" = 'ISO, YMD'
+SET "IntervalStyle" = 'postgres'
+SET bytea_output = 'hex'
+SET extra_float_digits = 1
+AS $$
+DECLARE
+    digests jsonb := '{}';
+    counter record;
+BEGIN
+    FOR counter IN
+        SELECT k.counter, k.columns, k.count_column, playevent.retired_table(k.counter_slot) AS retired
+          FROM playevent.counter k WHERE k.event = digest_retired.event ORDER BY 1
+    LOOP
+        IF counter.retired IS NOT NULL THEN
+            digests := digests || jsonb_build_object(counter.counter, encode(
+                (playevent.digest(counter.retired, format('SELECT %s, %I FROM ONLY %s',
+                    (SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) FROM unnest(counter.columns) WITH ORDINALITY AS u(c, ord)),
+                    counter.count_column, counter.retired), false)).digest, 'hex'));
+        END IF;
+    END LOOP;
+    RETURN digests;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.digest_retired(regclass) IS
+'internal: the digests of what was retired, by counter';
+
+-- playevent.seal(event regclass, until timestamptz) returns int
+--
+-- Seals the partitions of a log that end at or before a moment of the past: none
+-- takes a row any more, by whatever way, and the manifest gets an entry for each.
+-- Returns how many it sealed.  It reads each one twice, and again for each counter.
+--
+-- Errors: an argument is null (22004), not a log that is partitioned by time (55000),
+-- not its owner (42501), until lies in the future (22023), in a transaction with a
+-- snapshot of its own (25001), what is being inserted into a partition does not end
+-- within 200 ms (55P03).
+-- Locks: the event table in ShareUpdateExclusiveLock, the partitions in
+-- ShareRowExclusiveLock, to the transaction's end.
+CREATE FUNCTION playevent.seal(event regclass, until timestamptz) RETURNS int
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
+
+COMMENT ON FUNCTION playevent.seal(regclass, timestamptz) IS
+'closes a log''s partitions that end by a moment: they take no rows any more, and the manifest tells what they hold; returns how many';
+
+CREATE FUNCTION playevent.seal_as_owner(event regclass, until timestamptz) RETURNS int
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    part record;
+    rows record;
+    hash bytea;
+    sealed int := 0;
+BEGIN
+    PERFORM playevent.check_not_null(until IS NULL, 'until'::text);
+    PERFORM playevent.lock_partitions(event);
+    IF until > now() THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('argument "until" is %s, which is yet to come', until),
+            HINT = 'Plays are still recorded in the partition that it belongs to.';
+    END IF;
+    FOR part IN
+        SELECT p.part, p.since, p.until, c.relname AS name
+          FROM playevent.partitions(event) p JOIN pg_class c ON c.oid = p.part
+         WHERE NOT p.is_sealed AND p.until <= seal_as_owner.until
+    LOOP
+        -- From here on nobody inserts into it, and whoever did has committed.
+        EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', part.part);
+        rows := playevent.digest_rows(event, part.part);
+        hash := playevent.note(event, 'seal'::text, part.name, part.since, part.until, rows.n, rows.first_id, rows.last_id,
+            rows.digest, playevent.digest_counts(event, part.part), NULL::jsonb, NULL::text);
+        PERFORM playevent.set_trigger(part.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
+            'sealed'::text, ARRAY[encode(hash, 'hex')]);
+        sealed := sealed + 1;
+    END LOOP;
+    RETURN sealed;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.seal_as_owner(regclass, timestamptz) IS
+'internal: seal, acting as the log''s owner';
+
+-- Of what was retired, an empty, sealed partition keeps the place, so that no row and
+-- no partition gets there.
+CREATE FUNCTION playevent.retired_partition(event regclass) RETURNS regclass
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT p.part FROM playevent.partitions(event) p WHERE p.since = '-infinity' AND p.is_sealed
+$$;
+
+COMMENT ON FUNCTION playevent.retired_partition(regclass) IS
+'internal: the partition that is there in place of those that were retired, or null';
+
+-- The last step of retire, which others wait for: partitions leave the log.
+CREATE FUNCTION playevent.detach_retired(event regclass, parts regclass[], until timestamptz, keep boolean) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'
+SET "DateStyle" = 'ISO, YMD'
+AS $$
+DECLARE
+    place regclass := playevent.retired_partition(event);
+    part regclass;
+BEGIN
+    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', event);
+    FOREACH part IN ARRAY parts LOOP
+        PERFORM playevent.let_go(part);
+        EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', event, part);
+        IF keep THEN
+            PERFORM playevent.set_trigger(part, 'playevent_append_only'::name,
+                'BEFORE UPDATE OR DELETE'::text, 'ROW'::text, NULL::text, 'append_only'::text, '{}'::text[]);
+            PERFORM playevent.refuse_truncate(part);
+        ELSE
+            EXECUTE format('DROP TABLE %s', part);
+        END IF;
+    END LOOP;
+    IF place IS NOT NULL THEN
+        PERFORM playevent.let_go(place);
+        EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', event, place);
+        EXECUTE format('DROP TABLE %s', place);
+    END IF;
+    place := playevent.make_partition(event, playevent.partition_name(event, '_retired'), 'MINVALUE'::text, quote_literal(until));
+    PERFORM playevent.set_trigger(place, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
+        'sealed'::text, '{}'::text[]);
+END
+$$;
+
+COMMENT ON FUNCTION playevent.detach_retired(regclass, regclass[], timestamptz, boolean) IS
+'internal: takes partitions whose counts have moved out of a log';
+
+-- playevent.retire(event regclass, until timestamptz, keep boolean = true)
+--     returns int
+--
+-- Takes the sealed partitions that end at or before a moment out of a log.  Their
+-- counts stay: they move from the slots, which inserts add to, to a table beside
+-- them, which the views add up too.  With keep, a partition becomes a table of its
+-- own, which stays as it is and can be exported or dropped; else it is dropped.
+-- Returns how many partitions it retired: all of them, or, after an error, none.
+--
+-- It counts first, which stops nobody.  Partitions leave at the end, which takes a
+-- lock that inserts wait for: for 200 ms at most, then it lets them through and tries
+-- again, for some ten seconds.
+--
+-- Errors: those of seal but that about until; a partition before that moment is not
+-- sealed, or holds other rows than when it was (55000); the lock could not be had
+-- (55P03).
+-- Locks: the event table and the slot tables in ShareUpdateExclusiveLock, the
+-- partitions in ShareRowExclusiveLock, and at the end event table and partitions in
+-- AccessExclusiveLock, to the transaction's end.
+CREATE FUNCTION playevent.retire(event regclass, until timestamptz, keep boolean DEFAULT true) RETURNS int
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
+
+COMMENT ON FUNCTION playevent.retire(regclass, timestamptz, boolean) IS
+'takes a log''s sealed partitions that end by a moment out of it, and keeps their counts; returns how many';
+
+CREATE FUNCTION playevent.retire_as_owner(event regclass, until timestamptz, keep boolean) RETURNS int
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    parts regclass[];
+    last_until timestamptz;
+    unsealed name;
+    part record;
+    rows bigint;
+    counter record;
+    counted record;
+    column_list text;
+BEGIN
+    PERFORM playevent.check_not_null(until IS NULL, 'until'::text);
+    PERFORM playevent.check_not_null(keep IS NULL, 'keep'::text);
+    PERFORM playevent.lock_partitions(event);
+    SELECT c.relname INTO unsealed
+      FROM playevent.partitions(event) p JOIN pg_class c ON c.oid = p.part
+     WHERE NOT p.is_sealed AND p.until <= retire_as_owner.until LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('partition "%s" of table "%s" is not sealed', unsealed, (SELECT relname FROM pg_class WHERE oid = event)),
+            HINT = format('Seal it first: SELECT playevent.seal(%L, %L);', event, until);
+    END IF;
+    SELECT array_agg(p.part ORDER BY p.since), max(p.until) INTO parts, last_until
+      FROM playevent.partitions(event) p
+     WHERE p.is_sealed AND p.until <= retire_as_owner.until AND p.part IS DISTINCT FROM playevent.retired_partition(event);
+    IF parts IS NULL THEN
+        RETURN 0;
+    END IF;
+
+    FOR part IN
+        SELECT p.part, p.since, p.until, c.relname AS name
+          FROM playevent.partitions(event) p JOIN pg_class c ON c.oid = p.part
+         WHERE p.part = ANY (parts) ORDER BY p.since
+    LOOP
+        -- It takes no rows; but its owner may have had the trigger disabled.
+        EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', part.part);
+        rows := playevent.check_sealed(event, part.part, part.name);
+        FOR counter IN
+            SELECT k.counter, k.columns, k.count_column, k.counter_slot, playevent.retired_table(k.counter_slot) AS retired
+              FROM playevent.counter k WHERE k.event = retire_as_owner.event ORDER BY 1
+        LOOP
+            counted := playevent.counted_rows(event, counter.counter_slot, part.part);
+            SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) INTO column_list
+              FROM unnest(counter.columns) WITH ORDINALITY AS u(c, ord);
+            PERFORM playevent.write_guarded(counter.retired, part.part, format(
+                'INSERT INTO %s AS counted (%s, %I) %s ON CONFLICT (%2$s) DO UPDATE SET %3$I = %5$s',
+                counter.retired, column_list, counter.count_column, counted.query, counted.sum));
+            PERFORM playevent.take_off(event, counter.counter_slot, part.part, (part.until AT TIME ZONE 'UTC')::date);
+        END LOOP;
+        PERFORM playevent.note(event, 'retire'::text, part.name, part.since, part.until, rows, NULL::bigint, NULL::bigint,
+            NULL::bytea, NULL::jsonb,
+            CASE WHEN part.part = parts[cardinality(parts)] THEN playevent.digest_retired(event) END,
+            CASE WHEN keep THEN 'kept' ELSE 'dropped' END);
+    END LOOP;
+
+    FOR attempt IN 1..40 LOOP
+        BEGIN
+            PERFORM playevent.detach_retired(event, parts, last_until, keep);
+            EXIT;
+        EXCEPTION WHEN lock_not_available THEN
+            IF attempt = 40 THEN
+                RAISE EXCEPTION USING
+                    ERRCODE = 'lock_not_available',
+                    MESSAGE = format('table "%s" was in use all the time', (SELECT relname FROM pg_class WHERE oid = event)),
+                    DETAIL = 'To take a partition out of it, nobody else must be reading it or inserting into it for a moment.',
+                    HINT = 'Try again when no long transaction is using it.';
+            END IF;
+            PERFORM pg_sleep(0.05);
+        END;
+    END LOOP;
+    RETURN cardinality(parts);
+END
+$$;
+
+COMMENT ON FUNCTION playevent.retire_as_owner(regclass, timestamptz, boolean) IS
+'internal: retire, acting as the log''s owner';
+
+-- A sealed partition must have as many rows as when it was sealed.
+CREATE FUNCTION playevent.check_sealed(event regclass, part regclass, part_name name) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    manifest regclass := playevent.manifest(event);
+    hash text := (SELECT (playevent.trigger_arguments(t.tgargs))[1]
+                    FROM playevent.triggers(part) AS t WHERE t.function = 'playevent.sealed'::regproc LIMIT 1);
+    sealed bigint;
+    present bigint;
+BEGIN
+    SELECT t.n INTO sealed
+      FROM playevent.read_own(manifest, manifest,
+          format('SELECT n FROM ONLY %s WHERE action = ''seal'' AND encode(hash, ''hex'') = %L', manifest, hash)) AS t(n bigint);
+    SELECT t.n INTO present FROM playevent.read_own(part, part, format('SELECT count(tableoid) FROM %s', part)) AS t(n bigint);
+    IF sealed IS DISTINCT FROM present THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('partition "%s" has other rows than when it was sealed', part_name),
+            DETAIL = CASE WHEN sealed IS NULL THEN 'The manifest has no entry of when it was sealed.'
+                          ELSE format('It has %s, and had %s.', present, sealed) END,
+            HINT = format('To seal it as it is now, drop trigger playevent_sealed on table "%s" first.', part_name);
+    END IF;
+    RETURN present;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.check_sealed(regclass, regclass, name) IS
+'internal: checks that a partition has as many rows as its manifest says, and returns how many';
+
+-- A new counter gets what was retired before it was there, from another that tells.
+CREATE FUNCTION playevent.derive_retired(event regclass, counter text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    manifest regclass := playevent.manifest(event);
+    made record;
+    source record;
+    column_list text;
+BEGIN
+    IF manifest IS NULL OR NOT EXISTS (
+        SELECT FROM playevent.read_own(manifest, manifest,
+            format('SELECT entry FROM ONLY %s WHERE action = ''retire'' AND n > 0 LIMIT 1', manifest)) AS t(entry bigint))
+    THEN
+        RETURN;
+    END IF;
+    SELECT k.columns, k.count_column, k.listener_column, playevent.retired_table(k.counter_slot) AS retired INTO made
+      FROM playevent.counter k WHERE k.event = derive_retired.event AND k.counter = derive_retired.counter;
+    SELECT k.count_column, playevent.retired_table(k.counter_slot) AS retired INTO source
+      FROM playevent.counter k
+     WHERE k.event = derive_retired.event AND k.counter <> derive_retired.counter
+       AND made.listener_column IS NULL AND k.listener_column IS NULL AND k.columns @> made.columns
+     ORDER BY cardinality(k.columns), k.counter LIMIT 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('what was retired of table "%s" can''t be counted by those columns', (SELECT relname FROM pg_class WHERE oid = event)),
+            DETAIL = CASE WHEN made.listener_column IS NULL
+                          THEN format('No counter that was there then has all of the columns %s.', array_to_string(made.columns, ', '))
+                          ELSE 'Who listened is not known any more.' END,
+            HINT = 'Count by columns that another counter has too, or the plays that are there yet in a view of your own.';
+    END IF;
+    SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) INTO column_list
+      FROM unnest(made.columns) WITH ORDINALITY AS u(c, ord);
+    PERFORM playevent.write_guarded(made.retired, source.retired, format(
+        'INSERT INTO %s (%s, %I) SELECT %2$s, sum(%4$I)::bigint FROM ONLY %5$s GROUP BY %2$s',
+        made.retired, column_list, made.count_column, source.count_column, source.retired));
+    PERFORM playevent.note(event, 'derive'::text, counter::name, NULL::timestamptz, NULL::timestamptz, NULL::bigint, NULL::bigint, NULL::bigint,
+        NULL::bytea, NULL::jsonb, playevent.digest_retired(event), NULL::text);
+END
+$$;
+
+COMMENT ON FUNCTION playevent.derive_retired(regclass, text) IS
+'internal: fills in what was retired before a counter was there';
+
+-- playevent.set_retain(event regclass, retain interval, shorten boolean = false)
+--     returns void
+--
+-- Changes for how long maintain keeps a log's plays before it retires them; for ever,
+-- if retain is null.  To keep them for a shorter time than was promised takes
+-- shorten => true, and leaves an entry in the manifest.
+--
+-- Errors: not a log that is partitioned by time (55000), not its owner (42501), a bad
+-- retain (22023), a shorter one without shorten (55000); no lock within 200 ms (55P03).
+-- Locks: the event table in AccessExclusiveLock, as DROP TRIGGER.
+CREATE FUNCTION playevent.set_retain(event regclass, retain interval, shorten boolean DEFAULT false) RETURNS void
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
+
+COMMENT ON FUNCTION playevent.set_retain(regclass, interval, boolean) IS
+'changes how long a log''s plays are kept before they are retired';
+
+CREATE FUNCTION playevent.set_retain_as_owner(event regclass, retain interval, shorten boolean) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET "IntervalStyle" = 'postgres'
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    forever interval := '178000000 years';
+    policy record;
+    shorter boolean;
+BEGIN
+    PERFORM playevent.check_not_null(shorten IS NULL, 'shorten'::text);
+    policy := playevent.lock_partitions(event);
+    PERFORM playevent.check_policy('month'::text, '1 day'::interval, retain);
+    shorter := coalesce(retain, forever) < coalesce(policy.retain::interval, forever);
+    IF shorter AND NOT shorten THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('table "%s" keeps its plays for longer than that', (SELECT relname FROM pg_class WHERE oid = event)),
+            DETAIL = format('They are kept %s.', coalesce('for ' || policy.retain, 'for ever')),
+            HINT = 'If that is what you want: shorten => true.';
+    END IF;
+    PERFORM playevent.set_trigger(event, 'playevent_partition'::name,
+        'BEFORE INSERT'::text, 'STATEMENT'::text, NULL::text, 'partition'::text,
+        ARRAY[policy.created_column, coalesce(policy.partition_by, ''), coalesce(retain::text, ''),
+              coalesce(policy.id_column, ''), coalesce(policy.listener_column, '')]::text[]);
+    IF shorter THEN
+        PERFORM playevent.note(event, 'retain'::text, NULL::name, NULL::timestamptz, NULL::timestamptz, NULL::bigint, NULL::bigint, NULL::bigint,
+            NULL::bytea, NULL::jsonb, NULL::jsonb,
+            format('kept for %s, and not for %s any more', retain, coalesce(policy.retain, 'ever')));
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.set_retain_as_owner(regclass, interval, boolean) IS
+'internal: set_retain, acting as the log''s owner';
+
+-- playevent.maintain(event regclass) returns table(what text, done bigint)
+--
+-- What a log needs from time to time, in one call for a timer: makes the partitions
+-- to come, seals those that ended a day ago, forgets event_ids that are too old to
+-- come again, merges spare slots, and retires what is older than the log's retain.
+-- Returns what was done, and how often; what a lock could not be had for is put off,
+-- and done the next time.
+--
+-- Errors: not a log (55000), not its owner (42501), in a transaction with a snapshot
+-- of its own (25001).  Locks: those of extend, seal, compact and retire.
+CREATE FUNCTION playevent.maintain(event regclass) RETURNS TABLE (what text, done bigint)
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
+
+COMMENT ON FUNCTION playevent.maintain(regclass) IS
+'makes a log''s partitions to come, seals and retires old ones, and tidies up; returns what was done';
+
+CREATE FUNCTION playevent.maintain_as_owner(event regclass) RETURNS TABLE (what text, done bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    policy record;
+    step text;
+    put_off text[] := '{}';
+BEGIN
+    PERFORM playevent.check_log(event);
+    policy := playevent.policy(event);
+    FOREACH step IN ARRAY ARRAY['partitions made', 'partitions sealed', 'event_ids forgotten', 'slots removed', 'partitions retired'] LOOP
+        BEGIN
+            what := step;
+            done := CASE step
+                WHEN 'partitions made' THEN
+                    CASE WHEN policy.partition_by IS NOT NULL THEN playevent.extend(event) END
+                WHEN 'partitions sealed' THEN
+                    CASE WHEN policy.created_column IS NOT NULL THEN playevent.seal(event, now() - '1 day'::interval) END
+                WHEN 'event_ids forgotten' THEN
+                    CASE WHEN policy.created_column IS NOT NULL THEN playevent.forget_event_keys(event, 1000000::bigint) END
+                WHEN 'slots removed' THEN playevent.compact(event)
+                WHEN 'partitions retired' THEN
+                    CASE WHEN policy.retain IS NOT NULL THEN playevent.retire(event, now() - policy.retain::interval, true) END
+                END;
+            IF done IS NOT NULL THEN
+                RETURN NEXT;
+            END IF;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            put_off := put_off || step;
+        END;
+    END LOOP;
+    FOREACH step IN ARRAY put_off LOOP
+        what := step || ': put off, for a lock could not be had';
+        done := 0;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.maintain_as_owner(regclass) IS
+'internal: maintain, acting as the log''s owner';
+
+-- playevent.verify_archive(event regclass, archive regclass)
+--     returns table(problem text)
+--
+-- Compares a table, a retired partition that was kept or restored from anywhere,
+-- with what the log's manifest says it held; and the manifest with itself, and what
+-- was retired of each counter with the manifest.  No row means that all is as it was.
+--
+-- Errors: an argument is null (22004), not a log that is partitioned by time (55000),
+-- not its owner, or the archive's (42501), a column is missing in the archive (42703).
+CREATE FUNCTION playevent.verify_archive(event regclass, archive regclass) RETURNS TABLE (problem text)
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
+
+COMMENT ON FUNCTION playevent.verify_archive(regclass, regclass) IS
+'what differs between a retired partition and the log''s manifest, and within the manifest; no row means nothing';
+
+CREATE FUNCTION playevent.verify_archive_as_owner(event regclass, archive regclass) RETURNS TABLE (problem text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'
+SET "DateStyle" = 'ISO, YMD'
+SET bytea_output = 'hex'
+AS $$
+DECLARE
+    manifest regclass := playevent.manifest(event);
+    name name;
+    sealed record;
+    rows record;
+    counts jsonb;
+    hash text;
+BEGIN
+    PERFORM playevent.check_table(archive, 'archive'::text);
+    IF manifest IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('table "%s" has no manifest', (SELECT relname FROM pg_class WHERE oid = event)),
+            HINT = 'Logs that are partitioned by time have one.';
+    END IF;
+    SELECT relname INTO name FROM pg_class WHERE oid = archive;
+
+    -- The manifest: each entry has the hash of the one before.
+    RETURN QUERY SELECT p.problem FROM playevent.read_own(manifest, manifest, format(
+        'SELECT CASE WHEN m.entry <> m.expected THEN format(''manifest: entry %%s is missing'', m.expected)
+                     WHEN m.hash <> m.computed THEN format(''manifest: entry %%s was changed'', m.entry)
+                     ELSE format(''manifest: entry %%s does not follow the one before'', m.entry) END
+           FROM (SELECT e.entry, e.hash, e.previous,
+                        sha256(convert_to((to_jsonb(e) - ''hash'')::text, ''UTF8'')) AS computed,
+                        coalesce(lag(e.entry) OVER (ORDER BY e.entry), 0) + 1 AS expected,
+                        lag(e.hash) OVER (ORDER BY e.entry) AS hash_before
+                   FROM ONLY %s AS e) AS m
+          WHERE m.entry <> m.expected OR m.hash <> m.computed OR m.previous IS DISTINCT FROM m.hash_before
+          ORDER BY m.entry', manifest)) AS p(problem text);
+
+    -- What was retired of each counter
+    RETURN QUERY SELECT format('counter %s: what was retired is not what entry %s of the manifest says', r.counter, r.entry)
+      FROM (SELECT n.key AS counter, n.value AS digest, s.entry, s.digest AS noted
+              FROM jsonb_each_text(playevent.digest_retired(event)) AS n
+              JOIN LATERAL (
+                  SELECT m.entry, m.retired ->> n.key AS digest
+                    FROM playevent.read_own(manifest, manifest,
+                        format('SELECT entry, retired FROM ONLY %s WHERE retired IS NOT NULL', manifest)) AS m(entry bigint, retired jsonb)
+                   WHERE m.retired ? n.key
+                   ORDER BY m.entry DESC LIMIT 1) AS s ON true) AS r
+     WHERE r.digest <> r.noted
+     ORDER BY r.counter;
+
+    -- The archive
+    hash := (SELECT (playevent.trigger_arguments(t.tgargs))[1]
+               FROM playevent.triggers(archive) AS t WHERE t.function = 'playevent.sealed'::regproc LIMIT 1);
+    SELECT * INTO sealed
+      FROM playevent.read_own(manifest, manifest, format(
+          'SELECT entry, n, first_id, last_id, digest, counters FROM ONLY %s
+            WHERE action = ''seal'' AND (encode(hash, ''hex'') = %L OR part = %L)
+            ORDER BY encode(hash, ''hex'') = %2$L DESC NULLS LAST, entry DESC LIMIT 1', manifest, hash, name))
+        AS t(entry bigint, n bigint, first_id bigint, last_id bigint, digest bytea, counters jsonb);
+    IF sealed.entry IS NULL THEN
+        problem := format('manifest: no entry tells of table %s', name);
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    rows := playevent.digest_rows(event, archive);
+    IF rows.n <> sealed.n THEN
+        problem := format('table %s has %s rows, and had %s', name, rows.n, sealed.n);
+        RETURN NEXT;
+    END IF;
+    IF rows.first_id IS DISTINCT FROM sealed.first_id OR rows.last_id IS DISTINCT FROM sealed.last_id THEN
+        problem := format('table %s has ids from %s to %s, and had those from %s to %s', name,
+            rows.first_id, rows.last_id, sealed.first_id, sealed.last_id);
+        RETURN NEXT;
+    END IF;
+    IF rows.digest <> sealed.digest THEN
+        problem := format('table %s: its rows are not those that entry %s of the manifest tells of', name, sealed.entry);
+        RETURN NEXT;
+    END IF;
+    counts := playevent.digest_counts(event, archive);
+    RETURN QUERY SELECT format('table %s: what counter %s counted of it is not what its rows say', name, c.key)
+      FROM jsonb_each_text(sealed.counters) AS c
+     WHERE counts ? c.key AND counts ->> c.key <> c.value
+     ORDER BY c.key;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.verify_archive_as_owner(regclass, regclass) IS
+'internal: verify_archive, acting as the log''s owner';

@@ -26,6 +26,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
 #include "as_owner.h"
@@ -90,23 +91,75 @@ source_name(Relation event, CounterBinding *binding)
 }
 
 /*
- * retired_table
- *		The table of what was retired of a counter; InvalidOid if it has none.
+ * find_own_table
+ *		A table that belongs to this one, as a function of the install script
+ *		finds it; InvalidOid if there is none.
  */
 static Oid
-retired_table(SlotBinding *slot)
+find_own_table(const char *query, Oid relid)
 {
 	Oid			type = REGCLASSOID;
-	Datum		value = ObjectIdGetDatum(slot->relid);
+	Datum		value = ObjectIdGetDatum(relid);
 	bool		isnull;
 	Datum		found;
 
-	if (SPI_execute_with_args("SELECT playevent.retired_table($1)", 1, &type,
-							  &value, NULL, true, 0) < 0 || SPI_processed != 1)
-		elog(ERROR, "could not look for a table of what was retired");
+	if (SPI_execute_with_args(query, 1, &type, &value, NULL, true, 0) < 0 ||
+		SPI_processed != 1)
+		elog(ERROR, "could not look for a table: %s", query);
 	found = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
 						  &isnull);
 	return isnull ? InvalidOid : DatumGetObjectId(found);
+}
+
+/*
+ * last_entry
+ *		The manifest's last entry in the active snapshot.
+ */
+static int64
+last_entry(TableQuery *query)
+{
+	bool		isnull;
+
+	run_table_query(query, NULL, NULL, true);
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+									   SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/*
+ * check_none_retired
+ *		Check that no partition was retired since the active snapshot was taken:
+ *		its rows could not be read any more, and the slots would be as they were
+ *		then.  The log is locked, so none will be.
+ */
+static void
+check_none_retired(Relation event)
+{
+	Oid			manifest;
+	TableQuery *query;
+	int64		seen;
+	int64		last;
+
+	if (event->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return;
+	manifest = find_own_table("SELECT playevent.manifest($1)",
+							  RelationGetRelid(event));
+	if (!OidIsValid(manifest))
+		return;
+	query = prepare_owner_query(psprintf("SELECT coalesce(max(entry), 0)"
+										 " FROM ONLY %s WHERE action = 'retire'",
+										 qualified_name(manifest)), 0, manifest,
+								InvalidOid, InvalidOid);
+	seen = last_entry(query);
+	PushActiveSnapshot(GetLatestSnapshot());
+	last = last_entry(query);
+	PopActiveSnapshot();
+	if (seen != last)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("partitions of table \"%s\" were retired since this transaction's snapshot was taken",
+						RelationGetRelationName(event)),
+				 errdetail("Their rows are not in the log any more."),
+				 errhint("Try again in a new transaction.")));
 }
 
 /*
@@ -174,7 +227,8 @@ open_differences(Relation event, CounterBinding *binding, bool tells_progress)
 		of.condition = "playevent.tell_progress()";
 	if (slot->kind->covers != NULL &&
 		event->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		retired = retired_table(slot);
+		retired = find_own_table("SELECT playevent.retired_table($1)",
+								 slot->relid);
 	if (OidIsValid(retired))
 		of.retired = qualified_name(retired);
 
@@ -343,8 +397,8 @@ put_difference(ReturnSetInfo *rsinfo, CounterBinding *first,
  * is in further_key.
  *
  * Errors: not a log (55000), no right of the caller to read it or its slots
- * (42501), a policy hides rows from the caller (42501), what counter_binding
- * reports.
+ * (42501), a policy hides rows from the caller (42501), a partition was retired
+ * after the snapshot was taken (40001), what counter_binding reports.
  */
 Datum
 playevent_verify(PG_FUNCTION_ARGS)
@@ -364,6 +418,8 @@ playevent_verify(PG_FUNCTION_ARGS)
 	SPI_connect();
 	context = AllocSetContextCreate(CurrentMemoryContext, "playevent verify",
 									ALLOCSET_DEFAULT_SIZES);
+
+	check_none_retired(event);
 
 	/* Nothing is run for whoever may not ask for all of it. */
 	while ((binding = next_counter(event, triggers, &position)) != NULL)

@@ -156,7 +156,7 @@ BEGIN
     END IF;
 
     -- What a log that is mended had said stays, if nothing else is said.
-    was := playevent.policy(event);
+    SELECT * INTO was FROM playevent.policy(event);
     wanted.event := event;
     wanted.track := track;
     wanted.track_key := track_key;

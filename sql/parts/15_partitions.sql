@@ -106,8 +106,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     event_name name := (SELECT relname FROM pg_class WHERE oid = event);
-    was record := playevent.policy(event);
+    was record;
 BEGIN
+    SELECT * INTO was FROM playevent.policy(event);
     IF (partition_by IS NOT NULL OR retain IS NOT NULL) AND playevent.partition_column(event) IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
@@ -149,7 +150,7 @@ BEGIN
             HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
     END IF;
     EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', event);
-    policy := playevent.policy(event);
+    SELECT * INTO policy FROM playevent.policy(event);
     IF policy.created_column IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',

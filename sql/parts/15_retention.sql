@@ -631,7 +631,7 @@ DECLARE
     put_off text[] := '{}';
 BEGIN
     PERFORM playevent.check_log(event);
-    policy := playevent.policy(event);
+    SELECT * INTO policy FROM playevent.policy(event);
     FOREACH step IN ARRAY ARRAY['partitions made', 'partitions sealed', 'event_ids forgotten', 'slots removed', 'partitions retired'] LOOP
         BEGIN
             what := step;

@@ -27,6 +27,7 @@
 #include "utils/snapmgr.h"
 
 #include "as_owner.h"
+#include "compat.h"
 #include "counted_log.h"
 #include "counter_binding.h"
 #include "maintenance.h"
@@ -179,20 +180,31 @@ rebuild_counter(Relation event, CounterBinding *binding, int64 *lacking)
  *
  * Errors: not a log (55000), not its owner (42501), in a subtransaction of one
  * that has counts pending (55000), within a statement that inserts into the
- * log (55006), in a read-only transaction (25006).  Locks: the slot table in
- * ShareUpdateExclusiveLock.
+ * log (55006), in a read-only transaction (25006).  Locks: the slot table, and
+ * a partitioned log, in ShareUpdateExclusiveLock.
  */
 Datum
 playevent_rebuild(PG_FUNCTION_ARGS)
 {
+	Oid			relid = PG_GETARG_OID(0);
 	TriggerDesc *triggers;
-	Relation	event = open_counted_log(PG_GETARG_OID(0), &triggers);
+	Relation	event;
 	CounterBinding *binding;
 	OwnerScope	outer;
 	int			position = 0;
 	int64		changed = 0;
 
 	PreventCommandIfReadOnly("playevent.rebuild()");
+
+	/*
+	 * Whoever retires a partition holds this lock, and slot tables, when it
+	 * comes to take the partition out: to hold a lesser one then, and wait for
+	 * slot tables, would be a deadlock.
+	 */
+	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE &&
+		relation_ownercheck(relid, GetUserId()))
+		LockRelationOid(relid, ShareUpdateExclusiveLock);
+	event = open_counted_log(relid, &triggers);
 	check_log_owner(event);
 	owner_enter(event->rd_rel->relowner, &outer);
 	check_all_counted(event);

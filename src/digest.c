@@ -9,10 +9,14 @@
  * a header: so whoever has exported a table can check it by sha256sum alone, with no
  * extension and no Postgres.  CopyAttributeOutCSV (copyto.c) has the rules.
  *
- * Where they have none, it is the sum of the SHA-256 of each line, modulo 2^256: no
- * sort, which would be by collations that may change.  (Bellare and Micciancio, "A
- * new paradigm for collision-free hashing", 1997, have it as AdHash.  Who can choose
- * very many rows could find others of the same sum; these follow from the log.)
+ * Of counts, rows have no order, for it would be by collations, which may change.  Of
+ * them it is the sum of the SHA-256 of each key, times its amount, modulo 2^256.  So
+ * the digest of what all partitions together count is the sum of their digests: what
+ * has been retired over the years can be checked without it being digested anew each
+ * time that a partition adds to it.  (Bellare and Micciancio, "A new paradigm for
+ * collision-free hashing", 1997, have sums of hashes as AdHash.  With a million keys,
+ * other counts of the same sum can be searched for; it is against mistakes, and
+ * against forgers who don't know this page.  Archives are what stands against others.)
  *
  * The text of values depends on settings; callers pin them.
  *
@@ -20,6 +24,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "common/cryptohash.h"
 #include "common/sha2.h"
 #include "executor/spi.h"
@@ -27,6 +32,7 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -36,6 +42,7 @@
 #include "table_query.h"
 
 PG_FUNCTION_INFO_V1(playevent_digest);
+PG_FUNCTION_INFO_V1(playevent_add_digests);
 
 #define FETCH_ROWS 1000
 
@@ -64,14 +71,62 @@ append_field(StringInfo line, const char *value, bool is_only)
 	appendStringInfoChar(line, '"');
 }
 
+#define DIGEST_WORDS (PG_SHA256_DIGEST_LENGTH / sizeof(uint32))
+
 /* What is being digested. */
 typedef struct Digest
 {
 	pg_cryptohash_ctx *hash;
 	bool		in_order;
+	bool		is_weighted;	/* in no order; the last column is the amount */
 	int64		n;				/* rows so far */
-	uint8		sum[PG_SHA256_DIGEST_LENGTH];	/* big-endian, if in no order */
+	uint32		sum[DIGEST_WORDS];	/* if in no order; the lowest first */
 } Digest;
+
+/*
+ * add_product
+ *		sum += hash * factor, modulo 2^256; shifted by so many words.
+ */
+static void
+add_product(uint32 *sum, const uint32 *hash, uint32 factor, int shift)
+{
+	uint64		carry = 0;
+
+	for (int i = shift; i < (int) DIGEST_WORDS; i++)
+	{
+		carry += (uint64) hash[i - shift] * factor + sum[i];
+		sum[i] = (uint32) carry;
+		carry >>= 32;
+	}
+}
+
+/* Between numbers and bytes, which have the highest first */
+static void
+read_number(const uint8 *bytes, uint32 *words)
+{
+	for (int i = 0; i < (int) DIGEST_WORDS; i++)
+	{
+		memcpy(&words[i], bytes + PG_SHA256_DIGEST_LENGTH -
+			   (i + 1) * sizeof(uint32), sizeof(uint32));
+		words[i] = pg_ntoh32(words[i]);
+	}
+}
+
+static bytea *
+number_bytes(const uint32 *words)
+{
+	bytea	   *result = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+
+	SET_VARSIZE(result, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+	for (int i = 0; i < (int) DIGEST_WORDS; i++)
+	{
+		uint32		word = pg_hton32(words[i]);
+
+		memcpy(VARDATA(result) + PG_SHA256_DIGEST_LENGTH -
+			   (i + 1) * sizeof(uint32), &word, sizeof(word));
+	}
+	return result;
+}
 
 static void
 begin_hash(Digest *digest)
@@ -90,15 +145,15 @@ end_hash(Digest *digest, uint8 *result)
 
 /*
  * add_line
- *		Add a line, in UTF-8.
+ *		Add a line, in UTF-8, so many times.
  */
 static void
-add_line(Digest *digest, StringInfo line)
+add_line(Digest *digest, StringInfo line, uint64 times)
 {
 	char	   *encoded = pg_server_to_any(line->data, line->len, PG_UTF8);
 	size_t		length = encoded == line->data ? (size_t) line->len : strlen(encoded);
-	uint8		hash[PG_SHA256_DIGEST_LENGTH];
-	int			carry = 0;
+	uint8		bytes[PG_SHA256_DIGEST_LENGTH];
+	uint32		hash[DIGEST_WORDS];
 
 	if (!digest->in_order)
 		begin_hash(digest);
@@ -108,29 +163,36 @@ add_line(Digest *digest, StringInfo line)
 	if (digest->in_order)
 		return;
 
-	end_hash(digest, hash);
-	for (int i = PG_SHA256_DIGEST_LENGTH - 1; i >= 0; i--)
-	{
-		carry += digest->sum[i] + hash[i];
-		digest->sum[i] = (uint8) carry;
-		carry >>= 8;
-	}
+	end_hash(digest, bytes);
+	read_number(bytes, hash);
+	add_product(digest->sum, hash, (uint32) times, 0);
+	add_product(digest->sum, hash, (uint32) (times >> 32), 1);
 }
 
 static void
 add_row(Digest *digest, HeapTuple tuple, TupleDesc desc)
 {
+	int			ncolumns = desc->natts - (digest->is_weighted ? 1 : 0);
+	int64		times = 1;
 	StringInfoData line;
 
 	initStringInfo(&line);
-	for (int i = 1; i <= desc->natts; i++)
+	for (int i = 1; i <= ncolumns; i++)
 	{
 		if (i > 1)
 			appendStringInfoChar(&line, ',');
-		append_field(&line, SPI_getvalue(tuple, desc, i), desc->natts == 1);
+		append_field(&line, SPI_getvalue(tuple, desc, i), ncolumns == 1);
 	}
 	appendStringInfoChar(&line, '\n');
-	add_line(digest, &line);
+	if (digest->is_weighted)
+	{
+		bool		isnull;
+
+		/* A negative one is that much less than 2^64, which differs too. */
+		times = DatumGetInt64(SPI_getbinval(tuple, desc, desc->natts,
+											&isnull));
+	}
+	add_line(digest, &line, (uint64) times);
 }
 
 /*
@@ -144,7 +206,10 @@ add_rows(Digest *digest, TableQuery *query)
 												  "playevent digest",
 												  ALLOCSET_DEFAULT_SIZES);
 	Portal		portal = open_table_query(query);
+	TupleDesc	desc = portal->tupDesc;
 
+	digest->is_weighted = !digest->in_order &&
+		TupleDescAttr(desc, desc->natts - 1)->atttypid == INT8OID;
 	for (;;)
 	{
 		MemoryContext oldcontext;
@@ -172,7 +237,8 @@ add_rows(Digest *digest, TableQuery *query)
  *		returns record
  *
  * In a twin: how many rows a query on this table of the owner's returns, and
- * their digest.
+ * their digest; if in no order, the last column is a bigint, how often a row
+ * counts, or else each counts once.
  *
  * Errors: not called by a twin (0A000), not the table's owner (42501), the name
  * stands for something else by now (40001), what the query reports.
@@ -181,8 +247,8 @@ Datum
 playevent_digest(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
-	bytea	   *result = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
 	Digest		digest = {.in_order = PG_GETARG_BOOL(2)};
+	uint8		bytes[PG_SHA256_DIGEST_LENGTH];
 	TupleDesc	desc;
 	Datum		values[2];
 	bool		isnull[2] = {false, false};
@@ -204,7 +270,10 @@ playevent_digest(PG_FUNCTION_ARGS)
 			begin_hash(&digest);
 		add_rows(&digest, query);
 		if (digest.in_order)
-			end_hash(&digest, digest.sum);
+		{
+			end_hash(&digest, bytes);
+			read_number(bytes, digest.sum);
+		}
 	}
 	PG_FINALLY();
 	{
@@ -214,10 +283,35 @@ playevent_digest(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	SPI_finish();
 
-	SET_VARSIZE(result, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
-	memcpy(VARDATA(result), digest.sum, PG_SHA256_DIGEST_LENGTH);
 	values[0] = Int64GetDatum(digest.n);
-	values[1] = PointerGetDatum(result);
+	values[1] = PointerGetDatum(number_bytes(digest.sum));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
 													  values, isnull)));
+}
+
+/*
+ * playevent.add_digests(a bytea, b bytea) returns bytea
+ *
+ * The sum of two digests, modulo 2^256.
+ *
+ * Errors: not 32 bytes (22023).
+ */
+Datum
+playevent_add_digests(PG_FUNCTION_ARGS)
+{
+	bytea	   *a = PG_GETARG_BYTEA_PP(0);
+	bytea	   *b = PG_GETARG_BYTEA_PP(1);
+	uint32		sum[DIGEST_WORDS];
+	uint32		other[DIGEST_WORDS];
+
+	if (VARSIZE_ANY_EXHDR(a) != PG_SHA256_DIGEST_LENGTH ||
+		VARSIZE_ANY_EXHDR(b) != PG_SHA256_DIGEST_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a digest must have %d bytes",
+						PG_SHA256_DIGEST_LENGTH)));
+	read_number((uint8 *) VARDATA_ANY(a), sum);
+	read_number((uint8 *) VARDATA_ANY(b), other);
+	add_product(sum, other, 1, 0);
+	PG_RETURN_BYTEA_P(number_bytes(sum));
 }

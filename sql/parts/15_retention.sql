@@ -28,6 +28,20 @@ AS 'MODULE_PATHNAME', 'playevent_digest';
 COMMENT ON FUNCTION playevent.digest(regclass, text, boolean) IS
 'internal: in a function that acts as a log''s owner, the number and the digest of the rows that a query on a table returns';
 
+CREATE FUNCTION playevent.add_digests(a bytea, b bytea) RETURNS bytea
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'playevent_add_digests';
+
+COMMENT ON FUNCTION playevent.add_digests(bytea, bytea) IS
+'internal: the sum of two digests';
+
+CREATE AGGREGATE playevent.sum_digests(bytea) (
+    SFUNC = playevent.add_digests, STYPE = bytea,
+    INITCOND = '\x0000000000000000000000000000000000000000000000000000000000000000');
+
+COMMENT ON AGGREGATE playevent.sum_digests(bytea) IS
+'internal: the sum of digests';
+
 CREATE FUNCTION playevent.read_own(rel regclass, other regclass, query text) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'playevent_read_own';
@@ -199,7 +213,8 @@ $$;
 COMMENT ON FUNCTION playevent.digest_rows(regclass, regclass) IS
 'internal: how many rows a table has, and their digest, as a log''s manifest has them';
 
--- The digests of what a partition has of each key of each counter, by their names.
+-- The digests of what a partition has of each key of each counter, by their names; of
+-- sketches there are none, for those can't be added.
 CREATE FUNCTION playevent.digest_counts(event regclass, part regclass) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -213,7 +228,10 @@ DECLARE
     digests jsonb := '{}';
     counter record;
 BEGIN
-    FOR counter IN SELECT k.counter, k.counter_slot FROM playevent.counter k WHERE k.event = digest_counts.event ORDER BY 1 LOOP
+    FOR counter IN
+        SELECT k.counter, k.counter_slot FROM playevent.counter k
+         WHERE k.event = digest_counts.event AND k.listener_column IS NULL ORDER BY 1
+    LOOP
         digests := digests || jsonb_build_object(counter.counter, encode(
             (playevent.digest(part, (playevent.counted_rows(event, counter.counter_slot, part)).query, false)).digest, 'hex'));
     END LOOP;
@@ -224,8 +242,9 @@ $$;
 COMMENT ON FUNCTION playevent.digest_counts(regclass, regclass) IS
 'internal: the digests of a partition''s counts, by counter';
 
--- The digests of all that was retired of each counter, by their names.
-CREATE FUNCTION playevent.digest_retired(event regclass) RETURNS jsonb
+-- The digests of all that was retired of each counter, by their names; less those of
+-- sketches, or these alone.
+CREATE FUNCTION playevent.digest_retired(event regclass, of_sketches boolean) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET "TimeZone" = 'UTC'
@@ -240,7 +259,8 @@ DECLARE
 BEGIN
     FOR counter IN
         SELECT k.counter, k.columns, k.count_column, playevent.retired_table(k.counter_slot) AS retired
-          FROM playevent.counter k WHERE k.event = digest_retired.event ORDER BY 1
+          FROM playevent.counter k
+         WHERE k.event = digest_retired.event AND (k.listener_column IS NOT NULL) = of_sketches ORDER BY 1
     LOOP
         IF counter.retired IS NOT NULL THEN
             digests := digests || jsonb_build_object(counter.counter, encode(
@@ -253,7 +273,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION playevent.digest_retired(regclass) IS
+COMMENT ON FUNCTION playevent.digest_retired(regclass, boolean) IS
 'internal: the digests of what was retired, by counter';
 
 -- playevent.seal(event regclass, until timestamptz) returns int
@@ -445,8 +465,8 @@ BEGIN
             PERFORM playevent.take_off(event, counter.counter_slot, part.part, (part.until AT TIME ZONE 'UTC')::date);
         END LOOP;
         PERFORM playevent.note(event, 'retire'::text, part.name, part.since, part.until, rows, NULL::bigint, NULL::bigint,
-            NULL::bytea, NULL::jsonb,
-            CASE WHEN part.part = parts[cardinality(parts)] THEN playevent.digest_retired(event) END,
+            NULL::bytea, playevent.digest_counts(event, part.part),
+            CASE WHEN part.part = parts[cardinality(parts)] THEN nullif(playevent.digest_retired(event, true), '{}') END,
             CASE WHEN keep THEN 'kept' ELSE 'dropped' END);
     END LOOP;
 
@@ -542,7 +562,7 @@ BEGIN
         'INSERT INTO %s (%s, %I) SELECT %2$s, sum(%4$I)::bigint FROM ONLY %5$s GROUP BY %2$s',
         made.retired, column_list, made.count_column, source.count_column, source.retired));
     PERFORM playevent.note(event, 'derive'::text, counter::name, NULL::timestamptz, NULL::timestamptz, NULL::bigint, NULL::bigint, NULL::bigint,
-        NULL::bytea, NULL::jsonb, playevent.digest_retired(event), NULL::text);
+        NULL::bytea, jsonb_build_object(counter, playevent.digest_retired(event, false) -> counter), NULL::jsonb, NULL::text);
 END
 $$;
 
@@ -717,18 +737,24 @@ BEGIN
           WHERE m.entry <> m.expected OR m.hash <> m.computed OR m.previous IS DISTINCT FROM m.hash_before
           ORDER BY m.entry', manifest)) AS p(problem text);
 
-    -- What was retired of each counter
-    RETURN QUERY SELECT format('counter %s: what was retired is not what entry %s of the manifest says', r.counter, r.entry)
-      FROM (SELECT n.key AS counter, n.value AS digest, s.entry, s.digest AS noted
-              FROM jsonb_each_text(playevent.digest_retired(event)) AS n
-              JOIN LATERAL (
-                  SELECT m.entry, m.retired ->> n.key AS digest
-                    FROM playevent.read_own(manifest, manifest,
-                        format('SELECT entry, retired FROM ONLY %s WHERE retired IS NOT NULL', manifest)) AS m(entry bigint, retired jsonb)
-                   WHERE m.retired ? n.key
-                   ORDER BY m.entry DESC LIMIT 1) AS s ON true) AS r
-     WHERE r.digest <> r.noted
-     ORDER BY r.counter;
+    -- What was retired of each counter: all that has moved since it was there
+    RETURN QUERY SELECT format('counter %s: what was retired is not what the manifest says', n.key)
+      FROM jsonb_each_text(playevent.digest_retired(event, false)) AS n
+     WHERE n.value <> (
+         SELECT encode(playevent.sum_digests(decode(m.counters ->> n.key, 'hex')), 'hex')
+           FROM playevent.read_own(manifest, manifest, format(
+               'SELECT counters FROM ONLY %1$s AS m
+                 WHERE action IN (''retire'', ''derive'') AND counters ? %2$L
+                   AND entry >= coalesce((SELECT max(d.entry) FROM ONLY %1$s AS d WHERE d.action = ''derive'' AND d.counters ? %2$L), 0)',
+               manifest, n.key)) AS m(counters jsonb))
+     ORDER BY n.key;
+    RETURN QUERY SELECT format('counter %s: what was retired is not what entry %s of the manifest says', n.key, m.entry)
+      FROM jsonb_each_text(playevent.digest_retired(event, true)) AS n
+     CROSS JOIN LATERAL playevent.read_own(manifest, manifest, format(
+         'SELECT entry, retired ->> %2$L FROM ONLY %1$s WHERE retired ? %2$L ORDER BY entry DESC LIMIT 1', manifest, n.key))
+         AS m(entry bigint, digest text)
+     WHERE m.digest <> n.value
+     ORDER BY n.key;
 
     -- The archive
     hash := (SELECT (playevent.trigger_arguments(t.tgargs))[1]

@@ -15,9 +15,11 @@
  */
 #include "postgres.h"
 
+#include "replication/logicalworker.h"
 #include "utils/rel.h"
 
 #include "guarded_write.h"
+#include "trigger_argument.h"
 #include "trigger_call.h"
 
 PG_FUNCTION_INFO_V1(playevent_append_only);
@@ -44,7 +46,8 @@ operation_name(TriggerEvent event)
  *
  * BEFORE UPDATE OR DELETE FOR EACH ROW, and BEFORE TRUNCATE FOR EACH
  * STATEMENT: refuses with restrict_violation (23001), naming the table (a
- * partition, where the row lives in one).
+ * partition, where the row lives in one); but for playevent.forget_listener,
+ * which empties one column and changes nothing else.
  */
 Datum
 playevent_append_only(PG_FUNCTION_ARGS)
@@ -64,6 +67,8 @@ playevent_append_only(PG_FUNCTION_ARGS)
 						   "BEFORE UPDATE OR DELETE FOR EACH ROW or BEFORE TRUNCATE",
 						   TRIGGER_EVENT_OPMASK, TRIGGER_EVENT_UPDATE);
 
+	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) && only_empties(trigdata))
+		return PointerGetDatum(trigdata->tg_newtuple);
 	ereport(ERROR,
 			(errcode(ERRCODE_RESTRICT_VIOLATION),
 			 errmsg("table \"%s\" is append-only", RelationGetRelationName(rel)),
@@ -72,6 +77,20 @@ playevent_append_only(PG_FUNCTION_ARGS)
 					   operation_name(trigdata->tg_event)),
 			 errtable(rel)));
 	PG_RETURN_NULL();			/* keep compiler quiet */
+}
+
+/*
+ * is_replicated_verdict
+ *		Does logical replication bring a verdict?  A trigger counts it.
+ */
+static bool
+is_replicated_verdict(TriggerData *trigdata)
+{
+	Trigger    *guard = trigdata->tg_trigger;
+
+	return IsLogicalWorker() && TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) &&
+		guard->tgnargs > GUARD_FUNCTION &&
+		strcmp(guard->tgargs[GUARD_FUNCTION], "verdict") == 0;
 }
 
 /*
@@ -97,7 +116,7 @@ playevent_slot_guard(PG_FUNCTION_ARGS)
 								  TRIGGER_EVENT_BEFORE);
 	rel = trigdata->tg_relation;
 
-	if (is_written_by_us(RelationGetRelid(rel)))
+	if (is_written_by_us(RelationGetRelid(rel)) || is_replicated_verdict(trigdata))
 		return PointerGetDatum(TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event) ?
 							   NULL :
 							   TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ?

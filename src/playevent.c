@@ -38,6 +38,7 @@ static const TriggerFunction ours[] = {
 	{playevent_flush, "flush", ROLE_FLUSH, NULL},
 	{playevent_partition, "partition", ROLE_PARTITION, NULL},
 	{playevent_sealed, "sealed", ROLE_SEAL, NULL},
+	{playevent_judge, "judge", ROLE_JUDGE, NULL},
 };
 
 void

@@ -150,6 +150,9 @@ BEGIN
             CASE WHEN shape.day_zone <> 'UTC' THEN ARRAY[shape.day_zone] ELSE '{}' END);
     END IF;
 
+    IF shape.id_column IS NOT NULL THEN
+        PERFORM playevent.arm_verdicts(wanted, shape);
+    END IF;
     IF partition_column IS NOT NULL THEN
         PERFORM playevent.arm_retention(wanted, shape, partition_column);
     END IF;

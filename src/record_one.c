@@ -7,7 +7,8 @@
  * Layer: recording.
  *
  * The row is judged as a batch's is, but what is wrong with it is an error.  It
- * goes in by an INSERT ... ON CONFLICT, without a subtransaction.
+ * goes in by an INSERT ... ON CONFLICT, without a subtransaction; or, where a
+ * trigger keeps event_ids apart (dedupe.c), by an INSERT.
  *
  * Lifetime: the plans are kept for the session, by table and types.  They are
  * made from names, and hold for this table alone (table_query.c).  So after any
@@ -32,6 +33,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "as_owner.h"
 #include "binding.h"
 #include "play_fault.h"
 #include "record_log.h"
@@ -111,6 +113,9 @@ typedef struct Plans
 	AttrNumber	key_attno;
 	AttrNumber	kind_attno;
 	KeyRule		key_rule;
+	Oid			key_table;		/* of event_ids, if it has one */
+	NameData	key_schema;
+	NameData	key_name;
 	TableQuery *insert;			/* NULL if there is none for these names yet */
 	TableQuery *find;
 } Plans;
@@ -196,16 +201,37 @@ check_type(Relation rel, Oid type, AttrNumber attno)
 }
 
 /*
+ * take_name
+ *		Keep the name of a table; is it another one than before?
+ */
+static bool
+take_name(Oid relid, NameData *schema, NameData *table)
+{
+	const char *new_schema = get_namespace_name(get_rel_namespace(relid));
+	const char *new_table = get_rel_name(relid);
+
+	if (new_schema == NULL || new_table == NULL)
+		report_dropped(relid);
+	if (strcmp(NameStr(*schema), new_schema) == 0 &&
+		strcmp(NameStr(*table), new_table) == 0)
+		return false;
+	namestrcpy(schema, new_schema);
+	namestrcpy(table, new_table);
+	return true;
+}
+
+/*
  * look_at_log
- *		See that the plans are for the table as it is by now.
+ *		See that the plans are for the tables as they are by now.
  */
 static void
 look_at_log(Plans *plans, Relation rel)
 {
 	RecordLog	log = {.rel = rel};
-	const char *schema = get_namespace_name(RelationGetNamespace(rel));
 	uint64		seen = binding_invalidations;
 	Oid		   *types = plans->key.types;
+	Oid			key_table = InvalidOid;
+	bool		renamed;
 
 	check_no_shell(RelationGetRelid(rel), RelationGetRelid(rel));
 	find_record_columns(&log, plans->key.names);
@@ -220,13 +246,14 @@ look_at_log(Plans *plans, Relation rel)
 	plans->kind_attno = log.attnos[RECORD_KIND];
 	key_rule(TupleDescAttr(RelationGetDescr(rel), plans->key_attno - 1),
 			 &plans->key_rule);
-	if (strcmp(NameStr(plans->schema), schema) != 0 ||
-		strcmp(NameStr(plans->table), RelationGetRelationName(rel)) != 0)
-	{
-		namestrcpy(&plans->schema, schema);
-		namestrcpy(&plans->table, RelationGetRelationName(rel));
+	if (OidIsValid(types[VALUE_EVENT_ID]))
+		key_table = key_table_of(rel, log.attnos[RECORD_EVENT_ID]);
+	renamed = take_name(RelationGetRelid(rel), &plans->schema, &plans->table);
+	if (OidIsValid(key_table))
+		renamed |= take_name(key_table, &plans->key_schema, &plans->key_name);
+	if (renamed || key_table != plans->key_table)
 		plans->insert = plans->find = NULL;
-	}
+	plans->key_table = key_table;
 	plans->seen = seen;
 }
 
@@ -256,6 +283,7 @@ make_plans(Plans *plans)
 												   NameStr(plans->table));
 	const char *id = quote_identifier(NameStr(plans->key.names[NAME_OF_ID]));
 	const char *event_id = NULL;
+	bool		has_keys = OidIsValid(plans->key_table);
 	StringInfoData columns;
 	StringInfoData parameters;
 	Oid			uuid = UUIDOID;
@@ -277,12 +305,18 @@ make_plans(Plans *plans)
 	if (plans->find == NULL && event_id != NULL)
 		plans->find = make_plan(psprintf("SELECT %s::pg_catalog.int8 FROM %s"
 										 " WHERE %s OPERATOR(pg_catalog.=) $1",
-										 id, table, event_id),
-								plans->key.relid, 1, &uuid);
+										 id,
+										 has_keys ?
+										 quote_qualified_identifier(NameStr(plans->key_schema),
+																	NameStr(plans->key_name)) :
+										 table,
+										 event_id),
+								has_keys ? plans->key_table : plans->key.relid,
+								1, &uuid);
 	plans->insert = make_plan(psprintf("INSERT INTO %s (%s) VALUES (%s)%s"
 									   " RETURNING %s::pg_catalog.int8",
 									   table, columns.data, parameters.data,
-									   event_id == NULL ? "" :
+									   event_id == NULL || has_keys ? "" :
 									   psprintf(" ON CONFLICT (%s) WHERE %s IS NOT NULL DO NOTHING",
 												event_id, event_id),
 									   id),

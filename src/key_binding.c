@@ -267,6 +267,18 @@ bind_indexes(KeyBinding *keys, Relation rel, Trigger *trigger)
 }
 
 /*
+ * lock_indexes
+ *		Lock the key table's indexes, until the transaction ends: whoever would
+ *		make them anew waits for the lock on the table anyway.
+ */
+static void
+lock_indexes(KeyBinding *keys)
+{
+	for (int i = 0; i < keys->nindexes; i++)
+		lock_until_end(keys->indexes[i].oid, RowExclusiveLock);
+}
+
+/*
  * build_key_binding
  *		Look up all that the trigger's arguments stand for.  Returns with the key
  *		table locked.
@@ -329,6 +341,7 @@ build_key_binding(KeyBinding *keys, Relation event, Trigger *trigger)
 	check_table(keys, rel, trigger);
 	bind_columns(keys, rel, event, trigger);
 	bind_indexes(keys, rel, trigger);
+	lock_indexes(keys);
 	keys->relid = RelationGetRelid(rel);
 	table_close(rel, NoLock);
 }
@@ -336,7 +349,7 @@ build_key_binding(KeyBinding *keys, Relation event, Trigger *trigger)
 /*
  * key_binding
  *		What a trigger that keeps event_ids apart stands for, with the key table
- *		locked in RowExclusiveLock.
+ *		and its indexes locked in RowExclusiveLock.
  *
  * Errors: the key table, a column or the index is missing (42P01, 42703,
  * 42704), a column has another type (42804), the key table is not as it was
@@ -350,6 +363,8 @@ key_binding(Relation event, Trigger *trigger)
 
 	if (keys != NULL && keys->head.valid)
 		lock_until_end(keys->relid, RowExclusiveLock);
+	if (keys != NULL && keys->head.valid)
+		lock_indexes(keys);
 	if (keys == NULL || !keys->head.valid)
 	{
 		uint64		seen = binding_invalidations;

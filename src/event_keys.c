@@ -40,11 +40,12 @@ PG_FUNCTION_INFO_V1(playevent_fill_event_keys);
 PG_FUNCTION_INFO_V1(playevent_forget_event_keys);
 
 /*
- * open_keyed_log
- *		Open a table of the caller's that keeps event_ids apart.
+ * open_own_log
+ *		Open a table of the caller's; *keys is NULL if no trigger keeps its
+ *		event_ids apart.
  */
 static Relation
-open_keyed_log(Oid relid, LOCKMODE lockmode, KeyBinding **keys)
+open_own_log(Oid relid, LOCKMODE lockmode, KeyBinding **keys)
 {
 	Relation	event;
 
@@ -54,12 +55,6 @@ open_keyed_log(Oid relid, LOCKMODE lockmode, KeyBinding **keys)
 	if (!relation_ownercheck(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
 	*keys = keys_of_log(event, InvalidAttrNumber);
-	if (*keys == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no trigger that keeps event_ids apart",
-						RelationGetRelationName(event)),
-				 errhint("Partitioned logs with a column for event_ids have one.")));
 	return event;
 }
 
@@ -131,7 +126,8 @@ fill(Relation event, KeyBinding *keys)
 									"playevent event_ids",
 									ALLOCSET_DEFAULT_SIZES);
 	query = prepare_owner_query(kept_query(event, keys), 0,
-								RelationGetRelid(event), InvalidOid, 0, NULL);
+								RelationGetRelid(event), InvalidOid,
+								InvalidOid);
 	portal = open_table_query(query);
 	for (;;)
 	{
@@ -180,7 +176,13 @@ playevent_fill_event_keys(PG_FUNCTION_ARGS)
 	int64		added;
 
 	PreventCommandIfReadOnly("playevent.fill_event_keys()");
-	event = open_keyed_log(PG_GETARG_OID(0), ShareRowExclusiveLock, &keys);
+	event = open_own_log(PG_GETARG_OID(0), ShareRowExclusiveLock, &keys);
+	if (keys == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has no trigger that keeps event_ids apart",
+						RelationGetRelationName(event)),
+				 errhint("Partitioned logs with a column for event_ids have one.")));
 	owner_enter(event->rd_rel->relowner, &outer);
 	if (PG_GETARG_BOOL(1))
 		(void) key_table_forget(keys, NULL, PG_INT64_MAX);
@@ -196,11 +198,12 @@ playevent_fill_event_keys(PG_FUNCTION_ARGS)
  * playevent.forget_event_keys(event regclass, lim bigint) returns bigint
  *
  * Forgets event_ids that have been kept as long as the log's trigger says, at
- * most lim of them, and says how many.  Waits for nobody.  Who sends one of them
- * again meanwhile waits until the transaction ends.
+ * most lim of them, and says how many; null if no trigger keeps them apart.
+ * Waits for nobody.  Who sends one of them again meanwhile waits until the
+ * transaction ends.
  *
- * Errors: not the log's owner (42501), no such trigger (55000), what key_binding
- * reports, the trigger doesn't name an interval (22007).
+ * Errors: not the log's owner (42501), what key_binding reports, the trigger
+ * doesn't name an interval (22007).
  */
 Datum
 playevent_forget_event_keys(PG_FUNCTION_ARGS)
@@ -212,7 +215,12 @@ playevent_forget_event_keys(PG_FUNCTION_ARGS)
 	int64		forgotten;
 
 	PreventCommandIfReadOnly("playevent.forget_event_keys()");
-	event = open_keyed_log(PG_GETARG_OID(0), AccessShareLock, &keys);
+	event = open_own_log(PG_GETARG_OID(0), AccessShareLock, &keys);
+	if (keys == NULL)
+	{
+		relation_close(event, NoLock);
+		PG_RETURN_NULL();
+	}
 	owner_enter(event->rd_rel->relowner, &outer);
 	since = oldest_kept(keys);
 	forgotten = key_table_forget(keys, &since, PG_GETARG_INT64(1));

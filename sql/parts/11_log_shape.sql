@@ -61,22 +61,6 @@ $$;
 COMMENT ON FUNCTION playevent.is_kept_apart(regclass, name) IS
 'internal: has a column a unique index for all that is not null';
 
--- The one column of type timestamp, with or without time zone, by whose ranges a
--- table is partitioned: when its rows were recorded.
-CREATE FUNCTION playevent.partition_column(event regclass) RETURNS name
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT a.attname
-      FROM pg_partitioned_table p
-      JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
-     WHERE p.partrelid = event AND p.partstrat = 'r' AND p.partnatts = 1
-       AND a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype)
-$$;
-
-COMMENT ON FUNCTION playevent.partition_column(regclass) IS
-'internal: the timestamp column by whose ranges a table is partitioned, or null';
-
 -- The column whose value recording returns: the one named, or the integer of the
 -- primary key, rather one that the database fills in.
 CREATE FUNCTION playevent.find_id(event regclass, id_column name, others name[]) RETURNS name

@@ -33,12 +33,12 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "as_owner.h"
 #include "binding.h"
 #include "play_fault.h"
 #include "record_log.h"
 #include "shard.h"
 #include "table_query.h"
+#include "trigger_argument.h"
 
 PG_FUNCTION_INFO_V1(playevent_record_one);
 PG_FUNCTION_INFO_V1(playevent_record_heard);
@@ -108,14 +108,12 @@ typedef struct Plans
 {
 	PlansKey	key;
 	uint64		seen;			/* invalidations, when it was looked at */
-	NameData	schema;			/* names that the plans were made with */
-	NameData	table;
+	char		table[QUALIFIED_NAME_SIZE]; /* its name in the plans */
 	AttrNumber	key_attno;
 	AttrNumber	kind_attno;
 	KeyRule		key_rule;
 	Oid			key_table;		/* of event_ids, if it has one */
-	NameData	key_schema;
-	NameData	key_name;
+	char		key_name[QUALIFIED_NAME_SIZE];
 	TableQuery *insert;			/* NULL if there is none for these names yet */
 	TableQuery *find;
 } Plans;
@@ -202,21 +200,16 @@ check_type(Relation rel, Oid type, AttrNumber attno)
 
 /*
  * take_name
- *		Keep the name of a table; is it another one than before?
+ *		Keep the name of a table, as SQL takes it; is it another one than before?
  */
 static bool
-take_name(Oid relid, NameData *schema, NameData *table)
+take_name(Oid relid, char *name)
 {
-	const char *new_schema = get_namespace_name(get_rel_namespace(relid));
-	const char *new_table = get_rel_name(relid);
+	const char *now = qualified_name(relid);
 
-	if (new_schema == NULL || new_table == NULL)
-		report_dropped(relid);
-	if (strcmp(NameStr(*schema), new_schema) == 0 &&
-		strcmp(NameStr(*table), new_table) == 0)
+	if (strcmp(name, now) == 0)
 		return false;
-	namestrcpy(schema, new_schema);
-	namestrcpy(table, new_table);
+	strlcpy(name, now, QUALIFIED_NAME_SIZE);
 	return true;
 }
 
@@ -248,9 +241,9 @@ look_at_log(Plans *plans, Relation rel)
 			 &plans->key_rule);
 	if (OidIsValid(types[VALUE_EVENT_ID]))
 		key_table = key_table_of(rel, log.attnos[RECORD_EVENT_ID]);
-	renamed = take_name(RelationGetRelid(rel), &plans->schema, &plans->table);
+	renamed = take_name(RelationGetRelid(rel), plans->table);
 	if (OidIsValid(key_table))
-		renamed |= take_name(key_table, &plans->key_schema, &plans->key_name);
+		renamed |= take_name(key_table, plans->key_name);
 	if (renamed || key_table != plans->key_table)
 		plans->insert = plans->find = NULL;
 	plans->key_table = key_table;
@@ -279,8 +272,6 @@ make_plan(const char *text, Oid table, int nargs, const Oid *types)
 static void
 make_plans(Plans *plans)
 {
-	const char *table = quote_qualified_identifier(NameStr(plans->schema),
-												   NameStr(plans->table));
 	const char *id = quote_identifier(NameStr(plans->key.names[NAME_OF_ID]));
 	const char *event_id = NULL;
 	bool		has_keys = OidIsValid(plans->key_table);
@@ -306,16 +297,14 @@ make_plans(Plans *plans)
 		plans->find = make_plan(psprintf("SELECT %s::pg_catalog.int8 FROM %s"
 										 " WHERE %s OPERATOR(pg_catalog.=) $1",
 										 id,
-										 has_keys ?
-										 quote_qualified_identifier(NameStr(plans->key_schema),
-																	NameStr(plans->key_name)) :
-										 table,
+										 has_keys ? plans->key_name : plans->table,
 										 event_id),
 								has_keys ? plans->key_table : plans->key.relid,
 								1, &uuid);
 	plans->insert = make_plan(psprintf("INSERT INTO %s (%s) VALUES (%s)%s"
 									   " RETURNING %s::pg_catalog.int8",
-									   table, columns.data, parameters.data,
+									   plans->table, columns.data,
+									   parameters.data,
 									   event_id == NULL || has_keys ? "" :
 									   psprintf(" ON CONFLICT (%s) WHERE %s IS NOT NULL DO NOTHING",
 												event_id, event_id),

@@ -18,6 +18,7 @@
 #include "replication/logicalworker.h"
 #include "utils/rel.h"
 
+#include "guard.h"
 #include "guarded_write.h"
 #include "trigger_argument.h"
 #include "trigger_call.h"
@@ -101,6 +102,7 @@ is_replicated_verdict(TriggerData *trigdata)
  * refuses with restrict_violation (23001).  slot.c writes below the level at
  * which triggers fire.
  *
+ * Of counters' slots, and of what else follows from the log, such as event_ids.
  * This is also what keeps a data-only dump from being restored while triggers
  * are enabled: they would count its rows, which its slots hold counted.
  */
@@ -109,12 +111,14 @@ playevent_slot_guard(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata;
 	Relation	rel;
+	bool		counts;
 
 	trigdata = check_trigger_call(fcinfo, "slot_guard",
 								  "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE",
 								  TRIGGER_EVENT_TIMINGMASK,
 								  TRIGGER_EVENT_BEFORE);
 	rel = trigdata->tg_relation;
+	counts = guards_counts(trigdata->tg_trigger);
 
 	if (is_written_by_us(RelationGetRelid(rel)) || is_replicated_verdict(trigdata))
 		return PointerGetDatum(TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event) ?
@@ -125,13 +129,15 @@ playevent_slot_guard(PG_FUNCTION_ARGS)
 			(errcode(ERRCODE_RESTRICT_VIOLATION),
 			 errmsg("table \"%s\" is written by playevent alone",
 					RelationGetRelationName(rel)),
-			 errdetail("Trigger \"%s\" refuses %s: the counts in it follow from the log.",
+			 errdetail("Trigger \"%s\" refuses %s: %s follow from the log.",
 					   trigdata->tg_trigger->tgname,
-					   operation_name(trigdata->tg_event)),
+					   operation_name(trigdata->tg_event),
+					   counts ? "the counts in it" : "its rows"),
 			 TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) &&
 			 TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event) ?
-			 errhint("To restore data alone, use --disable-triggers.  To recompute the counts, use playevent.rebuild.") :
-			 errhint("To recompute the counts, use playevent.rebuild."),
+			 errhint("To restore data alone, use --disable-triggers.%s",
+					 counts ? "  To recompute the counts, use playevent.rebuild." : "") :
+			 counts ? errhint("To recompute the counts, use playevent.rebuild.") : 0,
 			 errtable(rel)));
 	PG_RETURN_NULL();			/* keep compiler quiet */
 }

@@ -17,12 +17,6 @@ $$;
 COMMENT ON FUNCTION playevent.verdicts(regclass) IS
 'internal: the table of a log''s verdicts, and the log''s columns of ids and listeners, or null';
 
-CREATE FUNCTION playevent.judge() RETURNS trigger
-LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_judge';
-
-COMMENT ON FUNCTION playevent.judge() IS
-'trigger AFTER INSERT, row, of a table of verdicts: counts what logical replication brings';
-
 CREATE FUNCTION playevent.count_judged(event regclass, slot regclass, condition text, counts boolean) RETURNS void
 LANGUAGE c VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'playevent_count_judged';

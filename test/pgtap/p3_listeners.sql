@@ -242,7 +242,7 @@ DROP VIEW play_listeners;
 ALTER TABLE play_listeners_slot DISABLE TRIGGER USER, ALTER listeners TYPE "the sketches".hll;
 SELECT alike(said('EXECUTE one_more'), '42804 %', 'P10: the sketch lacks its parameters');
 ROLLBACK TO m;
-ALTER TABLE play_event DROP anon_id;
+ALTER TABLE play_event DROP anon_id CASCADE;
 SELECT alike(said($$INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most')$$),
     '42703 column "anon_id" of table "play_event" does not exist%', 'P10: the listener is missed');
 ROLLBACK TO m;

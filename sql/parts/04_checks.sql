@@ -23,7 +23,6 @@ CREATE TYPE playevent.log_shape AS (
     day_column name,
     day_zone text,
     daily boolean,
-    is_own boolean,     -- create_log's table
     dedupe_for interval,  -- of a partitioned log, how long event_ids are known
     ingest_role regrole,
     reader_role regrole);

@@ -207,7 +207,6 @@ BEGIN
     shape.day_column := 'day';
     shape.day_zone := day_zone;
     shape.daily := daily;
-    shape.is_own := true;
     shape.dedupe_for := dedupe_for;
     shape.ingest_role := ingest_role;
     shape.reader_role := reader_role;

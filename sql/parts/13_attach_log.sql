@@ -218,7 +218,6 @@ BEGIN
     wanted.count_column := coalesce(wanted.count_column, playevent.count_column(log));
     shape := playevent.find_shape(wanted, log, kinds, kind_names, thresholds, id_column, event_id_column, listener_column,
         heard_column, time_column, created_column, day_column, daily, day_zone);
-    shape.is_own := false;
     shape.dedupe_for := dedupe_for;
     shape.ingest_role := ingest_role;
     shape.reader_role := reader_role;

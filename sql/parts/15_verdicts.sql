@@ -38,7 +38,7 @@ AS 'MODULE_PATHNAME', 'playevent_empty_column';
 COMMENT ON FUNCTION playevent.empty_column(regclass, name, text) IS
 'internal: in a function that acts as a log''s owner, an UPDATE of it that empties a column and changes nothing else';
 
--- Makes the table of a log's verdicts, and the view of the rows that count.
+-- Makes the table of a log's verdicts.
 CREATE FUNCTION playevent.arm_verdicts(wanted playevent.log, shape playevent.log_shape) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -63,22 +63,37 @@ BEGIN
         ARRAY[playevent.reference(wanted.event, schema), 'verdict', shape.id_column, coalesce(shape.listener_column, '')]::text[]);
     PERFORM playevent.set_trigger(verdicts, 'playevent_judge'::name,
         'AFTER INSERT'::text, 'ROW'::text, NULL::text, 'judge'::text, '{}'::text[]);
-    -- A view on a table that an app's migrations alter would be in their way.
-    IF NOT shape.is_own THEN
-        RETURN;
-    END IF;
-    PERFORM playevent.make_view(wanted.event, schema, shape.log || '_valid', format(
-        'SELECT l.* FROM %1$s AS l
-          WHERE NOT EXISTS (
-              SELECT FROM ONLY %2$s AS v
-               WHERE v.event = l.%3$I AND NOT v.counts
-                 AND NOT EXISTS (SELECT FROM ONLY %2$s AS later WHERE later.event = v.event AND later.id > v.id))',
-        wanted.event, verdicts, shape.id_column));
 END
 $$;
 
 COMMENT ON FUNCTION playevent.arm_verdicts(playevent.log, playevent.log_shape) IS
-'internal: makes the table of a log''s verdicts, and the view of the rows that count';
+'internal: makes the table of a log''s verdicts';
+
+-- The view of a log's rows that count.  It comes with the first call that decides: it
+-- depends on all of the log's columns, so DROP TABLE and ALTER COLUMN TYPE would need
+-- CASCADE for logs that have no use for it.
+CREATE FUNCTION playevent.make_valid_view(event regclass, verdicts regclass, id_column name) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    schema name := playevent.schema_of(verdicts);
+    name text := regexp_replace((SELECT relname FROM pg_class WHERE oid = verdicts), '_verdict$', '') || '_valid';
+BEGIN
+    IF to_regclass(format('%I.%I', schema, name)) IS NULL AND has_schema_privilege(schema, 'CREATE') THEN
+        PERFORM playevent.make_view(event, schema, name, format(
+            'SELECT l.* FROM %1$s AS l
+              WHERE NOT EXISTS (
+                  SELECT FROM ONLY %2$s AS v
+                   WHERE v.event = l.%3$I AND NOT v.counts
+                     AND NOT EXISTS (SELECT FROM ONLY %2$s AS later WHERE later.event = v.event AND later.id > v.id))',
+            event, verdicts, id_column));
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.make_valid_view(regclass, regclass, name) IS
+'internal: makes the view of a log''s rows that count, if it is not there';
 
 -- A log's table of verdicts, which nobody else appends to until the transaction ends.
 -- Null if it has none.
@@ -286,6 +301,7 @@ BEGIN
             HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
     END IF;
     PERFORM playevent.lock_verdicts(event);
+    PERFORM playevent.make_valid_view(event, known.verdicts, known.id_column);
     PERFORM playevent.check_ids(event, known.id_column, ids);
 
     first := 1 + (SELECT t.last FROM playevent.read_own(known.verdicts, known.verdicts,

@@ -122,7 +122,7 @@ BEGIN
         OR n.nspname = schema AND partition_by IS NOT NULL
        AND c.relname IN (log || '_event_key', log || '_manifest', log || '_counter_retired', log || '_daily_retired',
                          log || '_listeners_retired', log || '_event_retired')
-     ORDER BY c.relkind <> 'r', c.relname DESC LIMIT 1;
+     ORDER BY c.relname <> log || '_event', c.relkind <> 'r', c.relname DESC LIMIT 1;
     IF NOT FOUND THEN
         SELECT typname INTO taken
           FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace

@@ -20,6 +20,39 @@ ALTER EVENT TRIGGER playevent_watch_partitions ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER playevent_watch_partitions IS
 'partitions do not inherit the trigger against TRUNCATE';
 
+-- A partition that has rows leaves a log by playevent.retire alone.  Of a plain
+-- DETACH, the event trigger above sees to that; the other two are too late, or
+-- know too little, when such a command ends.
+CREATE FUNCTION playevent.watch_detaching() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_detaching';
+
+COMMENT ON FUNCTION playevent.watch_detaching() IS
+'event trigger: refuses DETACH PARTITION CONCURRENTLY of a log''s partition';
+
+CREATE EVENT TRIGGER playevent_watch_detaching ON ddl_command_start
+WHEN TAG IN ('ALTER TABLE')
+EXECUTE FUNCTION playevent.watch_detaching();
+
+ALTER EVENT TRIGGER playevent_watch_detaching ENABLE ALWAYS;
+
+COMMENT ON EVENT TRIGGER playevent_watch_detaching IS
+'DETACH PARTITION CONCURRENTLY commits before it ends';
+
+-- Tables go by DROP of whatever they depend on.
+CREATE FUNCTION playevent.watch_drops() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_drops';
+
+COMMENT ON FUNCTION playevent.watch_drops() IS
+'event trigger: refuses to drop a log''s partition with rows by itself';
+
+CREATE EVENT TRIGGER playevent_watch_drops ON sql_drop
+EXECUTE FUNCTION playevent.watch_drops();
+
+ALTER EVENT TRIGGER playevent_watch_drops ENABLE ALWAYS;
+
+COMMENT ON EVENT TRIGGER playevent_watch_drops IS
+'a partition that is dropped takes rows along that are counted';
+
 -- For rows that ALTER COLUMN TYPE writes anew, no other trigger fires.
 CREATE FUNCTION playevent.watch_rewrites() RETURNS event_trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_rewrites';

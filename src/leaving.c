@@ -1,0 +1,382 @@
+/*-------------------------------------------------------------------------
+ *
+ * leaving.c
+ *	  Promise P11: a partition with rows leaves a log by playevent.retire alone.
+ *
+ * Layer: DDL.
+ *
+ * Were it detached or dropped by hand, counters would go on with its rows, and
+ * no longer agree with the log.  So that is refused, unless the partition is
+ * empty, in one of three places:
+ *
+ * - DETACH PARTITION when it is done.  It has locked the partition, and those
+ *   within it whose triggers it took away, in ACCESS EXCLUSIVE; so nobody else
+ *   has rows in them that are still to be committed, and a look at the table
+ *   tells whether there are any.
+ * - DETACH PARTITION CONCURRENTLY before it begins, rows or not: it commits in
+ *   the middle, and others insert until then.
+ * - Whatever drops a table when it is done.  The table is gone from the
+ *   catalogs by then, so these are read as they were before; its file is there
+ *   until the transaction ends, and tells by its size.
+ *
+ * A log is what has a trigger that counts at its root, whatever that says: its
+ * owner made it (trigger_owner.c).  Nothing of anybody's runs for these looks.
+ *
+ * While retire takes a partition out, that one is let through.  That is known
+ * to the (sub)transaction which said so, and to nobody beyond.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "commands/tablecmds.h"
+#include "nodes/parsenodes.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "ddl.h"
+#include "partition.h"
+#include "trigger_role.h"
+
+PG_FUNCTION_INFO_V1(playevent_check_none_leaves);
+PG_FUNCTION_INFO_V1(playevent_watch_detaching);
+PG_FUNCTION_INFO_V1(playevent_watch_drops);
+
+/* The partition that retire takes out just now, and who said so. */
+static Oid	retired = InvalidOid;
+static SubTransactionId retired_by = InvalidSubTransactionId;
+
+static void
+at_transaction_end(XactEvent event, void *arg pg_attribute_unused())
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE ||
+		event == XACT_EVENT_ABORT)
+		partition_retired(InvalidOid);
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId my_subid,
+					  SubTransactionId parent_subid pg_attribute_unused(),
+					  void *arg pg_attribute_unused())
+{
+	if ((event == SUBXACT_EVENT_COMMIT_SUB ||
+		 event == SUBXACT_EVENT_ABORT_SUB) && my_subid == retired_by)
+		partition_retired(InvalidOid);
+}
+
+/*
+ * leaving_init
+ *		Once per backend, when the library is loaded.
+ */
+void
+leaving_init(void)
+{
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+}
+
+/*
+ * partition_retired
+ *		Let this partition, and those within it, leave their log with their rows,
+ *		until it is said otherwise (InvalidOid) or the current subtransaction
+ *		ends.
+ */
+void
+partition_retired(Oid part)
+{
+	retired = part;
+	retired_by = OidIsValid(part) ? GetCurrentSubTransactionId() :
+		InvalidSubTransactionId;
+}
+
+/*
+ * refuse
+ *		Say why the partition has to stay, and how it may go.
+ */
+static void
+refuse(const char *part, Oid log, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("partition \"%s\" of log \"%s\" has rows that are counted",
+					part, get_rel_name(log)),
+			 errdetail("If they left the log like this, its counters would no longer agree with it."),
+			 errhint(hint, get_rel_name(log)),
+			 err_generic_string(PG_DIAG_TABLE_NAME, part)));
+}
+
+/* The table at the top of the partitioned tables that the table is in. */
+static Oid
+root_of(Oid relid)
+{
+	List	   *ancestors = get_partition_ancestors(relid);
+
+	return ancestors == NIL ? relid : llast_oid(ancestors);
+}
+
+/*
+ * has_rows
+ *		Has the table a row that anybody may see?
+ *
+ * That is one that VACUUM would leave: whoever still sees one that was deleted,
+ * sees it counted.
+ */
+static bool
+has_rows(Oid relid)
+{
+	Relation	rel;
+	TableScanDesc scan;
+	TupleTableSlot *row;
+	SnapshotData not_dead;
+	bool		found;
+
+	if (get_rel_relkind(relid) != RELKIND_RELATION)
+		return false;
+	rel = table_open(relid, AccessExclusiveLock);
+	InitNonVacuumableSnapshot(not_dead, GlobalVisTestFor(rel));
+	scan = begin_table_scan(rel, &not_dead, 0, NULL);
+	row = table_slot_create(rel, NULL);
+	found = table_scan_getnextslot(scan, ForwardScanDirection, row);
+	ExecDropSingleTupleTableSlot(row);
+	table_endscan(scan);
+	table_close(rel, NoLock);
+	return found;
+}
+
+/*
+ * check_detached
+ *		Refuse it if what a table has just lost of its partitions are some of a
+ *		log's, and have rows (55000).
+ *
+ * By halves, that is what should not have begun: somebody has kept our event
+ * triggers from firing.  Queries on the log don't see the partition any more,
+ * so it can't be retired.
+ */
+void
+check_detached(Oid parent, List *parts, bool by_halves)
+{
+	Oid			log = root_of(parent);
+	ListCell   *part;
+	ListCell   *lc;
+
+	if (!has_trigger(log, ROLE_COUNT))
+		return;
+	foreach(part, parts)
+	{
+		if (lfirst_oid(part) == retired)
+			continue;
+		foreach(lc, find_all_inheritors(lfirst_oid(part), NoLock, NULL))
+		{
+			if (!has_rows(lfirst_oid(lc)))
+				continue;
+
+			refuse(get_rel_name(lfirst_oid(lc)), log, by_halves ?
+				   "Disable event trigger \"playevent_watch_partitions\", as was done to begin with this, and finalize it.  Then attach it to table \"%s\" again." :
+				   "Use playevent.retire for table \"%s\", which keeps its counts.");
+		}
+	}
+}
+
+/*
+ * check_none_leaves
+ *		Refuse a table that is to be a log, or a part of one, while DETACH
+ *		PARTITION CONCURRENTLY waits for its second half (55000).
+ */
+void
+check_none_leaves(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	{
+		bool		pending = false;
+		TransactionId xmin;
+
+		(void) find_inheritance_children_extended(lfirst_oid(lc), true, NoLock,
+												  &pending, &xmin);
+		if (pending)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("table \"%s\" has a partition whose DETACH CONCURRENTLY is not finished",
+							get_rel_name(lfirst_oid(lc))),
+					 errdetail("Some would see its rows, and others would not."),
+					 errhint("Use ALTER TABLE ... DETACH PARTITION ... FINALIZE first."),
+					 err_generic_string(PG_DIAG_TABLE_NAME,
+										get_rel_name(lfirst_oid(lc)))));
+	}
+}
+
+/*
+ * playevent.check_none_leaves(event regclass) returns void
+ *
+ * In C, for a query in an old snapshot might not tell.
+ */
+Datum
+playevent_check_none_leaves(PG_FUNCTION_ARGS)
+{
+	check_none_leaves(PG_GETARG_OID(0));
+	PG_RETURN_VOID();
+}
+
+static bool
+detaches_concurrently(Node *command)
+{
+	ListCell   *lc;
+
+	if (!IsA(command, AlterTableStmt))
+		return false;
+	foreach(lc, ((AlterTableStmt *) command)->cmds)
+	{
+		AlterTableCmd *change = lfirst_node(AlterTableCmd, lc);
+
+		if (change->subtype == AT_DetachPartition &&
+			castNode(PartitionCmd, change->def)->concurrent)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * playevent.watch_detaching() returns event_trigger
+ *
+ * ON ddl_command_start: refuses DETACH PARTITION CONCURRENTLY of a log's
+ * partition (0A000).
+ *
+ * Locks: the table that is to lose the partition, as the command will, and by
+ * the same right.  So it can't become a log, or a part of one, before the
+ * command has committed its first half; and after that it isn't let.
+ */
+Datum
+playevent_watch_detaching(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *trigdata = check_event_trigger_call(fcinfo,
+														  "watch_detaching");
+	Oid			parent;
+	Oid			log;
+
+	if (!detaches_concurrently(trigdata->parsetree))
+		PG_RETURN_NULL();
+	parent = RangeVarGetRelidExtended(((AlterTableStmt *) trigdata->parsetree)->relation,
+									  ShareUpdateExclusiveLock, RVR_MISSING_OK,
+									  RangeVarCallbackOwnsRelation, NULL);
+	log = OidIsValid(parent) ? root_of(parent) : InvalidOid;
+	if (OidIsValid(log) && has_trigger(log, ROLE_COUNT))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("partitions of log \"%s\" cannot be detached concurrently",
+						get_rel_name(log)),
+				 errdetail("Others could insert rows meanwhile, which would be counted and leave the log with their partition."),
+				 errhint("If the partition is empty, detach it without CONCURRENTLY; else use playevent.retire, which keeps its counts."),
+				 err_generic_string(PG_DIAG_TABLE_NAME, get_rel_name(log))));
+	PG_RETURN_NULL();
+}
+
+/*
+ * parent_before
+ *		The table that this one was a partition of, as the snapshot has it.
+ */
+static Oid
+parent_before(Relation pg_inherits, Oid relid, Snapshot before)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			parent = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(pg_inherits, InheritsRelidSeqnoIndexId, true,
+							  before, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		parent = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent;
+	systable_endscan(scan);
+	return parent;
+}
+
+/*
+ * log_before
+ *		The log that a partition was in before the command, if it is still there
+ *		and the partition has not been retired; else InvalidOid.
+ */
+static Oid
+log_before(Oid part, Snapshot before)
+{
+	Relation	pg_inherits = table_open(InheritsRelationId, AccessShareLock);
+	Oid			root = InvalidOid;
+	Oid			relid = part;
+
+	while (OidIsValid(relid) && relid != retired)
+	{
+		root = relid;
+		relid = parent_before(pg_inherits, root, before);
+	}
+	table_close(pg_inherits, AccessShareLock);
+
+	/* A log that was dropped too has no triggers any more. */
+	return !OidIsValid(relid) && has_trigger(root, ROLE_COUNT) ? root : InvalidOid;
+}
+
+/*
+ * check_dropped
+ *		Refuse it if a table that is gone was a log's partition with rows (55000).
+ */
+static void
+check_dropped(Oid relid, Snapshot before)
+{
+	HeapTuple	tuple = tuple_before(RelationRelationId, ClassOidIndexId, relid,
+									 before);
+	Form_pg_class class;
+	Oid			log;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	class = (Form_pg_class) GETSTRUCT(tuple);
+	if (class->relispartition && class->relkind == RELKIND_RELATION &&
+		class->relpersistence != RELPERSISTENCE_TEMP &&
+		blocks_of_file(class->reltablespace, class->relfilenode) > 0)
+	{
+		log = log_before(relid, before);
+		if (OidIsValid(log))
+			refuse(NameStr(class->relname), log,
+				   "Use playevent.retire for table \"%s\", with keep => false.  A partition that is empty, and has only been in use, is detached before it is dropped.");
+	}
+	heap_freetuple(tuple);
+}
+
+/*
+ * playevent.watch_drops() returns event_trigger
+ *
+ * ON sql_drop: refuses to drop a log's partition with rows, unless the log goes
+ * too (55000).
+ */
+Datum
+playevent_watch_drops(PG_FUNCTION_ARGS)
+{
+	List	   *tables;
+	Snapshot	before;
+	ListCell   *lc;
+
+	(void) check_event_trigger_call(fcinfo, "watch_drops");
+	tables = dropped_tables();
+	if (tables == NIL)
+		PG_RETURN_NULL();
+	before = register_snapshot_before();
+	foreach(lc, tables)
+	{
+		check_dropped(lfirst_oid(lc), before);
+	}
+	UnregisterSnapshot(before);
+	PG_RETURN_NULL();
+}

@@ -22,6 +22,8 @@
  * A log is what has a trigger that counts at its root, whatever that says: its
  * owner made it (trigger_owner.c).  Nothing of anybody's runs for these looks.
  *
+ * Nor does what was retired come back, for it would be counted again.
+ *
  * While retire takes a partition out, that one is let through.  That is known
  * to the (sub)transaction which said so, and to nobody beyond.
  *
@@ -50,7 +52,7 @@
 #include "trigger_role.h"
 
 PG_FUNCTION_INFO_V1(playevent_check_none_leaves);
-PG_FUNCTION_INFO_V1(playevent_watch_detaching);
+PG_FUNCTION_INFO_V1(playevent_watch_moves);
 PG_FUNCTION_INFO_V1(playevent_watch_drops);
 
 /* The partition that retire takes out just now, and who said so. */
@@ -201,7 +203,7 @@ check_none_leaves(Oid relid)
 	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
 	{
 		bool		pending = false;
-		TransactionId xmin;
+		TransactionId xmin = InvalidTransactionId;
 
 		(void) find_inheritance_children_extended(lfirst_oid(lc), true, NoLock,
 												  &pending, &xmin);
@@ -229,48 +231,23 @@ playevent_check_none_leaves(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-static bool
-detaches_concurrently(Node *command)
-{
-	ListCell   *lc;
-
-	if (!IsA(command, AlterTableStmt))
-		return false;
-	foreach(lc, ((AlterTableStmt *) command)->cmds)
-	{
-		AlterTableCmd *change = lfirst_node(AlterTableCmd, lc);
-
-		if (change->subtype == AT_DetachPartition &&
-			castNode(PartitionCmd, change->def)->concurrent)
-			return true;
-	}
-	return false;
-}
-
 /*
- * playevent.watch_detaching() returns event_trigger
+ * refuse_concurrently
+ *		Refuse DETACH PARTITION CONCURRENTLY of a log's partition (0A000).
  *
- * ON ddl_command_start: refuses DETACH PARTITION CONCURRENTLY of a log's
- * partition (0A000).
- *
- * Locks: the table that is to lose the partition, as the command will, and by
- * the same right.  So it can't become a log, or a part of one, before the
- * command has committed its first half; and after that it isn't let.
+ * Locks the table that is to lose it, as the command will, and by the same
+ * right.  So it can't become a log, or a part of one, before the command has
+ * committed its first half; and after that it isn't let.
  */
-Datum
-playevent_watch_detaching(PG_FUNCTION_ARGS)
+static void
+refuse_concurrently(RangeVar *name)
 {
-	EventTriggerData *trigdata = check_event_trigger_call(fcinfo,
-														  "watch_detaching");
-	Oid			parent;
-	Oid			log;
+	Oid			parent = RangeVarGetRelidExtended(name, ShareUpdateExclusiveLock,
+												  RVR_MISSING_OK,
+												  RangeVarCallbackOwnsRelation,
+												  NULL);
+	Oid			log = OidIsValid(parent) ? root_of(parent) : InvalidOid;
 
-	if (!detaches_concurrently(trigdata->parsetree))
-		PG_RETURN_NULL();
-	parent = RangeVarGetRelidExtended(((AlterTableStmt *) trigdata->parsetree)->relation,
-									  ShareUpdateExclusiveLock, RVR_MISSING_OK,
-									  RangeVarCallbackOwnsRelation, NULL);
-	log = OidIsValid(parent) ? root_of(parent) : InvalidOid;
 	if (OidIsValid(log) && has_trigger(log, ROLE_COUNT))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -279,6 +256,56 @@ playevent_watch_detaching(PG_FUNCTION_ARGS)
 				 errdetail("Others could insert rows meanwhile, which would be counted and leave the log with their partition."),
 				 errhint("If the partition is empty, detach it without CONCURRENTLY; else use playevent.retire, which keeps its counts."),
 				 err_generic_string(PG_DIAG_TABLE_NAME, get_rel_name(log))));
+}
+
+/*
+ * refuse_return
+ *		Refuse to attach a table that was retired (0A000).
+ *
+ * Its triggers would be refused too (partition.c), but most have the names of
+ * those that it would get, which Postgres says first.
+ */
+static void
+refuse_return(RangeVar *name)
+{
+	Oid			part = RangeVarGetRelid(name, NoLock, true);
+
+	if (OidIsValid(part) && has_trigger(part, ROLE_SEAL) && !get_rel_relispartition(part))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" has been retired from a log, and cannot be a part of another table",
+						get_rel_name(part)),
+				 errdetail("What it counted is kept, and would be counted again."),
+				 errhint("To look at its plays, query the table itself."),
+				 err_generic_string(PG_DIAG_TABLE_NAME, get_rel_name(part))));
+}
+
+/*
+ * playevent.watch_moves() returns event_trigger
+ *
+ * ON ddl_command_start: refuses DETACH PARTITION CONCURRENTLY of a log's
+ * partition, and ATTACH PARTITION of one that was retired (0A000).
+ */
+Datum
+playevent_watch_moves(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *trigdata = check_event_trigger_call(fcinfo,
+														  "watch_moves");
+	AlterTableStmt *command = (AlterTableStmt *) trigdata->parsetree;
+	ListCell   *lc;
+
+	if (!IsA(command, AlterTableStmt) || command->objtype != OBJECT_TABLE)
+		PG_RETURN_NULL();
+	foreach(lc, command->cmds)
+	{
+		AlterTableCmd *change = lfirst_node(AlterTableCmd, lc);
+
+		if (change->subtype == AT_AttachPartition)
+			refuse_return(castNode(PartitionCmd, change->def)->name);
+		else if (change->subtype == AT_DetachPartition &&
+				 castNode(PartitionCmd, change->def)->concurrent)
+			refuse_concurrently(command->relation);
+	}
 	PG_RETURN_NULL();
 }
 
@@ -350,7 +377,7 @@ check_dropped(Oid relid, Snapshot before)
 		log = log_before(relid, before);
 		if (OidIsValid(log))
 			refuse(NameStr(class->relname), log,
-				   "Use playevent.retire for table \"%s\", with keep => false.  A partition that is empty, and has only been in use, is detached before it is dropped.");
+				   "Use playevent.retire for table \"%s\", with keep => false.  If the partition is empty all the same, detach it before you drop it.");
 	}
 	heap_freetuple(tuple);
 }

@@ -195,28 +195,6 @@ is_table(Oid relid)
 }
 
 /*
- * refuse_log
- *		Say why a log, or what was a partition of one, can't be a part of another
- *		table.
- */
-static void
-refuse_log(Oid part)
-{
-	if (is_sealed(part))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("table \"%s\" has been retired from a log, and cannot be a part of another table",
-						get_rel_name(part)),
-				 errdetail("What it counted is kept, and would be counted again."),
-				 errhint("To look at its plays, query the table itself.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("table \"%s\" is a log, or has one among its partitions, and cannot be a part of another table",
-					get_rel_name(part)),
-			 errhint("Attach the other table as a log, once the triggers whose names start with \"playevent_\" are dropped from this one.")));
-}
-
-/*
  * added
  *		A table became a partition, or another kind of child.
  */
@@ -230,7 +208,11 @@ added(Oid part)
 		return;
 	log = log_of_partition(part, &is_log);
 	if (is_log)
-		refuse_log(part);
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" is a log, or has one among its partitions, and cannot be a part of another table",
+						get_rel_name(part)),
+				 errhint("Attach the other table as a log, once the triggers whose names start with \"playevent_\" are dropped from this one.")));
 	if (OidIsValid(log))
 	{
 		check_fit(part, log);

@@ -20,23 +20,22 @@ ALTER EVENT TRIGGER playevent_watch_partitions ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER playevent_watch_partitions IS
 'partitions do not inherit the trigger against TRUNCATE';
 
--- A partition that has rows leaves a log by playevent.retire alone.  Of a plain
--- DETACH, the event trigger above sees to that; the other two are too late, or
--- know too little, when such a command ends.
-CREATE FUNCTION playevent.watch_detaching() RETURNS event_trigger
-LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_detaching';
+-- A partition that has rows leaves a log by playevent.retire alone, and does not
+-- come back.  Of a plain DETACH, the event trigger above sees to that.
+CREATE FUNCTION playevent.watch_moves() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_moves';
 
-COMMENT ON FUNCTION playevent.watch_detaching() IS
-'event trigger: refuses DETACH PARTITION CONCURRENTLY of a log''s partition';
+COMMENT ON FUNCTION playevent.watch_moves() IS
+'event trigger: refuses DETACH PARTITION CONCURRENTLY of a log''s partition, and ATTACH PARTITION of one that was retired';
 
-CREATE EVENT TRIGGER playevent_watch_detaching ON ddl_command_start
+CREATE EVENT TRIGGER playevent_watch_moves ON ddl_command_start
 WHEN TAG IN ('ALTER TABLE')
-EXECUTE FUNCTION playevent.watch_detaching();
+EXECUTE FUNCTION playevent.watch_moves();
 
-ALTER EVENT TRIGGER playevent_watch_detaching ENABLE ALWAYS;
+ALTER EVENT TRIGGER playevent_watch_moves ENABLE ALWAYS;
 
-COMMENT ON EVENT TRIGGER playevent_watch_detaching IS
-'DETACH PARTITION CONCURRENTLY commits before it ends';
+COMMENT ON EVENT TRIGGER playevent_watch_moves IS
+'DETACH PARTITION CONCURRENTLY commits before it ends; a table that was retired is counted already';
 
 -- Tables go by DROP of whatever they depend on.
 CREATE FUNCTION playevent.watch_drops() RETURNS event_trigger

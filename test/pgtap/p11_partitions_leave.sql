@@ -148,6 +148,8 @@ CREATE TRIGGER playevent_append_only_truncate BEFORE TRUNCATE ON archive FOR EAC
 CREATE TRIGGER playevent_seal BEFORE INSERT ON archive FOR EACH ROW EXECUTE FUNCTION playevent.seal();
 SELECT throws_ok('ALTER TABLE play_event ATTACH PARTITION archive FOR VALUES IN (12)', '0A000',
     'table "archive" has been retired from a log, and cannot be a part of another table', 'P11: an archive comes back to no log');
+SELECT throws_ok('ALTER TABLE parted ATTACH PARTITION archive FOR VALUES IN (12)', '0A000', NULL, 'P11: nor to another table');
+SELECT throws_ok('ALTER TABLE parted ATTACH PARTITION no_such FOR VALUES IN (12)', '42P01', NULL, 'P10: nor does what is not there');
 -- Others come and are counted while one is sealed.
 CREATE TRIGGER playevent_seal BEFORE INSERT ON play_5 FOR EACH ROW EXECUTE FUNCTION playevent.seal();
 CREATE TABLE play_10 (LIKE play_event);
@@ -171,7 +173,7 @@ ALTER TABLE play_10 OWNER TO leave_bob;
 ALTER SCHEMA elsewhere OWNER TO leave_carol;
 SET ROLE leave_bob;
 SELECT refused('DROP TABLE play_10', 'play_10', 'a partition''s owner drops it');
-SELECT refused('DROP OWNED BY leave_bob CASCADE', 'play_10', 'DROP OWNED');
+SELECT throws_ok('DROP OWNED BY leave_bob CASCADE', '55000', NULL, 'P11: with all that he has');
 SELECT throws_ok('ALTER TABLE play_event DETACH PARTITION play_10', '42501', NULL, 'P8: nor may he detach it');
 SELECT throws_ok('ALTER TABLE play_event DETACH PARTITION play_10 CONCURRENTLY', '42501', 'must be owner of table play_event',
     'P8: nor lock the log, which that would do');

@@ -266,10 +266,14 @@ refuse_concurrently(RangeVar *name)
  * those that it would get, which Postgres says first.
  */
 static void
-refuse_return(RangeVar *name)
+refuse_return(RangeVar *name, RangeVar *parent)
 {
-	Oid			part = RangeVarGetRelid(name, NoLock, true);
+	Oid			part;
 
+	/* With IF EXISTS, nobody asks then what the other one is. */
+	if (!OidIsValid(RangeVarGetRelid(parent, NoLock, true)))
+		return;
+	part = RangeVarGetRelid(name, NoLock, true);
 	if (OidIsValid(part) && has_trigger(part, ROLE_SEAL) && !get_rel_relispartition(part))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -301,7 +305,8 @@ playevent_watch_moves(PG_FUNCTION_ARGS)
 		AlterTableCmd *change = lfirst_node(AlterTableCmd, lc);
 
 		if (change->subtype == AT_AttachPartition)
-			refuse_return(castNode(PartitionCmd, change->def)->name);
+			refuse_return(castNode(PartitionCmd, change->def)->name,
+						  command->relation);
 		else if (change->subtype == AT_DetachPartition &&
 				 castNode(PartitionCmd, change->def)->concurrent)
 			refuse_concurrently(command->relation);

@@ -182,7 +182,12 @@ SELECT refused('DROP SCHEMA elsewhere CASCADE', 'january', 'a schema''s owner dr
 SET ROLE leave_alice;
 SELECT refused('ALTER TABLE play_event DETACH PARTITION "Play 6"', 'Play 6', 'the log''s owner') WHERE pg_has_role('leave_alice', 'leave_bob', 'USAGE');
 RESET ROLE;
--- Her triggers on her table make nothing hers, and keep nobody from his.
+-- What nobody asks about without us
+CREATE SCHEMA hidden CREATE TABLE part (i int);
+SET ROLE leave_bob;
+SELECT lives_ok('ALTER TABLE IF EXISTS no_such ATTACH PARTITION hidden.part DEFAULT', 'P10: a table that is not there, and a partition that is hidden');
+RESET ROLE;
+-- His triggers on a table of his make nothing his, and keep nobody from hers.
 SET ROLE leave_bob;
 CREATE TABLE claim (track_entry_key text NOT NULL, release_id bigint, bucket text NOT NULL);
 CREATE TRIGGER playevent_count AFTER INSERT ON claim FOR EACH ROW

@@ -7,7 +7,8 @@
  *
  * Were it detached or dropped by hand, counters would go on with its rows, and
  * no longer agree with the log.  So that is refused, unless the partition is
- * empty, in one of three places:
+ * empty, in one of three places; of a sealed one in any case, for where it is no
+ * row may come any more:
  *
  * - DETACH PARTITION when it is done.  It has locked the partition, and those
  *   within it whose triggers it took away, in ACCESS EXCLUSIVE; so nobody else
@@ -39,6 +40,7 @@
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "commands/tablecmds.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
@@ -103,18 +105,40 @@ partition_retired(Oid part)
 }
 
 /*
+ * hint_of
+ *		How what is in a partition may leave its log.
+ */
+static char *
+hint_of(Oid log)
+{
+	if (has_trigger(log, ROLE_PARTITION))
+		return psprintf("Use playevent.retire for table \"%s\", which keeps its counts.",
+						get_rel_name(log));
+	return psprintf("Only of logs that are partitioned by time, counts outlive their rows.  To do without these, drop the triggers of table \"%s\" that count, and call playevent.attach_log afterwards, which makes them again.",
+					get_rel_name(log));
+}
+
+/*
  * refuse
  *		Say why the partition has to stay, and how it may go.
  */
 static void
-refuse(const char *part, Oid log, const char *hint)
+refuse(const char *part, Oid log, bool sealed, char *hint)
 {
+	if (sealed)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("partition \"%s\" of log \"%s\" is sealed",
+						part, get_rel_name(log)),
+				 errdetail("Without it, there could be rows again where there are to be none."),
+				 errhint("%s", hint),
+				 err_generic_string(PG_DIAG_TABLE_NAME, part)));
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("partition \"%s\" of log \"%s\" has rows that are counted",
 					part, get_rel_name(log)),
 			 errdetail("If they left the log like this, its counters would no longer agree with it."),
-			 errhint(hint, get_rel_name(log)),
+			 errhint("%s", hint),
 			 err_generic_string(PG_DIAG_TABLE_NAME, part)));
 }
 
@@ -159,7 +183,7 @@ has_rows(Oid relid)
 /*
  * check_detached
  *		Refuse it if what a table has just lost of its partitions are some of a
- *		log's, and have rows (55000).
+ *		log's, and have rows or are sealed (55000).
  *
  * By halves, that is what should not have begun: somebody has kept our event
  * triggers from firing.  Queries on the log don't see the partition any more,
@@ -180,12 +204,14 @@ check_detached(Oid parent, List *parts, bool by_halves)
 			continue;
 		foreach(lc, find_all_inheritors(lfirst_oid(part), NoLock, NULL))
 		{
-			if (!has_rows(lfirst_oid(lc)))
-				continue;
+			Oid			relid = lfirst_oid(lc);
+			bool		sealed = has_trigger(relid, ROLE_SEAL);
 
-			refuse(get_rel_name(lfirst_oid(lc)), log, by_halves ?
-				   "Disable event trigger \"playevent_watch_partitions\", as was done to begin with this, and finalize it.  Then attach it to table \"%s\" again." :
-				   "Use playevent.retire for table \"%s\", which keeps its counts.");
+			if (sealed || has_rows(relid))
+				refuse(get_rel_name(relid), log, sealed, by_halves ?
+					   psprintf("Disable event trigger \"playevent_watch_partitions\", as was done to begin with this, and finalize it.  Then attach it to table \"%s\" again.",
+								get_rel_name(log)) :
+					   hint_of(log));
 		}
 	}
 }
@@ -361,8 +387,26 @@ log_before(Oid part, Snapshot before)
 }
 
 /*
+ * was_sealed
+ *		Had the table a trigger that let no row in?
+ */
+static bool
+was_sealed(Oid relid, Snapshot before)
+{
+	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
+	bool		sealed = false;
+	ListCell   *lc;
+
+	foreach(lc, copy_triggers_as(pg_trigger, relid, before))
+		sealed |= role_of_row(lfirst(lc)) == ROLE_SEAL;
+	table_close(pg_trigger, AccessShareLock);
+	return sealed;
+}
+
+/*
  * check_dropped
- *		Refuse it if a table that is gone was a log's partition with rows (55000).
+ *		Refuse it if a table that is gone was a log's partition with rows, or
+ *		sealed (55000).
  */
 static void
 check_dropped(Oid relid, Snapshot before)
@@ -375,14 +419,20 @@ check_dropped(Oid relid, Snapshot before)
 	if (!HeapTupleIsValid(tuple))
 		return;
 	class = (Form_pg_class) GETSTRUCT(tuple);
-	if (class->relispartition && class->relkind == RELKIND_RELATION &&
-		class->relpersistence != RELPERSISTENCE_TEMP &&
-		blocks_of_file(class->reltablespace, class->relfilenode) > 0)
+	log = class->relispartition &&
+		class->relpersistence != RELPERSISTENCE_TEMP ?
+		log_before(relid, before) : InvalidOid;
+	if (OidIsValid(log))
 	{
-		log = log_before(relid, before);
-		if (OidIsValid(log))
-			refuse(NameStr(class->relname), log,
-				   "Use playevent.retire for table \"%s\", with keep => false.  If the partition is empty all the same, detach it before you drop it.");
+		bool		sealed = was_sealed(relid, before);
+
+		if (sealed)
+			refuse(NameStr(class->relname), log, true, hint_of(log));
+		if (class->relkind == RELKIND_RELATION &&
+			blocks_of_file(class->reltablespace, class->relfilenode) > 0)
+			refuse(NameStr(class->relname), log, false,
+				   psprintf("%s  If it is empty, and was only in use, detach it before you drop it.",
+							hint_of(log)));
 	}
 	heap_freetuple(tuple);
 }
@@ -390,8 +440,8 @@ check_dropped(Oid relid, Snapshot before)
 /*
  * playevent.watch_drops() returns event_trigger
  *
- * ON sql_drop: refuses to drop a log's partition with rows, unless the log goes
- * too (55000).
+ * ON sql_drop: refuses to drop a log's partition with rows, or one that is
+ * sealed, unless the log goes too (55000).
  */
 Datum
 playevent_watch_drops(PG_FUNCTION_ARGS)

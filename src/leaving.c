@@ -114,7 +114,7 @@ hint_of(Oid log)
 	if (has_trigger(log, ROLE_PARTITION))
 		return psprintf("Use playevent.retire for table \"%s\", which keeps its counts.",
 						get_rel_name(log));
-	return psprintf("Only of logs that are partitioned by time, counts outlive their rows.  To do without these, drop the triggers of table \"%s\" that count, and call playevent.attach_log afterwards, which makes them again.",
+	return psprintf("Counts outlive their rows only where a log is partitioned by time.  To give these up, drop the triggers of table \"%s\" that count, and call playevent.attach_log afterwards, which makes them anew.",
 					get_rel_name(log));
 }
 
@@ -280,7 +280,8 @@ refuse_concurrently(RangeVar *name)
 				 errmsg("partitions of log \"%s\" cannot be detached concurrently",
 						get_rel_name(log)),
 				 errdetail("Others could insert rows meanwhile, which would be counted and leave the log with their partition."),
-				 errhint("If the partition is empty, detach it without CONCURRENTLY; else use playevent.retire, which keeps its counts."),
+				 errhint("If the partition is empty, detach it without CONCURRENTLY.  %s",
+						 hint_of(log)),
 				 err_generic_string(PG_DIAG_TABLE_NAME, get_rel_name(log))));
 }
 
@@ -431,7 +432,7 @@ check_dropped(Oid relid, Snapshot before)
 		if (class->relkind == RELKIND_RELATION &&
 			blocks_of_file(class->reltablespace, class->relfilenode) > 0)
 			refuse(NameStr(class->relname), log, false,
-				   psprintf("%s  If it is empty, and was only in use, detach it before you drop it.",
+				   psprintf("%s  A partition that is empty all the same is detached before it is dropped.",
 							hint_of(log)));
 	}
 	heap_freetuple(tuple);

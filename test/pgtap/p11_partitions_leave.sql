@@ -232,6 +232,9 @@ SAVEPOINT whole;
 DROP TRIGGER playevent_count ON play_event;
 SELECT lives_ok('ALTER TABLE play_event DETACH PARTITION play_10', 'P11: without its counter, nothing is kept: DETACH');
 SELECT lives_ok('DROP TABLE elsewhere.january', 'P11: DROP');
+DO $$DECLARE part regclass; BEGIN
+    FOR part IN SELECT relid FROM pg_partition_tree('play_event') LOOP EXECUTE format('ALTER TABLE %s OWNER TO leave_alice', part); END LOOP;
+END$$;
 ALTER VIEW play_counter OWNER TO leave_alice;
 ALTER VIEW play_by_track OWNER TO leave_alice;
 ALTER VIEW play_by_release OWNER TO leave_alice;

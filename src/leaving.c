@@ -25,8 +25,8 @@
  *
  * Nor does what was retired come back, for it would be counted again.
  *
- * While retire takes a partition out, that one is let through.  That is known
- * to the (sub)transaction which said so, and to nobody beyond.
+ * While retire takes a partition out, that one is let through: in the twin that
+ * says so for a log of its owner's, and nowhere else.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,6 +48,7 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
+#include "as_owner.h"
 #include "compat.h"
 #include "ddl.h"
 #include "partition.h"
@@ -90,18 +91,39 @@ leaving_init(void)
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
 }
 
+/* The table at the top of the partitioned tables that the table is in. */
+static Oid
+root_of(Oid relid)
+{
+	List	   *ancestors = get_partition_ancestors(relid);
+
+	return ancestors == NIL ? relid : llast_oid(ancestors);
+}
+
 /*
  * partition_retired
- *		Let this partition, and those within it, leave their log with their rows,
- *		until it is said otherwise (InvalidOid) or the current subtransaction
- *		ends.
+ *		In a twin: let this partition, and those within it, leave their log with
+ *		their rows, until the twin or the current subtransaction ends, or it is
+ *		said otherwise (InvalidOid).
+ *
+ * The log must be its owner's (42501): a partition's owner may have a twin run
+ * what he likes, because of a log of his own.
  */
 void
 partition_retired(Oid part)
 {
+	if (OidIsValid(part))
+		check_twin(root_of(part));
 	retired = part;
 	retired_by = OidIsValid(part) ? GetCurrentSubTransactionId() :
 		InvalidSubTransactionId;
+}
+
+/* Is it the partition that retire takes out? */
+static bool
+is_retired(Oid relid)
+{
+	return relid == retired && in_twin();
 }
 
 /*
@@ -140,15 +162,6 @@ refuse(const char *part, Oid log, bool sealed, char *hint)
 			 errdetail("If they left the log like this, its counters would no longer agree with it."),
 			 errhint("%s", hint),
 			 err_generic_string(PG_DIAG_TABLE_NAME, part)));
-}
-
-/* The table at the top of the partitioned tables that the table is in. */
-static Oid
-root_of(Oid relid)
-{
-	List	   *ancestors = get_partition_ancestors(relid);
-
-	return ancestors == NIL ? relid : llast_oid(ancestors);
 }
 
 /*
@@ -200,7 +213,7 @@ check_detached(Oid parent, List *parts, bool by_halves)
 		return;
 	foreach(part, parts)
 	{
-		if (lfirst_oid(part) == retired)
+		if (is_retired(lfirst_oid(part)))
 			continue;
 		foreach(lc, find_all_inheritors(lfirst_oid(part), NoLock, NULL))
 		{
@@ -376,7 +389,7 @@ log_before(Oid part, Snapshot before)
 	Oid			root = InvalidOid;
 	Oid			relid = part;
 
-	while (OidIsValid(relid) && relid != retired)
+	while (OidIsValid(relid) && !is_retired(relid))
 	{
 		root = relid;
 		relid = parent_before(pg_inherits, root, before);

@@ -176,6 +176,19 @@ SELECT throws_ok('DROP OWNED BY leave_bob CASCADE', '55000', NULL, 'P11: with al
 SELECT throws_ok('ALTER TABLE play_event DETACH PARTITION play_10', '42501', NULL, 'P8: nor may he detach it');
 SELECT throws_ok('ALTER TABLE play_event DETACH PARTITION play_10 CONCURRENTLY', '42501', 'must be owner of table play_event',
     'P8: nor lock the log, which that would do');
+-- not even by what retire does, in his own twin
+SELECT throws_ok($$SELECT playevent.let_go('play_10')$$, '0A000', NULL, 'P8: he does not say that it is retired');
+CREATE TABLE sly_event (track_entry_key text NOT NULL, release_id bigint, bucket text NOT NULL);
+SELECT playevent.attach_log('sly_event', track => 'track', daily => false);
+CREATE FUNCTION sly(key text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN true; END';
+CREATE INDEX ON sly_event (bucket) WHERE leave.sly('x');
+CREATE OR REPLACE FUNCTION sly(key text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$BEGIN
+    PERFORM playevent.let_go('leave.play_10');
+    RETURN true;
+END$$;
+SELECT throws_ok($$SELECT playevent.add_counter('sly_event', 'more', '{bucket}')$$, '42501', 'must be owner of table play_event', 'P8: nor by code that playevent runs as him');
+SELECT refused('DROP TABLE play_10', 'play_10', 'so he may not drop it');
+DROP TABLE sly_event, sly_counter_slot CASCADE;
 SET ROLE leave_carol;
 SELECT refused('DROP SCHEMA elsewhere CASCADE', 'january', 'a schema''s owner drops it with a part of the log');
 SET ROLE leave_alice;

@@ -314,8 +314,8 @@ playevent_compact(PG_FUNCTION_ARGS)
 		SlotWriter *writer;
 
 		/*
-		 * Sketches that are being made anew are deleted first; to merge one into
-		 * a slot that is not would leave it there.
+		 * Sketches that are being made anew are deleted first; to merge one
+		 * into a slot that is not would leave it there.
 		 */
 		if (!binding->slot->kind->is_bigint &&
 			!ConditionalLockRelationOid(binding->slot->relid,

@@ -51,7 +51,7 @@
 #include "as_owner.h"
 #include "compat.h"
 #include "ddl.h"
-#include "partition.h"
+#include "leaving.h"
 #include "trigger_role.h"
 
 PG_FUNCTION_INFO_V1(playevent_check_none_leaves);

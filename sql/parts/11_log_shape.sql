@@ -148,8 +148,8 @@ BEGIN
     shape.day_zone := coalesce(day_zone, playevent.day_zone(event), 'UTC');
     PERFORM playevent.check_day_zone(shape.day_zone);
     IF created_column IS NULL THEN
-        -- The columns by which create_log's tables tell days
-        IF playevent.tells_days(event, log) THEN
+        -- The columns by which create_log's tables tell days, unless others do by now
+        IF playevent.tells_days(event, log) AND coalesce(playevent.told_day(event), 'day') = 'day' THEN
             shape.created_column := 'created_at';
             shape.day_column := 'day';
         END IF;
@@ -204,6 +204,18 @@ $$;
 COMMENT ON FUNCTION playevent.find_shape(playevent.log, text, text[], text[], double precision[], name, name, name, name, name, name, name, boolean, text) IS
 'internal: what a table that is there has for a log';
 
+-- The column for the day that a table's trigger sets by now.
+CREATE FUNCTION playevent.told_day(event regclass) RETURNS name
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (playevent.trigger_arguments(t.tgargs))[1]::name
+      FROM playevent.triggers(event) AS t WHERE t.function = 'playevent.day'::regproc LIMIT 1
+$$;
+
+COMMENT ON FUNCTION playevent.told_day(regclass) IS
+'internal: the column for the day that a table''s trigger sets, or null';
+
 -- The time zone that a table's days are in by now: of the trigger, or of the
 -- default that create_log makes.
 CREATE FUNCTION playevent.day_zone(event regclass) RETURNS text
@@ -253,3 +265,58 @@ $$;
 
 COMMENT ON FUNCTION playevent.check_day_column(regclass, name, name) IS
 'internal: checks that a table''s days can be told';
+
+-- Rows keep the day that they were counted for, so a column has days of one time
+-- zone.  Those of another are told in another column, for all rows there are, which
+-- a manifest of what rows were would not bear.
+-- Errors: other days in the same column, or in another while counters are by the
+-- former, or partitions are sealed (55000); a day_zone that would tell nothing
+-- (22023).
+CREATE FUNCTION playevent.check_days_stay(wanted playevent.log, shape playevent.log_shape, day_zone text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event_name name := (SELECT relname FROM pg_class WHERE oid = wanted.event);
+    told name := playevent.told_day(wanted.event);
+    zone text := playevent.day_zone(wanted.event);
+    moves boolean := told <> shape.day_column AND shape.created_column IS NOT NULL;
+    manifest regclass := playevent.manifest(wanted.event);
+    counter name;
+BEGIN
+    IF day_zone <> zone AND moves IS NOT TRUE AND (told IS NOT NULL OR shape.day_column = 'day') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('days of table "%s" are those of time zone "%s", not "%s"', event_name, zone, day_zone),
+            DETAIL = 'Its rows keep the day that they have been counted for.',
+            HINT = format('Have days of the other zone told in a column of their own: name one that is not there yet with argument "day_column", and drop counters by column "%s" before.',
+                coalesce(told, 'day'));
+    ELSIF day_zone IS NOT NULL AND shape.created_column IS NULL AND told IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('argument "day_zone" is %L, and no day of table "%s" would be told by it', day_zone, event_name),
+            HINT = 'Say when rows are recorded with argument "created_column".  A day that is generated is of the zone that its expression says.';
+    END IF;
+    IF moves IS NOT TRUE THEN
+        RETURN;
+    END IF;
+    SELECT c.counter INTO counter FROM playevent.declared_counters(wanted) AS c WHERE told = ANY (c.columns) ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('counter "%s" of table "%s" counts by column "%s", which would not be set any more', counter, event_name, told),
+            HINT = format('Keep to that with argument "day_column", or drop the counter before: SELECT playevent.drop_counter(%L, %L);',
+                wanted.event, counter);
+    END IF;
+    IF manifest IS NOT NULL AND (SELECT n > 0 FROM playevent.read_own(manifest, manifest, format('SELECT count(*) FROM %s', manifest)) AS t(n bigint)) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('days of table "%s" stay those of column "%s"', event_name, told),
+            DETAIL = 'Partitions of it are sealed, and the manifest tells what their rows are.',
+            HINT = 'Keep to that column with argument "day_column".';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.check_days_stay(playevent.log, playevent.log_shape, text) IS
+'internal: checks that attach_log leaves the days that a log has counted';

@@ -1,4 +1,4 @@
--- P3, P10: a log counts the days of its day_zone, when clocks change too and for
+-- P3, P10, P12: a log counts the days of its day_zone, when clocks change too and for
 -- plays that come late; playevent.log and charts tell whose days they are; and
 -- they stay, but for a counter that is made anew.
 BEGIN;
@@ -148,17 +148,25 @@ SELECT throws_ok($$SELECT playevent.attach_log('plain_event', 'track', day_zone 
 SELECT lives_ok($$SELECT playevent.attach_log('plain_event', 'track', day_zone => 'UTC')$$, 'P10: the same as before is no change');
 SELECT exact('plain_event', 3, 'mended');
 
--- The way that the documents tell
+-- The way that the documents tell; of a log that has verdicts
+SELECT id AS voided FROM plain_event WHERE created_at = '2026-07-01 23:30Z' \gset
+SELECT playevent.void('plain_event', ARRAY[:voided], 'a bot') AS changed \gset
 CREATE ROLE days_reader;
 DROP TRIGGER playevent_count ON plain_event;
 SELECT playevent.drop_counter('plain_event', 'plain_daily');
 SELECT playevent.attach_log('plain_event', 'track', created_column => 'created_at', day_column => 'local_day', day_zone => 'Europe/Berlin',
     reader_role => 'days_reader') AS log \gset
+DROP VIEW plain_valid;
 ALTER TABLE plain_event DROP COLUMN day;
 SELECT is(zone_of('plain_event'), 'Europe/Berlin, local_day', 'P10: days of another zone, in a column of their own');
 SELECT exact('plain_event', 3, 'in another zone');
 SELECT results_eq($$SELECT track_entry_key, local_day, plains FROM plain_daily WHERE local_day < '2026-08-01' ORDER BY 1$$,
-    $$VALUES ('k1'::varchar, '2026-07-02'::date, 1::bigint), ('k2', '2026-07-01', 1)$$, 'P3: all rows that are there are counted anew');
+    $$VALUES ('k2'::varchar, '2026-07-01'::date, 1::bigint)$$, 'P3: all rows that count are counted anew');
+SELECT playevent.reinstate('plain_event', ARRAY[:voided], 'no bot') AS changed \gset
+SELECT results_eq($$SELECT track_entry_key, local_day, plains FROM plain_daily WHERE local_day < '2026-08-01' ORDER BY 1$$,
+    $$VALUES ('k1'::varchar, '2026-07-02'::date, 1::bigint), ('k2', '2026-07-01', 1)$$, 'P12: a play that counts again does so on this day');
+SELECT columns_are('days', 'plain_valid', '{id,track_entry_key,release_id,bucket,anon_id,event_id,created_at,plained_at,local_day}'::name[],
+    'P12: and the view of rows that count has it');
 SELECT isnt(record_plain('k1', 'most'), NULL, 'P3: and plays go on');
 SELECT is((SELECT count(*) FROM record_plains('{k2,k2}', '{most,partial}')), 2::bigint, 'P3: in batches');
 INSERT INTO plain_event (track_entry_key, bucket, plained_at, local_day) VALUES ('k1', 'most', '2026-07-01 21:59Z', '2000-01-01');

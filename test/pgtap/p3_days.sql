@@ -127,7 +127,7 @@ SELECT is((SELECT max(period) FROM playevent.series('own_event')), (now() AT TIM
 --
 
 CREATE FUNCTION zone_of(event regclass) RETURNS text LANGUAGE sql AS $$
-    SELECT format('%s, %s', l.day_zone, playevent.told_day(l.event)) FROM playevent.log l WHERE l.event = zone_of.event
+    SELECT format('%s, %s', l.day_zone, (playevent.told_days(l.event)).day_column) FROM playevent.log l WHERE l.event = zone_of.event
 $$;
 -- 23:30 in UTC is the next day in Berlin.
 INSERT INTO plain_event (track_entry_key, bucket, created_at, plained_at) VALUES
@@ -191,6 +191,19 @@ SELECT playevent.attach_log('late_event', 'track') AS log \gset
 SELECT is(zone_of('late_event'), 'Asia/Tokyo, local_day', 'P10: which does not come back');
 INSERT INTO late_event (track_entry_key, bucket) VALUES ('k1', 'most');
 SELECT exact('late_event', 2, 'beside the former column');
+
+-- A trigger that is lost leaves no other days behind.
+CREATE TABLE attached_event (track_entry_key text NOT NULL, release_id bigint, bucket text NOT NULL, created_at timestamptz NOT NULL DEFAULT now());
+INSERT INTO attached_event VALUES ('k1', 7, 'most', '2026-07-01 23:30Z');
+SELECT playevent.attach_log('attached_event', 'track', created_column => 'created_at', day_zone => 'Europe/Berlin') AS log \gset
+DROP TRIGGER playevent_day ON attached_event;
+SELECT throws_ok($$INSERT INTO attached_event (track_entry_key, bucket) VALUES ('k1', 'most')$$, '23502', NULL, 'P10: without the trigger there is no day');
+DROP TRIGGER playevent_count ON attached_event;
+SELECT throws_ok($$SELECT playevent.attach_log('attached_event', 'track', created_column => 'created_at', day_zone => 'UTC')$$, '55000',
+    'days of table "attached_event" are those of time zone "Europe/Berlin", not "UTC"', 'P10: and it is not made anew for other days');
+SELECT playevent.attach_log('attached_event', 'track', created_column => 'created_at') AS log \gset
+SELECT is(zone_of('attached_event'), 'Europe/Berlin, day', 'P10: but for the same');
+SELECT exact('attached_event', 1, 'mended without its trigger');
 
 -- What a manifest tells stays, and so do days.
 SELECT playevent.create_log('month', 'track', partition_by => 'month') AS log \gset

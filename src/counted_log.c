@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -168,23 +169,54 @@ find_own_table(Relation event, const char *function, Oid relid)
 }
 
 /*
+ * has_block
+ *		Has anything ever been written to the table?
+ */
+static bool
+has_block(Oid relid)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	bool		written;
+
+	if (rel == NULL)
+		return false;
+	written = RelationGetNumberOfBlocks(rel) > 0;
+	relation_close(rel, NoLock);
+	return written;
+}
+
+/*
  * find_verdicts
- *		The table of a log's verdicts, as it says itself.  In SPI.
+ *		The table of a log's verdicts, as it says itself; none, if it has never
+ *		had any.  In SPI.
+ *
+ * Errors: the log has no column of that name by now (42703).
  */
 void
 find_verdicts(Relation event, Verdicts *verdicts)
 {
 	bool		isnull;
 	Datum		found;
+	char	   *id;
 
+	verdicts->relid = InvalidOid;
 	ask(event, "verdicts", RelationGetRelid(event));
 	found = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
 						  &isnull);
-	verdicts->relid = isnull ? InvalidOid : DatumGetObjectId(found);
-	if (!isnull)
-		namestrcpy(&verdicts->id_column,
-				   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-								2));
+	id = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
+	if (!isnull && id != NULL && has_block(DatumGetObjectId(found)))
+	{
+		verdicts->relid = DatumGetObjectId(found);
+		namestrcpy(&verdicts->id_column, id);
+		if (get_attnum(RelationGetRelid(event), id) == InvalidAttrNumber)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of table \"%s\" does not exist",
+							id, RelationGetRelationName(event)),
+					 errdetail("Verdicts in table \"%s\" tell its rows by it.",
+							   get_rel_name(verdicts->relid)),
+					 errhint("Rename it back.")));
+	}
 	SPI_freetuptable(SPI_tuptable);
 }
 

@@ -263,7 +263,7 @@ INSERT INTO harness.cases (statements) VALUES
       ALTER TABLE d.part_event RENAME TO second; ALTER TABLE part_event SET SCHEMA d');
 INSERT INTO harness.cases (statements, remedy, expected) VALUES
     ('ALTER TABLE play_event RENAME TO listen; SELECT playevent.create_log(''play'', track => ''track'')', NULL,
-        '"play_daily_slot" exists already in schema "named"'),
+        '"play_verdict" exists already in schema "named"'),
     ('ALTER TABLE play_event RENAME TO listen; ALTER TABLE plain RENAME TO play_event; SELECT playevent.attach_log(''play_event'', track => ''track'', kinds => ''{most}'', check_kinds => false)', NULL,
         'table "play_counter_slot" is there already, and does not fit table "play_event"'),
     ('ALTER TABLE part_event RENAME TO listen; ALTER TABLE plain RENAME TO part_event; SELECT playevent.attach_log(''part_event'', track => ''track'', kinds => ''{most}'', check_kinds => false)', NULL,
@@ -373,7 +373,7 @@ INSERT INTO harness.cases (statements, remedy, expected) VALUES
       INSERT INTO harness.logs SELECT ''part_event''::regclass, ''second'', kind, key FROM harness.logs WHERE name = ''part''', NULL, 'exact'),
     ('DROP TABLE part_event; ALTER TABLE part_counter_slot RENAME TO x_slot; DROP VIEW part_counter, part_by_track, part_by_release; SELECT playevent.create_log(''part'', track => ''track'');
       INSERT INTO harness.logs SELECT ''part_event''::regclass, ''second'', 4, 2', NULL, 'exact'),
-    ('DROP TABLE play_event; ALTER TABLE play_counter_slot RENAME TO x_slot; DROP TABLE play_daily_slot CASCADE; DROP VIEW play_counter, play_by_track, play_by_release;
+    ('DROP TABLE play_event; ALTER TABLE play_counter_slot RENAME TO x_slot; DROP TABLE play_daily_slot, play_verdict CASCADE; DROP VIEW play_counter, play_by_track, play_by_release;
       DROP TYPE play_bucket CASCADE; SELECT playevent.create_log(''play'', track => ''track'');
       INSERT INTO harness.logs SELECT ''play_event''::regclass, ''second'', kind, key FROM harness.logs WHERE name = ''play''', NULL, 'exact');
 

@@ -55,7 +55,7 @@ SELECT is(playevent.attach_log('"PlayEvents"', track => '"Tracks"', track_key =>
     day_zone => 'Europe/Berlin', ingest_role => 'attached_web', reader_role => 'attached_reader'), '"PlayEvents"', 'P10: attached');
 SELECT set_eq($$SELECT c.relname::text FROM pg_class c WHERE relnamespace = 'attached'::regnamespace AND relname LIKE 'play%'
                    AND relkind IN ('r', 'v')$$,
-    '{play_counter_slot,play_counter,play_by_track,play_by_release,play_daily_slot,play_daily}'::text[],
+    '{play_counter_slot,play_counter,play_by_track,play_by_release,play_daily_slot,play_daily,play_verdict}'::text[],
     'P10: tables and views are named as create_log names them');
 SELECT set_eq($$SELECT test.functions('play')$$,
     ARRAY['record_play(track_entry_key text, bucket integer, event_id uuid, anon_id text)',

@@ -43,7 +43,8 @@ SELECT set_eq(
               'heard_column name DEFAULT NULL::name, time_column name DEFAULT NULL::name, '
               'created_column name DEFAULT NULL::name, day_column name DEFAULT ''day''::name, '
               'daily boolean DEFAULT true, day_zone text DEFAULT NULL::text, check_kinds boolean DEFAULT true, '
-              'reader_role regrole DEFAULT NULL::regrole) returns regclass'),
+              'reader_role regrole DEFAULT NULL::regrole, partition_by text DEFAULT NULL::text, '
+              'dedupe_for interval DEFAULT ''30 days''::interval, retain interval DEFAULT NULL::interval) returns regclass'),
              ('create_log(log name, track regclass, track_key name DEFAULT ''entry_key''::name, '
               'track_release name DEFAULT ''release_id''::name, track_deleted name DEFAULT NULL::name, '
               'kind name DEFAULT ''bucket''::name, kinds text[] DEFAULT ''{partial,most,complete}''::text[], '
@@ -51,7 +52,8 @@ SELECT set_eq(
               'ingest_role regrole DEFAULT NULL::regrole, reader_role regrole DEFAULT NULL::regrole, '
               'thresholds double precision[] DEFAULT NULL::double precision[], release regclass DEFAULT NULL::regclass, '
               'release_key name DEFAULT ''id''::name, daily boolean DEFAULT true, '
-              'day_zone text DEFAULT ''UTC''::text, heard boolean DEFAULT false) returns regclass'),
+              'day_zone text DEFAULT ''UTC''::text, heard boolean DEFAULT false, partition_by text DEFAULT NULL::text, '
+              'dedupe_for interval DEFAULT ''30 days''::interval, retain interval DEFAULT NULL::interval) returns regclass'),
              ('compact(event regclass) returns bigint'),
              ('rebuild(event regclass) returns bigint'),
              ('verify(event regclass) returns TABLE(track_entry_key text, release_id text, kind text, '
@@ -71,7 +73,7 @@ SELECT is_empty(
     'no function acts with other rights than its caller''s');
 SELECT is_empty(
     $$SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
-       WHERE p.pronamespace = 'playevent'::regnamespace AND l.lanname <> 'c' AND p.prosqlbody IS NULL
+       WHERE p.pronamespace = 'playevent'::regnamespace AND l.lanname <> 'c' AND p.prosqlbody IS NULL AND p.prokind <> 'a'
          AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)$$,
     'every function with a body pins search_path, or was parsed when it was created');
 SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'playevent'), false,

@@ -131,6 +131,12 @@ BEGIN
            JOIN pg_class c ON c.oid = p.part AND c.relname = part.part
           WHERE NOT p.is_sealed;
     END LOOP;
+    PERFORM playevent.set_trigger(p.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
+                'sealed'::text, '{}'::text[])
+       FROM playevent.partitions(wanted.event) p
+      WHERE p.since = '-infinity' AND NOT p.is_sealed AND p.until = (
+          SELECT t.until FROM playevent.read_own(manifest, manifest, format(
+              'SELECT max(until) FROM ONLY %s WHERE action = ''retire''', manifest)) AS t(until timestamptz));
 END
 $$;
 
@@ -803,7 +809,7 @@ AS $$
      CROSS JOIN LATERAL (
          SELECT (playevent.trigger_arguments(t.tgargs))[1] AS hash
            FROM playevent.triggers(p.part) AS t WHERE t.function = 'playevent.sealed'::regproc LIMIT 1) AS s
-     WHERE s.hash <> ALL (ARRAY(
+     WHERE p.part IS DISTINCT FROM playevent.retired_partition(event) AND s.hash <> ALL (ARRAY(
          SELECT encode(m.hash, 'hex')
            FROM playevent.read_own(manifest, manifest,
                format('SELECT hash FROM ONLY %s WHERE action = ''seal''', manifest)) AS m(hash bytea)))

@@ -9,9 +9,9 @@ SET search_path = life, public;
 SET client_min_messages = warning;
 CREATE TABLE track (entry_key text PRIMARY KEY, release_id bigint);
 INSERT INTO track SELECT 'k' || i, i % 7 FROM generate_series(1, 40) i;
-SELECT playevent.create_log('play', track => 'track', partition_by => 'month');
-SELECT playevent.make_partition('play_event', 'play_event_p20200' || i, format('''2020-0%s-01 00:00Z''', i), format('''2020-0%s-01 00:00Z''', i + 1))
-  FROM generate_series(1, 3) i;
+SELECT playevent.create_log('play', track => 'track', partition_by => 'month') AS made \gset
+SELECT count(playevent.make_partition('play_event', 'play_event_p20200' || i, format('''2020-0%s-01 00:00Z''', i), format('''2020-0%s-01 00:00Z''', i + 1))) AS made
+  FROM generate_series(1, 3) i \gset
 INSERT INTO play_event (track_entry_key, bucket, anon_id, created_at, event_id)
 SELECT 'k' || 1 + i % 7, 'most', E'who, "else"\n', '2020-01-02Z'::timestamptz + i * interval '1 day', gen_random_uuid() FROM generate_series(1, 80) i;
 INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most');

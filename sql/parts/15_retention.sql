@@ -21,6 +21,14 @@ $$;
 COMMENT ON FUNCTION playevent.digested_columns(regclass) IS
 'internal: the columns of a log that its manifest''s digests are of';
 
+-- What a manifest calls a counter, whose tables may be renamed: what it counts by.
+CREATE FUNCTION playevent.counted_by(columns name[], listener_column name) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN pg_catalog.array_to_string(columns, ', ') || coalesce(', distinct ' || listener_column, '');
+
+COMMENT ON FUNCTION playevent.counted_by(name[], name) IS
+'internal: what a counter counts by, as manifests have it';
+
 CREATE FUNCTION playevent.digest(rel regclass, query text, in_order boolean, OUT n bigint, OUT digest bytea)
 LANGUAGE c VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'playevent_digest';
@@ -221,7 +229,7 @@ $$;
 COMMENT ON FUNCTION playevent.digest_rows(regclass, text[], name) IS
 'internal: how many rows a table has, and their digest, as a log''s manifest has them';
 
--- The digests of what a partition has of each key of each counter, by their names; or
+-- The digests of what a partition has of each key of each counter; or
 -- only of those that others of an earlier time have.  Of sketches there are none, for
 -- those can't be added.
 CREATE FUNCTION playevent.digest_counts(event regclass, part regclass, earlier jsonb) RETURNS jsonb
@@ -238,11 +246,12 @@ DECLARE
     counter record;
 BEGIN
     FOR counter IN
-        SELECT k.counter, k.counter_slot FROM playevent.counter k
-         WHERE k.event = digest_counts.event AND k.listener_column IS NULL AND (earlier IS NULL OR earlier ? k.counter::text)
-         ORDER BY 1
+        SELECT b.counted_by, k.counter_slot
+          FROM playevent.counter k
+         CROSS JOIN LATERAL playevent.counted_by(k.columns, k.listener_column) AS b(counted_by)
+         WHERE k.event = digest_counts.event AND k.listener_column IS NULL AND (earlier IS NULL OR earlier ? b.counted_by)
     LOOP
-        digests := digests || jsonb_build_object(counter.counter, encode(
+        digests := digests || jsonb_build_object(counter.counted_by, encode(
             (playevent.digest(part, (playevent.counted_rows(event, counter.counter_slot, part)).query, false)).digest, 'hex'));
     END LOOP;
     RETURN digests;
@@ -250,9 +259,9 @@ END
 $$;
 
 COMMENT ON FUNCTION playevent.digest_counts(regclass, regclass, jsonb) IS
-'internal: the digests of a partition''s counts, by counter';
+'internal: the digests of a partition''s counts, by what is counted by';
 
--- The digests of all that was retired of each counter, by their names; less those of
+-- The digests of all that was retired of each counter; less those of
 -- sketches, or these alone.
 CREATE FUNCTION playevent.digest_retired(event regclass, of_sketches boolean) RETURNS jsonb
 LANGUAGE plpgsql
@@ -268,12 +277,13 @@ DECLARE
     counter record;
 BEGIN
     FOR counter IN
-        SELECT k.counter, k.columns, k.count_column, playevent.retired_table(k.counter_slot) AS retired
+        SELECT playevent.counted_by(k.columns, k.listener_column) AS counted_by,
+               k.columns, k.count_column, playevent.retired_table(k.counter_slot) AS retired
           FROM playevent.counter k
-         WHERE k.event = digest_retired.event AND (k.listener_column IS NOT NULL) = of_sketches ORDER BY 1
+         WHERE k.event = digest_retired.event AND (k.listener_column IS NOT NULL) = of_sketches
     LOOP
         IF counter.retired IS NOT NULL THEN
-            digests := digests || jsonb_build_object(counter.counter, encode(
+            digests := digests || jsonb_build_object(counter.counted_by, encode(
                 (playevent.digest(counter.retired, format('SELECT %s, %I FROM ONLY %s',
                     (SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) FROM unnest(counter.columns) WITH ORDINALITY AS u(c, ord)),
                     counter.count_column, counter.retired), false)).digest, 'hex'));
@@ -284,7 +294,7 @@ END
 $$;
 
 COMMENT ON FUNCTION playevent.digest_retired(regclass, boolean) IS
-'internal: the digests of what was retired, by counter';
+'internal: the digests of what was retired, by what was counted by';
 
 -- playevent.seal(event regclass, until timestamptz) returns int
 --
@@ -575,7 +585,8 @@ BEGIN
         'INSERT INTO %s (%s, %I) SELECT %2$s, sum(%4$I)::bigint FROM ONLY %5$s GROUP BY %2$s',
         made.retired, column_list, made.count_column, source.count_column, source.retired));
     PERFORM playevent.note(event, 'derive'::text, counter::name,
-        counters => jsonb_build_object(counter, playevent.digest_retired(event, false) -> counter));
+        counters => (SELECT jsonb_build_object(b, playevent.digest_retired(event, false) -> b)
+                       FROM playevent.counted_by(made.columns, made.listener_column) AS b));
 END
 $$;
 
@@ -777,7 +788,7 @@ LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
     -- All that has moved since a counter was there
-    SELECT format('counter %s: what was retired is not what the manifest says', n.key)
+    SELECT format('counter by %s: what was retired is not what the manifest says', n.key)
       FROM jsonb_each_text(playevent.digest_retired(event, false)) AS n
      WHERE n.value <> (
          SELECT encode(playevent.sum_digests(decode(m.counters ->> n.key, 'hex')), 'hex')
@@ -788,7 +799,7 @@ AS $$
                manifest, n.key)) AS m(counters jsonb))
      UNION ALL
     -- Sketches as they were last
-    SELECT format('counter %s: what was retired is not what the manifest says', n.key)
+    SELECT format('counter by %s: what was retired is not what the manifest says', n.key)
       FROM jsonb_each_text(playevent.digest_retired(event, true)) AS n
       LEFT JOIN LATERAL playevent.read_own(manifest, manifest, format(
          'SELECT retired ->> %2$L FROM ONLY %1$s WHERE retired ? %2$L ORDER BY entry DESC LIMIT 1', manifest, n.key))
@@ -881,7 +892,7 @@ BEGIN
     END IF;
     IF log IS NOT NULL THEN
         counts := playevent.digest_counts(log, archive, sealed.counters);
-        RETURN QUERY SELECT format('table %s: what counter %s counted of it is not what its rows say', name, c.key)
+        RETURN QUERY SELECT format('table %s: its counts by %s are not those that it had', name, c.key)
           FROM jsonb_each_text(sealed.counters) AS c
          WHERE counts ->> c.key <> c.value
          ORDER BY c.key COLLATE "C";

@@ -44,7 +44,7 @@ UPDATE copy.play_event_p202001 SET bucket = 'partial' WHERE id = 3;
 SELECT is(problems('manifest', 'copy.play_event_p202001'),
     'table play_event_p202001: its rows are not those that entry 1 of the manifest tells of', 'P11: a changed row is found');
 SELECT is(problems('play_event', 'copy.play_event_p202001'),
-    'table play_event_p202001: its rows are not those that entry 1 of the manifest tells of; table play_event_p202001: what counter play_counter counted of it is not what its rows say',
+    'table play_event_p202001: its rows are not those that entry 1 of the manifest tells of; table play_event_p202001: its counts by track_entry_key, release_id, bucket are not those that it had',
     'P11: and where there is the log, so is what it counts for');
 DELETE FROM copy.play_event_p202001 WHERE id = 29;
 SELECT is(problems('manifest', 'copy.play_event_p202001'),
@@ -78,12 +78,12 @@ ALTER TABLE play_counter_retired DISABLE TRIGGER ALL;
 UPDATE play_counter_retired SET plays = plays + 1 WHERE track_entry_key = 'k2';
 ALTER TABLE play_counter_retired ENABLE TRIGGER ALL;
 SELECT is(problems('play_event', 'play_event_p202001'),
-    'counter play_counter: what was retired is not what entry 6 of the manifest says', 'P11: a changed count is found');
+    'counter by track_entry_key, release_id, bucket: what was retired is not what the manifest says', 'P11: a changed count is found');
 ALTER TABLE play_manifest DISABLE TRIGGER ALL;
 DELETE FROM play_manifest;
 ALTER TABLE play_manifest ENABLE TRIGGER ALL;
 SELECT is(problems('play_event', 'play_event_p202001'),
-    'counter play_counter: no entry of the manifest tells of what was retired; counter play_daily: no entry of the manifest tells of what was retired; manifest: no entry tells of table play_event_p202001',
+    'counter by track_entry_key, release_id, bucket: what was retired is not what the manifest says; counter by track_entry_key, release_id, day: what was retired is not what the manifest says; manifest: no entry tells of table play_event_p202001',
     'P11: a manifest that was emptied is found');
 SELECT throws_ok($$SELECT * FROM playevent.verify_archive('track', 'play_event_p202001')$$, '55000', 'table "track" is no manifest, and has none',
     'P11: neither a log nor a manifest');

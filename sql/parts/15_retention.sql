@@ -707,19 +707,19 @@ $$;
 COMMENT ON FUNCTION playevent.maintain_as_owner(regclass) IS
 'internal: maintain, acting as the log''s owner';
 
--- playevent.verify_archive(event regclass, archive regclass)
+-- playevent.verify_archive(event regclass, archive regclass = NULL)
 --     returns table(problem text)
 --
 -- Compares a table, a retired partition that was kept or restored from anywhere,
 -- with what the log's manifest says it held; and the manifest with itself, and what
 -- was retired of each counter with the manifest.  No row means that all is as it was.
--- Where the log is not at hand, event is its manifest, restored as a table: then
+-- Without an archive, it does the latter two alone, as where none was kept.  Where the log is not at hand, event is its manifest, restored as a table: then
 -- counters are not looked at.
 --
--- Errors: an argument is null (22004), neither a log that is partitioned by time nor
--- a manifest (55000), not its owner, or the archive's (42501), a column of the
+-- Errors: event is null (22004), neither a log that is partitioned by time nor a
+-- manifest (55000), not its owner, or the archive's (42501), a column of the
 -- manifest's is no column of the archive that can be read so (42703).
-CREATE FUNCTION playevent.verify_archive(event regclass, archive regclass) RETURNS TABLE (problem text)
+CREATE FUNCTION playevent.verify_archive(event regclass, archive regclass DEFAULT NULL) RETURNS TABLE (problem text)
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
 
@@ -815,8 +815,9 @@ CREATE FUNCTION playevent.verify_sealed(event regclass, manifest regclass) RETUR
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT format('manifest: no entry tells of partition %s, which is sealed', p.part)
+    SELECT format('manifest: no entry tells of partition %s, which is sealed', c.relname)
       FROM playevent.partitions(event) AS p
+      JOIN pg_class c ON c.oid = p.part
      CROSS JOIN LATERAL (
          SELECT (playevent.trigger_arguments(t.tgargs))[1] AS hash
            FROM playevent.triggers(p.part) AS t WHERE t.function = 'playevent.sealed'::regproc LIMIT 1) AS s
@@ -844,16 +845,19 @@ DECLARE
     counts jsonb;
     hash text;
 BEGIN
-    PERFORM playevent.check_table(archive, 'archive'::text);
     SELECT f.event, f.manifest INTO log, manifest FROM playevent.find_manifest(event) AS f;
-    SELECT relname INTO name FROM pg_class WHERE oid = archive;
 
     RETURN QUERY SELECT * FROM playevent.verify_manifest(manifest);
     IF log IS NOT NULL THEN
         RETURN QUERY SELECT * FROM playevent.verify_sealed(log, manifest);
         RETURN QUERY SELECT * FROM playevent.verify_retired(log, manifest);
     END IF;
+    IF archive IS NULL THEN
+        RETURN;
+    END IF;
 
+    PERFORM playevent.check_table(archive, 'archive'::text);
+    SELECT relname INTO name FROM pg_class WHERE oid = archive;
     hash := (SELECT (playevent.trigger_arguments(t.tgargs))[1]
                FROM playevent.triggers(archive) AS t WHERE t.function = 'playevent.sealed'::regproc LIMIT 1);
     SELECT * INTO sealed

@@ -27,6 +27,7 @@ CREATE FUNCTION problems(event regclass, archive regclass) RETURNS text LANGUAGE
 $$;
 SELECT is(problems('play_event', t), NULL, format('P11: %s is as it was', t))
   FROM unnest('{play_event_p202001,play_event_p202002,play_event_p202003}'::regclass[]) t;
+SELECT is(problems('play_event', NULL), NULL, 'P11: so is what was retired');
 SELECT is(problems('play_manifest', 'play_event_p202001'), NULL, 'P11: the manifest will do for the log');
 
 -- Somewhere else, tables alone
@@ -79,6 +80,8 @@ UPDATE play_counter_retired SET plays = plays + 1 WHERE track_entry_key = 'k2';
 ALTER TABLE play_counter_retired ENABLE TRIGGER ALL;
 SELECT is(problems('play_event', 'play_event_p202001'),
     'counter by track_entry_key, release_id, bucket: what was retired is not what the manifest says', 'P11: a changed count is found');
+SELECT is(problems('play_event', NULL), 'counter by track_entry_key, release_id, bucket: what was retired is not what the manifest says',
+    'P11: with no archive at hand, too');
 ALTER TABLE play_manifest DISABLE TRIGGER ALL;
 DELETE FROM play_manifest;
 ALTER TABLE play_manifest ENABLE TRIGGER ALL;

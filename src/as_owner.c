@@ -29,6 +29,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -314,6 +315,53 @@ check_twin(Oid relid)
 	check_has_caller();
 	if (!relation_ownercheck(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+}
+
+/*
+ * check_writer
+ *		In a twin: whoever called the function, who must have the right to
+ *		insert into a table.
+ */
+Oid
+check_writer(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	check_has_caller();
+	if (name == NULL)
+		report_dropped(relid);
+	check_usage(get_rel_namespace(relid), caller);
+	if (pg_class_aclcheck(relid, caller, ACL_INSERT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, name);
+	return caller;
+}
+
+/*
+ * run_as_twin
+ *		Run a query as a twin of a function would that this user has called.
+ */
+void
+run_as_twin(Oid owner, const char *query, int nargs, Oid *types, Datum *values)
+{
+	Oid			outer_caller = caller;
+	OwnerScope	outer;
+
+	owner_enter(owner, &outer);
+	PG_TRY();
+	{
+		caller = outer.userid;
+		SPI_connect();
+		if (SPI_execute_with_args(query, nargs, types, values, NULL, false,
+								  0) < 0)
+			elog(ERROR, "SPI_execute_with_args failed: %s", query);
+		SPI_finish();
+	}
+	PG_FINALLY();
+	{
+		caller = outer_caller;
+	}
+	PG_END_TRY();
+	owner_leave(&outer);
 }
 
 /*

@@ -13,7 +13,9 @@
  * foresee, the rows are halved until those that cause one are alone.
  *
  * event_ids are inserted in their order, so that two batches with the same
- * ones don't wait for each other in a circle.
+ * ones don't wait for each other in a circle.  A partitioned log has no index of
+ * its own that keeps them apart, but a trigger and a table (dedupe.c): then the
+ * INSERT goes without ON CONFLICT.
  *
  *-------------------------------------------------------------------------
  */
@@ -91,6 +93,8 @@ prepare_statements(Batch *batch)
 	const char *table = qualified_name(RelationGetRelid(rel));
 	const char *id = NameStr(batch->log.names[NAME_OF_ID]);
 	const char *event_id = NameStr(batch->log.names[NAME_OF(RECORD_EVENT_ID)]);
+	Oid			key_table = event_id[0] == '\0' ? InvalidOid :
+	key_table_of(rel, batch->log.attnos[RECORD_EVENT_ID]);
 	Node	   *next_id = build_column_default(rel, batch->log.id);
 	Oid			types[RECORD_NCOLUMNS + 1];
 	StringInfoData columns;
@@ -129,7 +133,7 @@ prepare_statements(Batch *batch)
 					 "INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE"
 					 " SELECT * FROM ROWS FROM (%s) AS sent",
 					 table, columns.data, parameters.data);
-	if (event_id[0] != '\0')
+	if (event_id[0] != '\0' && !OidIsValid(key_table))
 		appendStringInfo(&query,
 						 " ON CONFLICT (%1$s) WHERE %1$s IS NOT NULL DO NOTHING",
 						 quote_identifier(event_id));
@@ -143,9 +147,12 @@ prepare_statements(Batch *batch)
 	appendStringInfo(&query,
 					 "SELECT %1$s, %2$s::pg_catalog.int8 FROM %3$s"
 					 " WHERE %1$s OPERATOR(pg_catalog.=) ANY ($1)",
-					 quote_identifier(event_id), id, table);
+					 quote_identifier(event_id), id,
+					 OidIsValid(key_table) ? qualified_name(key_table) : table);
 	types[0] = UUIDARRAYOID;
-	batch->find = prepare_table_query(query.data, 0, RelationGetRelid(rel),
+	batch->find = prepare_table_query(query.data, 0,
+									  OidIsValid(key_table) ? key_table :
+									  RelationGetRelid(rel),
 									  InvalidOid, 1, types);
 }
 
@@ -192,6 +199,8 @@ find_event_id(RecordRow **rows, int n, RecordRow *wanted)
 /*
  * find_first_ids
  *		Fill in the ids of rows that were there before those that are pending.
+ *
+ * One that has its own event_id in the key table was left out later.
  */
 static void
 find_first_ids(Batch *batch, RecordRow **rows, int n)
@@ -225,8 +234,13 @@ find_first_ids(Batch *batch, RecordRow **rows, int n)
 		match = find_event_id(sought, nsought, &found);
 		if (match != NULL)
 		{
+			int64		id = DatumGetInt64(SPI_getbinval(tuple, desc, 2,
+														 &isnull));
+
+			if (id == match->id)
+				continue;
 			match->status = RECORD_DUPLICATE;
-			match->id = DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull));
+			match->id = id;
 		}
 	}
 	SPI_freetuptable(SPI_tuptable);

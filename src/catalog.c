@@ -27,6 +27,7 @@
 #include "counted_log.h"
 #include "counter_binding.h"
 #include "day.h"
+#include "key_binding.h"
 #include "track_binding.h"
 #include "trigger_argument.h"
 #include "trigger_role.h"
@@ -65,14 +66,16 @@ binding_check(Relation event)
 		}
 		else if (role == ROLE_COUNT)
 			(void) counter_binding(event, trigger);
+		else if (role == ROLE_DEDUPE)
+			(void) key_binding(event, trigger);
 	}
 }
 
 /*
  * playevent.check_log(event regclass) returns void
  *
- * Reports what would keep the log's triggers from working: see track_binding
- * and counter_binding for the errors.
+ * Reports what would keep the log's triggers from working: see track_binding,
+ * counter_binding and key_binding for the errors.
  */
 Datum
 playevent_check_log(PG_FUNCTION_ARGS)

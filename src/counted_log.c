@@ -10,13 +10,17 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "compat.h"
 #include "counted_log.h"
 #include "counter_binding.h"
 #include "shard.h"
+#include "trigger_argument.h"
 #include "trigger_role.h"
 
 /*
@@ -83,4 +87,87 @@ next_counter(Relation event, TriggerDesc *triggers, int *position)
 			return counter_binding(event, trigger);
 	}
 	return NULL;
+}
+
+/*
+ * counter_of
+ *		The log's counter that has this slot table.
+ */
+CounterBinding *
+counter_of(Relation event, TriggerDesc *triggers, Oid slot)
+{
+	CounterBinding *binding;
+	int			position = 0;
+
+	while ((binding = next_counter(event, triggers, &position)) != NULL)
+	{
+		if (binding->slot->relid == slot)
+			return binding;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("table \"%s\" has no counter with slot table \"%s\"",
+					RelationGetRelationName(event), get_rel_name(slot))));
+	return NULL;				/* keep compiler quiet */
+}
+
+/*
+ * find_verdicts
+ *		The table of a log's verdicts, as it says itself.  In SPI.
+ */
+void
+find_verdicts(Oid event, Verdicts *verdicts)
+{
+	Oid			type = REGCLASSOID;
+	Datum		value = ObjectIdGetDatum(event);
+	bool		isnull;
+	Datum		found;
+
+	if (SPI_execute_with_args("SELECT verdicts, id_column FROM playevent.verdicts($1)",
+							  1, &type, &value, NULL, true, 0) < 0 ||
+		SPI_processed != 1)
+		elog(ERROR, "could not look for a table of verdicts");
+	found = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+						  &isnull);
+	verdicts->relid = isnull ? InvalidOid : DatumGetObjectId(found);
+	if (!isnull)
+		namestrcpy(&verdicts->id_column,
+				   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+								2));
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * valid_rows
+ *		What to read of a log or a partition for those rows that count, in a FROM
+ *		clause; of these, those that a condition on "l" is true of, if it is not
+ *		NULL.  The latest verdict about a row holds.
+ */
+const char *
+valid_rows(Oid rows, const Verdicts *verdicts, const char *filter)
+{
+	StringInfoData query;
+
+	if (!OidIsValid(verdicts->relid) && filter == NULL)
+		return qualified_name(rows);
+	initStringInfo(&query);
+	appendStringInfo(&query, "(SELECT l.* FROM %s AS l WHERE %s",
+					 qualified_name(rows), filter == NULL ? "true" : filter);
+	if (OidIsValid(verdicts->relid))
+	{
+		const char *table = qualified_name(verdicts->relid);
+
+		appendStringInfo(&query,
+						 " AND NOT EXISTS (SELECT FROM ONLY %s AS v"
+						 " WHERE v.event OPERATOR(pg_catalog.=) l.%s"
+						 " AND NOT v.counts AND NOT EXISTS"
+						 " (SELECT FROM ONLY %s AS later"
+						 " WHERE later.event OPERATOR(pg_catalog.=) v.event"
+						 " AND later.id OPERATOR(pg_catalog.>) v.id))",
+						 table,
+						 quote_identifier(NameStr(verdicts->id_column)),
+						 table);
+	}
+	appendStringInfoString(&query, ") AS valid");
+	return query.data;
 }

@@ -10,9 +10,21 @@
 
 #include "counter_binding.h"
 
+/* The table of a log's verdicts (verdict.c). */
+typedef struct Verdicts
+{
+	Oid			relid;			/* InvalidOid if there is none */
+	NameData	id_column;		/* of the log */
+} Verdicts;
+
 extern Relation open_counted_log(Oid relid, TriggerDesc **triggers);
 extern void check_log_owner(Relation event);
 extern CounterBinding *next_counter(Relation event, TriggerDesc *triggers,
 									int *position);
+extern CounterBinding *counter_of(Relation event, TriggerDesc *triggers,
+								  Oid slot);
+extern void find_verdicts(Oid event, Verdicts *verdicts);
+extern const char *valid_rows(Oid rows, const Verdicts *verdicts,
+							  const char *filter);
 
 #endif							/* PLAYEVENT_COUNTED_LOG_H */

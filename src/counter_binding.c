@@ -23,12 +23,11 @@
 #include "as_owner.h"
 #include "binding.h"
 #include "counter_binding.h"
+#include "guard.h"
 #include "shard.h"
 #include "slot_binding.h"
 #include "trigger_argument.h"
 #include "trigger_role.h"
-
-#define MAX_GUARDS 16
 
 static BindingCache *counter_bindings;	/* CounterBinding, by its trigger */
 
@@ -51,64 +50,6 @@ counter_binding_init(void)
 	counter_bindings = binding_cache("playevent counter bindings",
 									 sizeof(CounterBinding),
 									 counter_depends_on);
-}
-
-/*
- * guard_agrees
- *		Does a guard of the slot table say that the table is this trigger's?
- *
- * Its arguments are the log, the name of the function that counts, and what
- * that is called with behind the slot table.
- */
-static bool
-guard_agrees(Trigger *guard, Relation rel, Oid log, Trigger *trigger,
-			 const char *function)
-{
-	Oid			namespace;
-
-	if (guard->tgnargs != trigger->tgnargs + 1 ||
-		strcmp(guard->tgargs[GUARD_FUNCTION], function) != 0 ||
-		named_relation(guard->tgargs[GUARD_LOG], RelationGetNamespace(rel),
-					   &namespace) != log)
-		return false;
-	for (int i = COUNTER_AMOUNT_COLUMN; i < trigger->tgnargs; i++)
-	{
-		if (strcmp(guard->tgargs[i + 1], trigger->tgargs[i]) != 0)
-			return false;
-	}
-	return true;
-}
-
-/*
- * guards_agree
- *		Do all guards of the slot table say so, and is there one?  It has two;
- *		whose has many more is up to no good, and each would be looked at for
- *		each trigger of his log (the view playevent.counter says the same).
- */
-static bool
-guards_agree(Relation rel, Oid log, Trigger *trigger)
-{
-	const TriggerFunction *function = find_trigger_function(trigger->tgfoid);
-	TriggerDesc *triggers;
-	int			guards = 0;
-	bool		agree = false;
-
-	if (function == NULL)
-		return false;
-	triggers = CopyTriggerDesc(rel->trigdesc);
-	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
-	{
-		Trigger    *guard = &triggers->triggers[i];
-
-		if (role_of(guard) != ROLE_SLOT_GUARD)
-			continue;
-		agree = ++guards <= MAX_GUARDS &&
-			guard_agrees(guard, rel, log, trigger, function->name);
-		if (!agree)
-			break;
-	}
-	FreeTriggerDesc(triggers);
-	return agree;
 }
 
 /*

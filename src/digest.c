@@ -232,11 +232,11 @@ add_rows(Digest *digest, TableQuery *query)
 }
 
 /*
- * playevent.digest(rel regclass, query text, in_order boolean,
+ * playevent.digest(rel regclass, other regclass, query text, in_order boolean,
  *					OUT n bigint, OUT digest bytea)
  *		returns record
  *
- * In a twin: how many rows a query on this table of the owner's returns, and
+ * In a twin: how many rows a query on one or two tables of the owner's returns, and
  * their digest; if in no order, the last column is a bigint, how often a row
  * counts, or else each counts once.
  *
@@ -246,21 +246,22 @@ add_rows(Digest *digest, TableQuery *query)
 Datum
 playevent_digest(PG_FUNCTION_ARGS)
 {
-	Oid			relid = PG_GETARG_OID(0);
-	Digest		digest = {.in_order = PG_GETARG_BOOL(2)};
+	Oid			tables[] = {PG_GETARG_OID(0), PG_GETARG_OID(1)};
+	Digest		digest = {.in_order = PG_GETARG_BOOL(3)};
 	uint8		bytes[PG_SHA256_DIGEST_LENGTH];
 	TupleDesc	desc;
 	Datum		values[2];
 	bool		isnull[2] = {false, false};
 	TableQuery *query;
 
-	check_twin(relid);
+	check_twin(tables[0]);
+	check_twin(tables[1]);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 
 	SPI_connect();
-	query = prepare_owner_query(text_to_cstring(PG_GETARG_TEXT_PP(1)), 0, relid,
-								InvalidOid, InvalidOid);
+	query = prepare_owner_query(text_to_cstring(PG_GETARG_TEXT_PP(2)), 0,
+								tables, lengthof(tables));
 	digest.hash = pg_cryptohash_create(PG_SHA256);
 	if (digest.hash == NULL)
 		elog(ERROR, "could not make a hash");

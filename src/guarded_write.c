@@ -15,18 +15,29 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/partition.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/rel.h"
 
 #include "as_owner.h"
 #include "guarded_write.h"
 #include "table_query.h"
 
 PG_FUNCTION_INFO_V1(playevent_write_guarded);
+PG_FUNCTION_INFO_V1(playevent_empty_column);
 
 /* The table that is being written, or InvalidOid. */
 static Oid	written = InvalidOid;
+
+/* The log of which a column is being emptied, or InvalidOid. */
+static Oid	emptied = InvalidOid;
+static NameData emptied_column;
 
 /*
  * is_written_by_us
@@ -39,11 +50,50 @@ is_written_by_us(Oid relid)
 }
 
 /*
- * playevent.write_guarded(rel regclass, other regclass, query text)
+ * only_empties
+ *		Does an UPDATE of a log's row, or a partition's, empty the column that is
+ *		being emptied, and change nothing else?
+ */
+bool
+only_empties(TriggerData *trigdata)
+{
+	Relation	rel = trigdata->tg_relation;
+	TupleDesc	desc = RelationGetDescr(rel);
+	Oid			relid = RelationGetRelid(rel);
+	bool		empties = false;
+
+	if (!OidIsValid(emptied) ||
+		(relid != emptied && (!rel->rd_rel->relispartition ||
+							  llast_oid(get_partition_ancestors(relid)) != emptied)))
+		return false;
+	for (int i = 1; i <= desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i - 1);
+		bool		was_null;
+		bool		is_null;
+		Datum		was = heap_getattr(trigdata->tg_trigtuple, i, desc,
+									   &was_null);
+		Datum		is = heap_getattr(trigdata->tg_newtuple, i, desc,
+									  &is_null);
+
+		if (att->attisdropped)
+			continue;
+		if (strcmp(NameStr(att->attname), NameStr(emptied_column)) == 0)
+			empties = is_null;
+		else if (was_null != is_null ||
+				 (!is_null && !datum_image_eq(was, is, att->attbyval,
+											  att->attlen)))
+			return false;
+	}
+	return empties;
+}
+
+/*
+ * playevent.write_guarded(rel regclass, others regclass[], query text)
  *		returns bigint
  *
- * In a twin: runs a query that writes to rel, and reads no other table than
- * these two.  Returns how many rows it wrote.
+ * In a twin: runs a query that writes to rel, and reads no other tables than
+ * these.  Returns how many rows it wrote.
  *
  * Errors: not called by a twin (0A000), not the table's owner (42501), the name
  * of a table stands for something else by now (40001), what the query reports.
@@ -53,13 +103,21 @@ playevent_write_guarded(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
 	Oid			outer = written;
+	Oid			tables[QUERY_MAX_TABLES] = {relid};
+	Datum	   *others;
+	int			n;
 	TableQuery *query;
 	int64		rows;
 
 	check_twin(relid);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), REGCLASSOID, sizeof(Oid), true,
+					  TYPALIGN_INT, &others, NULL, &n);
+	for (int i = 0; i < n && i + 1 < QUERY_MAX_TABLES; i++)
+		tables[i + 1] = DatumGetObjectId(others[i]);
+
 	SPI_connect();
-	query = prepare_owner_query(text_to_cstring(PG_GETARG_TEXT_PP(2)), 0, relid,
-								PG_GETARG_OID(1), InvalidOid);
+	query = prepare_owner_query(text_to_cstring(PG_GETARG_TEXT_PP(2)), 0,
+								tables, lengthof(tables));
 	PG_TRY();
 	{
 		written = relid;
@@ -68,6 +126,42 @@ playevent_write_guarded(PG_FUNCTION_ARGS)
 	PG_FINALLY();
 	{
 		written = outer;
+	}
+	PG_END_TRY();
+	rows = SPI_processed;
+	SPI_finish();
+	PG_RETURN_INT64(rows);
+}
+
+/*
+ * playevent.empty_column(event regclass, col name, query text) returns bigint
+ *
+ * In a twin: runs an UPDATE of a log that empties a column, and changes nothing
+ * else, for append_only would refuse that.  Returns of how many rows.
+ *
+ * Errors: not called by a twin (0A000), not the table's owner (42501), it is
+ * another table by now (40001), what the query reports.
+ */
+Datum
+playevent_empty_column(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	TableQuery *query;
+	int64		rows;
+
+	check_twin(relid);
+	SPI_connect();
+	query = prepare_owner_query(text_to_cstring(PG_GETARG_TEXT_PP(2)), 0,
+								&relid, 1);
+	PG_TRY();
+	{
+		emptied = relid;
+		namestrcpy(&emptied_column, NameStr(*PG_GETARG_NAME(1)));
+		run_table_query(query, NULL, NULL, false);
+	}
+	PG_FINALLY();
+	{
+		emptied = InvalidOid;
 	}
 	PG_END_TRY();
 	rows = SPI_processed;

@@ -8,6 +8,9 @@
 #ifndef PLAYEVENT_GUARDED_WRITE_H
 #define PLAYEVENT_GUARDED_WRITE_H
 
+#include "commands/trigger.h"
+
 extern bool is_written_by_us(Oid relid);
+extern bool only_empties(TriggerData *trigdata);
 
 #endif							/* PLAYEVENT_GUARDED_WRITE_H */

@@ -34,6 +34,7 @@
 #include "pending.h"
 #include "slot.h"
 #include "slot_compact.h"
+#include "table_query.h"
 #include "verify.h"
 
 PG_FUNCTION_INFO_V1(playevent_rebuild);
@@ -172,6 +173,50 @@ rebuild_counter(Relation event, CounterBinding *binding, int64 *lacking)
 }
 
 /*
+ * add_amounts_of
+ *		Add the amounts that a query returns, bigints behind their keys, to a
+ *		counter, or take them off it.  Returns how many keys there were.
+ */
+int64
+add_amounts_of(CounterBinding *binding, TableQuery *query, bool negative)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "playevent amounts",
+												  ALLOCSET_DEFAULT_SIZES);
+	Portal		portal = open_table_query(query);
+	int64		keys = 0;
+
+	for (;;)
+	{
+		MemoryContext oldcontext;
+
+		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		if (SPI_processed == 0)
+			break;
+		oldcontext = MemoryContextSwitchTo(context);
+		for (uint64 row = 0; row < SPI_processed; row++)
+		{
+			Datum		values[COUNTER_MAX_KEYS + 1];
+			bool		isnull[COUNTER_MAX_KEYS + 1];
+			int64		amount;
+
+			heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+							  values, isnull);
+			amount = DatumGetInt64(values[binding->nkeys]);
+			pending_add(binding, values, isnull,
+						Int64GetDatum(negative ? -amount : amount));
+		}
+		MemoryContextSwitchTo(oldcontext);
+		MemoryContextReset(context);
+		keys += SPI_processed;
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_cursor_close(portal);
+	MemoryContextDelete(context);
+	return keys;
+}
+
+/*
  * playevent.rebuild(event regclass) returns bigint
  *
  * Sets a log's counters right and says how many keys were wrong.  Plays go on
@@ -228,7 +273,8 @@ playevent_rebuild(PG_FUNCTION_ARGS)
  * for nobody, and nobody for it; slots in use are left for another time.
  *
  * Errors: not a log (55000), not its owner (42501), in a read-only transaction
- * (25006).  Locks: the slot table in RowExclusiveLock.
+ * (25006).  Locks: the slot table in RowExclusiveLock, and one of sketches, if
+ * nobody holds it, in ShareUpdateExclusiveLock.
  */
 Datum
 playevent_compact(PG_FUNCTION_ARGS)
@@ -246,8 +292,17 @@ playevent_compact(PG_FUNCTION_ARGS)
 
 	while ((binding = next_counter(event, triggers, &position)) != NULL)
 	{
-		SlotWriter *writer = slot_writer_begin(binding->slot);
+		SlotWriter *writer;
 
+		/*
+		 * Sketches that are being made anew are deleted first; to merge one into
+		 * a slot that is not would leave it there.
+		 */
+		if (!binding->slot->kind->is_bigint &&
+			!ConditionalLockRelationOid(binding->slot->relid,
+										ShareUpdateExclusiveLock))
+			continue;
+		writer = slot_writer_begin(binding->slot);
 		removed += slot_writer_compact(writer, COMPACT_LIMIT);
 		slot_writer_end(writer);
 	}

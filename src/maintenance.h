@@ -9,9 +9,12 @@
 #define PLAYEVENT_MAINTENANCE_H
 
 #include "counter_binding.h"
+#include "table_query.h"
 
 extern int64 rebuild_counter(Relation event, CounterBinding *binding,
 							 int64 *lacking);
+extern int64 add_amounts_of(CounterBinding *binding, TableQuery *query,
+							bool negative);
 extern void check_all_counted(Relation event);
 
 #endif							/* PLAYEVENT_MAINTENANCE_H */

@@ -18,6 +18,7 @@
 #include "amount.h"
 #include "binding.h"
 #include "counter_binding.h"
+#include "key_binding.h"
 #include "pending.h"
 #include "playevent.h"
 #include "row_hint.h"
@@ -38,6 +39,8 @@ static const TriggerFunction ours[] = {
 	{playevent_flush, "flush", ROLE_FLUSH, NULL},
 	{playevent_partition, "partition", ROLE_PARTITION, NULL},
 	{playevent_sealed, "sealed", ROLE_SEAL, NULL},
+	{playevent_judge, "judge", ROLE_JUDGE, NULL},
+	{playevent_dedupe, "dedupe", ROLE_DEDUPE, NULL},
 };
 
 void
@@ -48,5 +51,6 @@ _PG_init(void)
 	binding_init();
 	track_binding_init();
 	counter_binding_init();
+	key_binding_init();
 	pending_init();
 }

@@ -19,5 +19,7 @@ extern Datum playevent_sketch(PG_FUNCTION_ARGS);
 extern Datum playevent_flush(PG_FUNCTION_ARGS);
 extern Datum playevent_partition(PG_FUNCTION_ARGS);
 extern Datum playevent_sealed(PG_FUNCTION_ARGS);
+extern Datum playevent_judge(PG_FUNCTION_ARGS);
+extern Datum playevent_dedupe(PG_FUNCTION_ARGS);
 
 #endif							/* PLAYEVENT_H */

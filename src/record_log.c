@@ -27,6 +27,7 @@
 
 #include "binding.h"
 #include "compat.h"
+#include "key_binding.h"
 #include "record_log.h"
 #include "trigger_argument.h"
 
@@ -193,6 +194,20 @@ find_record_columns(RecordLog *log, const NameData *names)
 									   c == RECORD_KEY || c == RECORD_KIND ||
 									   c == RECORD_RELEASE);
 	(void) record_column(rel, &names[NAME_OF_HEARD], false);
+}
+
+/*
+ * key_table_of
+ *		The table that tells which event_ids are in the log, if a trigger writes
+ *		one, and not an index of the log's; with the same names for columns.
+ */
+Oid
+key_table_of(Relation rel, AttrNumber event_id)
+{
+	KeyBinding *keys = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ?
+	keys_of_log(rel, event_id) : NULL;
+
+	return keys == NULL ? InvalidOid : keys->relid;
 }
 
 /*

@@ -98,6 +98,7 @@ extern const NameData *record_names(ArrayType *names);
 extern AttrNumber record_column(Relation rel, const NameData *name,
 								bool needed);
 extern void find_record_columns(RecordLog *log, const NameData *names);
+extern Oid	key_table_of(Relation rel, AttrNumber event_id);
 extern int64 record_id(RecordLog *log, Datum id);
 
 #endif							/* PLAYEVENT_RECORD_LOG_H */

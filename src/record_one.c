@@ -7,7 +7,8 @@
  * Layer: recording.
  *
  * The row is judged as a batch's is, but what is wrong with it is an error.  It
- * goes in by an INSERT ... ON CONFLICT, without a subtransaction.
+ * goes in by an INSERT ... ON CONFLICT, without a subtransaction; or, where a
+ * trigger keeps event_ids apart (dedupe.c), by an INSERT.
  *
  * Lifetime: the plans are kept for the session, by table and types.  They are
  * made from names, and hold for this table alone (table_query.c).  So after any
@@ -37,6 +38,7 @@
 #include "record_log.h"
 #include "shard.h"
 #include "table_query.h"
+#include "trigger_argument.h"
 
 PG_FUNCTION_INFO_V1(playevent_record_one);
 PG_FUNCTION_INFO_V1(playevent_record_heard);
@@ -106,11 +108,12 @@ typedef struct Plans
 {
 	PlansKey	key;
 	uint64		seen;			/* invalidations, when it was looked at */
-	NameData	schema;			/* names that the plans were made with */
-	NameData	table;
+	char		table[QUALIFIED_NAME_SIZE]; /* its name in the plans */
 	AttrNumber	key_attno;
 	AttrNumber	kind_attno;
 	KeyRule		key_rule;
+	Oid			key_table;		/* of event_ids, if it has one */
+	char		key_name[QUALIFIED_NAME_SIZE];
 	TableQuery *insert;			/* NULL if there is none for these names yet */
 	TableQuery *find;
 } Plans;
@@ -196,16 +199,32 @@ check_type(Relation rel, Oid type, AttrNumber attno)
 }
 
 /*
+ * take_name
+ *		Keep the name of a table, as SQL takes it; is it another one than before?
+ */
+static bool
+take_name(Oid relid, char *name)
+{
+	const char *now = qualified_name(relid);
+
+	if (strcmp(name, now) == 0)
+		return false;
+	strlcpy(name, now, QUALIFIED_NAME_SIZE);
+	return true;
+}
+
+/*
  * look_at_log
- *		See that the plans are for the table as it is by now.
+ *		See that the plans are for the tables as they are by now.
  */
 static void
 look_at_log(Plans *plans, Relation rel)
 {
 	RecordLog	log = {.rel = rel};
-	const char *schema = get_namespace_name(RelationGetNamespace(rel));
 	uint64		seen = binding_invalidations;
 	Oid		   *types = plans->key.types;
+	Oid			key_table = InvalidOid;
+	bool		renamed;
 
 	check_no_shell(RelationGetRelid(rel), RelationGetRelid(rel));
 	find_record_columns(&log, plans->key.names);
@@ -220,13 +239,14 @@ look_at_log(Plans *plans, Relation rel)
 	plans->kind_attno = log.attnos[RECORD_KIND];
 	key_rule(TupleDescAttr(RelationGetDescr(rel), plans->key_attno - 1),
 			 &plans->key_rule);
-	if (strcmp(NameStr(plans->schema), schema) != 0 ||
-		strcmp(NameStr(plans->table), RelationGetRelationName(rel)) != 0)
-	{
-		namestrcpy(&plans->schema, schema);
-		namestrcpy(&plans->table, RelationGetRelationName(rel));
+	if (OidIsValid(types[VALUE_EVENT_ID]))
+		key_table = key_table_of(rel, log.attnos[RECORD_EVENT_ID]);
+	renamed = take_name(RelationGetRelid(rel), plans->table);
+	if (OidIsValid(key_table))
+		renamed |= take_name(key_table, plans->key_name);
+	if (renamed || key_table != plans->key_table)
 		plans->insert = plans->find = NULL;
-	}
+	plans->key_table = key_table;
 	plans->seen = seen;
 }
 
@@ -252,10 +272,9 @@ make_plan(const char *text, Oid table, int nargs, const Oid *types)
 static void
 make_plans(Plans *plans)
 {
-	const char *table = quote_qualified_identifier(NameStr(plans->schema),
-												   NameStr(plans->table));
 	const char *id = quote_identifier(NameStr(plans->key.names[NAME_OF_ID]));
 	const char *event_id = NULL;
+	bool		has_keys = OidIsValid(plans->key_table);
 	StringInfoData columns;
 	StringInfoData parameters;
 	Oid			uuid = UUIDOID;
@@ -277,12 +296,16 @@ make_plans(Plans *plans)
 	if (plans->find == NULL && event_id != NULL)
 		plans->find = make_plan(psprintf("SELECT %s::pg_catalog.int8 FROM %s"
 										 " WHERE %s OPERATOR(pg_catalog.=) $1",
-										 id, table, event_id),
-								plans->key.relid, 1, &uuid);
+										 id,
+										 has_keys ? plans->key_name : plans->table,
+										 event_id),
+								has_keys ? plans->key_table : plans->key.relid,
+								1, &uuid);
 	plans->insert = make_plan(psprintf("INSERT INTO %s (%s) VALUES (%s)%s"
 									   " RETURNING %s::pg_catalog.int8",
-									   table, columns.data, parameters.data,
-									   event_id == NULL ? "" :
+									   plans->table, columns.data,
+									   parameters.data,
+									   event_id == NULL || has_keys ? "" :
 									   psprintf(" ON CONFLICT (%s) WHERE %s IS NOT NULL DO NOTHING",
 												event_id, event_id),
 									   id),

@@ -6,12 +6,12 @@
  * Layer: DDL.
  *
  * What the arguments of playevent's triggers refer to, they name, and all
- * begin with such a name: that of the track table, of a slot table, or of the
- * log.  A name is resolved as the catalogs were before the command, and if it
+ * begin with such a name: that of the track table, of a slot table, of the
+ * table of event_ids, or of the log.  A name is resolved as the catalogs were before the command, and if it
  * means another table by now, or none, it is replaced by the table's new name.
  * So any command will do that renames anything.
  *
- * A log and its slots are one thing, whatever they are called.  But a track
+ * A log, its slots and its event_ids are one thing, whatever they are called.  But a track
  * table is known by its name alone: sites load a new one and let the two
  * change names, and a log that went on with the old one would be wrong without
  * a word.  Only if the log itself moves, or its schema is renamed, or its
@@ -407,7 +407,7 @@ follow_tables(Oid namespace)
 		List	   *followed;
 
 		if (role != ROLE_COUNT && role != ROLE_RESOLVE &&
-			role != ROLE_SLOT_GUARD)
+			role != ROLE_DEDUPE && role != ROLE_SLOT_GUARD)
 			continue;
 		followed = follow_triggers(pg_trigger, functions[i].name, namespace,
 								   role == ROLE_RESOLVE, before);

@@ -65,6 +65,7 @@
 #include "as_owner.h"
 #include "compat.h"
 #include "counter_binding.h"
+#include "guard.h"
 #include "maintenance.h"
 #include "pending.h"
 #include "restore.h"
@@ -96,8 +97,8 @@ has_row(Oid table, const char *only, const char *condition)
 	char	   *query = psprintf("SELECT tableoid FROM %s %s WHERE %s LIMIT 1",
 								 only, qualified_name(table), condition);
 
-	run_table_query(prepare_owner_query(query, 0, table, InvalidOid,
-										InvalidOid), NULL, NULL, true);
+	run_table_query(prepare_owner_query(query, 0, &table, 1), NULL, NULL,
+					true);
 	return SPI_processed > 0;
 }
 
@@ -623,7 +624,7 @@ look_at_column(Oid relid, const char *column, bool renamed, Oid owner)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
 
-		if (role_of(trigger) == ROLE_SLOT_GUARD &&
+		if (role_of(trigger) == ROLE_SLOT_GUARD && guards_counts(trigger) &&
 			names_column(trigger, GUARD_FIRST, column))
 		{
 			if (renamed && !is_others)

@@ -37,35 +37,14 @@ PG_FUNCTION_INFO_V1(playevent_take_off);
 PG_FUNCTION_INFO_V1(playevent_let_go);
 
 /*
- * counter_of
- *		The log's counter that has this slot table.
- */
-static CounterBinding *
-counter_of(Relation event, TriggerDesc *triggers, Oid slot)
-{
-	CounterBinding *binding;
-	int			position = 0;
-
-	while ((binding = next_counter(event, triggers, &position)) != NULL)
-	{
-		if (binding->slot->relid == slot)
-			return binding;
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("table \"%s\" has no counter with slot table \"%s\"",
-					RelationGetRelationName(event), get_rel_name(slot))));
-	return NULL;				/* keep compiler quiet */
-}
-
-/*
- * playevent.counted_rows(event regclass, slot regclass, part regclass,
- *						  OUT query text, OUT sum text)
+ * playevent.counted_rows(event regclass, slot regclass, rows regclass,
+ *						  filter text, OUT query text, OUT sum text)
  *		returns record
  *
- * In a twin: the query for the keys of a partition's rows, each with its amount
- * as a log's counter would have it; and what adds two such amounts up, of a row
- * "counted" and a row "excluded".
+ * In a twin: the query for the keys of the log's or a partition's rows that count,
+ * each with its amount as a log's counter would have it, less those that a
+ * condition on "l" is not true of, if there is one; and what adds two such amounts
+ * up, of a row "counted" and a row "excluded".
  */
 Datum
 playevent_counted_rows(PG_FUNCTION_ARGS)
@@ -74,6 +53,7 @@ playevent_counted_rows(PG_FUNCTION_ARGS)
 	Relation	event = open_counted_log(PG_GETARG_OID(0), &triggers);
 	CounterBinding *binding = counter_of(event, triggers, PG_GETARG_OID(1));
 	const AmountKind *kind = binding->slot->kind;
+	Verdicts	verdicts;
 	Comparison	of;
 	StringInfoData query;
 	StringInfoData sum;
@@ -84,7 +64,13 @@ playevent_counted_rows(PG_FUNCTION_ARGS)
 	check_twin(RelationGetRelid(event));
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	describe_comparison(event, binding, PG_GETARG_OID(2), &of);
+	SPI_connect();
+	find_verdicts(RelationGetRelid(event), &verdicts);
+	SPI_finish();
+	describe_comparison(event, binding, PG_GETARG_OID(2), &verdicts, &of);
+	of.log = valid_rows(PG_GETARG_OID(2), &verdicts,
+						PG_ARGISNULL(3) ? NULL :
+						text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	initStringInfo(&query);
 	kind->append_logged(&query, &of);
 	initStringInfo(&sum);
@@ -96,48 +82,6 @@ playevent_counted_rows(PG_FUNCTION_ARGS)
 	values[1] = CStringGetTextDatum(sum.data);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
 													  values, isnull)));
-}
-
-/*
- * take_off_rows
- *		Take the amounts that a query returns, behind their keys, off a counter.
- */
-static int64
-take_off_rows(CounterBinding *binding, TableQuery *query)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "playevent retire",
-												  ALLOCSET_DEFAULT_SIZES);
-	Portal		portal = open_table_query(query);
-	int64		keys = 0;
-
-	for (;;)
-	{
-		MemoryContext oldcontext;
-
-		SPI_cursor_fetch(portal, true, FETCH_ROWS);
-		if (SPI_processed == 0)
-			break;
-		oldcontext = MemoryContextSwitchTo(context);
-		for (uint64 row = 0; row < SPI_processed; row++)
-		{
-			Datum		values[COUNTER_MAX_KEYS + 1];
-			bool		isnull[COUNTER_MAX_KEYS + 1];
-			int64		amount;
-
-			heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
-							  values, isnull);
-			amount = DatumGetInt64(values[binding->nkeys]);
-			pending_add(binding, values, isnull, Int64GetDatum(-amount));
-		}
-		MemoryContextSwitchTo(oldcontext);
-		MemoryContextReset(context);
-		keys += SPI_processed;
-		SPI_freetuptable(SPI_tuptable);
-	}
-	SPI_cursor_close(portal);
-	MemoryContextDelete(context);
-	return keys;
 }
 
 /*
@@ -159,6 +103,8 @@ playevent_take_off(PG_FUNCTION_ARGS)
 	Relation	event = open_counted_log(PG_GETARG_OID(0), &triggers);
 	CounterBinding *binding = counter_of(event, triggers, PG_GETARG_OID(1));
 	Oid			part = PG_GETARG_OID(2);
+	Oid			tables[2];
+	Verdicts	verdicts;
 	Comparison	of;
 	StringInfoData query;
 	int64		keys;
@@ -173,13 +119,16 @@ playevent_take_off(PG_FUNCTION_ARGS)
 	pending_flush(RelationGetRelid(event));
 	LockRelationOid(binding->slot->relid, ShareUpdateExclusiveLock);
 
-	describe_comparison(event, binding, part, &of);
+	SPI_connect();
+	find_verdicts(RelationGetRelid(event), &verdicts);
+	describe_comparison(event, binding, part, &verdicts, &of);
 	initStringInfo(&query);
 	binding->slot->kind->append_logged(&query, &of);
-	SPI_connect();
-	keys = take_off_rows(binding,
-						 prepare_owner_query(query.data, 0, part, InvalidOid,
-											 InvalidOid));
+	tables[0] = part;
+	tables[1] = verdicts.relid;
+	keys = add_amounts_of(binding,
+						  prepare_owner_query(query.data, 0, tables,
+											  lengthof(tables)), true);
 	SPI_finish();
 	pending_flush(RelationGetRelid(event));
 

@@ -45,10 +45,22 @@ PG_FUNCTION_INFO_V1(playevent_read_own);
 struct TableQuery
 {
 	SPIPlanPtr	plan;
-	Oid			tables[3];		/* but the first may be InvalidOid */
+	Oid			tables[QUERY_MAX_TABLES];	/* InvalidOid behind the last */
 	int			nargs;
 	Oid			types[FLEXIBLE_ARRAY_MEMBER];
 };
+
+/* Is it one of the query's tables? */
+static bool
+is_meant(TableQuery *query, Oid relid)
+{
+	for (int i = 0; i < QUERY_MAX_TABLES; i++)
+	{
+		if (query->tables[i] == relid)
+			return true;
+	}
+	return false;
+}
 
 /*
  * check_tables
@@ -67,9 +79,7 @@ check_tables(ParseState *pstate)
 		{
 			RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
 
-			if (rte->rtekind == RTE_RELATION &&
-				rte->relid != query->tables[0] &&
-				rte->relid != query->tables[1] && rte->relid != query->tables[2])
+			if (rte->rtekind == RTE_RELATION && !is_meant(query, rte->relid))
 				ereport(ERROR,
 						(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 						 errmsg("\"%s\" has become the name of something else meanwhile",
@@ -116,15 +126,14 @@ set_up_parser(ParseState *pstate, void *query)
 }
 
 static TableQuery *
-prepare(const char *text, int cursor_options, Oid table, Oid second_table,
-		Oid third_table, int nargs, const Oid *types)
+prepare(const char *text, int cursor_options, const Oid *tables, int ntables,
+		int nargs, const Oid *types)
 {
-	TableQuery *query = palloc(offsetof(TableQuery, types) +
-							   nargs * sizeof(Oid));
+	TableQuery *query = palloc0(offsetof(TableQuery, types) +
+								nargs * sizeof(Oid));
 
-	query->tables[0] = table;
-	query->tables[1] = second_table;
-	query->tables[2] = third_table;
+	Assert(ntables <= QUERY_MAX_TABLES);
+	memcpy(query->tables, tables, ntables * sizeof(Oid));
 	query->nargs = nargs;
 	if (nargs > 0)
 		memcpy(query->types, types, nargs * sizeof(Oid));
@@ -146,13 +155,15 @@ TableQuery *
 prepare_table_query(const char *text, int cursor_options, Oid table,
 					Oid other_table, int nargs, const Oid *types)
 {
-	return prepare(text, cursor_options, table, other_table, InvalidOid, nargs,
+	Oid			tables[] = {table, other_table};
+
+	return prepare(text, cursor_options, tables, lengthof(tables), nargs,
 				   types);
 }
 
 /*
  * prepare_owner_query
- *		The same on up to three tables, without parameters, by their owner, whom policies that are forced
+ *		The same on several tables, without parameters, by their owner, whom policies that are forced
  *		on his own tables don't concern.
  *
  * That holds while the query is parsed and rewritten, which runs nobody's code.
@@ -160,8 +171,8 @@ prepare_table_query(const char *text, int cursor_options, Oid table,
  * could call functions of others' whose own forced policies it would lift.
  */
 TableQuery *
-prepare_owner_query(const char *text, int cursor_options, Oid table,
-					Oid second_table, Oid third_table)
+prepare_owner_query(const char *text, int cursor_options, const Oid *tables,
+					int ntables)
 {
 	TableQuery *query;
 	Oid			user;
@@ -169,8 +180,7 @@ prepare_owner_query(const char *text, int cursor_options, Oid table,
 
 	GetUserIdAndSecContext(&user, &sec_context);
 	SetUserIdAndSecContext(user, sec_context | SECURITY_NOFORCE_RLS);
-	query = prepare(text, cursor_options, table, second_table, third_table, 0,
-					NULL);
+	query = prepare(text, cursor_options, tables, ntables, 0, NULL);
 	SetUserIdAndSecContext(user, sec_context);
 	return query;
 }
@@ -240,6 +250,7 @@ return_rows(FunctionCallInfo fcinfo, Oid relid, Oid other, text *query)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	SPIExecuteOptions options = {.read_only = true};
+	Oid			tables[] = {relid, other};
 	TableQuery *prepared;
 	int			result;
 
@@ -247,8 +258,8 @@ return_rows(FunctionCallInfo fcinfo, Oid relid, Oid other, text *query)
 
 	SPI_connect();
 	prepared = prepare_owner_query(text_to_cstring(query),
-								   CURSOR_OPT_PARALLEL_OK, relid, other,
-								   InvalidOid);
+								   CURSOR_OPT_PARALLEL_OK, tables,
+								   lengthof(tables));
 	options.dest = CreateDestReceiver(DestTuplestore);
 	SetTuplestoreDestReceiverParams(options.dest, rsinfo->setResult,
 									rsinfo->econtext->ecxt_per_query_memory,

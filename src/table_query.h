@@ -10,14 +10,16 @@
 
 #include "executor/spi.h"
 
+/* How many tables a query can be on. */
+#define QUERY_MAX_TABLES 4
+
 typedef struct TableQuery TableQuery;
 
 extern TableQuery *prepare_table_query(const char *text, int cursor_options,
 									   Oid table, Oid other_table, int nargs,
 									   const Oid *types);
 extern TableQuery *prepare_owner_query(const char *text, int cursor_options,
-									   Oid table, Oid second_table,
-									   Oid third_table);
+									   const Oid *tables, int ntables);
 extern void keep_table_query(TableQuery *query);
 extern void run_table_query(TableQuery *query, const Datum *values,
 							const char *nulls, bool read_only);

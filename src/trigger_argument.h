@@ -32,7 +32,17 @@ enum CounterArg
 	COUNTER_SOURCE = COUNTER_FIRST_KEY	/* or, if amounts have one, this */
 };
 
-/* A slot table's guard: behind these come the counter's, less the slot table. */
+enum DedupeArg
+{
+	DEDUPE_KEY_TABLE,
+	DEDUPE_EVENT_ID_COLUMN,
+	DEDUPE_ID_COLUMN,
+	DEDUPE_CREATED_COLUMN,
+	DEDUPE_KEEP,
+	DEDUPE_NARGS
+};
+
+/* A table's guard: behind these come those of the trigger, less the table. */
 enum GuardArg
 {
 	GUARD_LOG,

@@ -27,7 +27,8 @@ typedef enum TriggerRole
 	ROLE_FLUSH,
 	ROLE_PARTITION,				/* the log is partitioned by time */
 	ROLE_SEAL,					/* the partition takes no rows any more */
-	ROLE_DEDUPE					/* known event_ids are left out */
+	ROLE_DEDUPE,				/* known event_ids are left out */
+	ROLE_JUDGE					/* a table of verdicts */
 } TriggerRole;
 
 /* A function in C that triggers of a role call. */

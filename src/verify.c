@@ -147,8 +147,8 @@ check_none_retired(Relation event)
 		return;
 	query = prepare_owner_query(psprintf("SELECT coalesce(max(entry), 0)"
 										 " FROM ONLY %s WHERE action = 'retire'",
-										 qualified_name(manifest)), 0, manifest,
-								InvalidOid, InvalidOid);
+										 qualified_name(manifest)), 0,
+								&manifest, 1);
 	seen = last_entry(query);
 	PushActiveSnapshot(GetLatestSnapshot());
 	last = last_entry(query);
@@ -164,12 +164,12 @@ check_none_retired(Relation event)
 
 /*
  * describe_comparison
- *		What a query needs to know that compares a counter with a table of rows:
- *		the log, or a partition.
+ *		What a query needs to know that compares a counter with a table's rows
+ *		that count: those of the log, or of a partition.
  */
 void
 describe_comparison(Relation event, CounterBinding *binding, Oid rows,
-					Comparison *of)
+					const Verdicts *verdicts, Comparison *of)
 {
 	SlotBinding *slot = binding->slot;
 	const char *source = source_name(event, binding);
@@ -194,7 +194,7 @@ describe_comparison(Relation event, CounterBinding *binding, Oid rows,
 	of->slot_table = qualified_name(slot->relid);
 	of->amount = quote_identifier(NameStr(slot->amount_name));
 	of->retired = NULL;
-	of->log = qualified_name(rows);
+	of->log = valid_rows(rows, verdicts, NULL);
 	of->source = source == NULL ? NULL : quote_identifier(source);
 	of->condition = "true";
 }
@@ -216,13 +216,16 @@ open_differences(Relation event, CounterBinding *binding, bool tells_progress)
 {
 	SlotBinding *slot = binding->slot;
 	Oid			retired = InvalidOid;
+	Oid			tables[4];
+	Verdicts	verdicts;
 	Comparison	of;
 	StringInfoData text;
 	TableQuery *query;
 	Portal		portal;
 	int			nest_level;
 
-	describe_comparison(event, binding, RelationGetRelid(event), &of);
+	find_verdicts(RelationGetRelid(event), &verdicts);
+	describe_comparison(event, binding, RelationGetRelid(event), &verdicts, &of);
 	if (tells_progress)
 		of.condition = "playevent.tell_progress()";
 	if (slot->kind->covers != NULL &&
@@ -242,8 +245,11 @@ open_differences(Relation event, CounterBinding *binding, bool tells_progress)
 			break;
 		}
 	}
-	query = prepare_owner_query(text.data, 0, RelationGetRelid(event),
-								slot->relid, retired);
+	tables[0] = RelationGetRelid(event);
+	tables[1] = slot->relid;
+	tables[2] = retired;
+	tables[3] = verdicts.relid;
+	query = prepare_owner_query(text.data, 0, tables, lengthof(tables));
 
 	nest_level = NewGUCNestLevel();
 	if (slot->kind->takes_memory)

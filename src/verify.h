@@ -9,6 +9,7 @@
 #define PLAYEVENT_VERIFY_H
 
 #include "amount.h"
+#include "counted_log.h"
 #include "counter_binding.h"
 #include "utils/portal.h"
 
@@ -19,7 +20,8 @@
 
 extern char *counter_name(CounterBinding *binding);
 extern void describe_comparison(Relation event, CounterBinding *binding,
-								Oid rows, Comparison *of);
+								Oid rows, const Verdicts *verdicts,
+								Comparison *of);
 extern Portal open_differences(Relation event, CounterBinding *binding,
 							   bool tells_progress);
 

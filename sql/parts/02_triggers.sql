@@ -13,7 +13,7 @@ CREATE FUNCTION playevent.slot_guard() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_slot_guard';
 
 COMMENT ON FUNCTION playevent.slot_guard() IS
-'trigger BEFORE any SQL write to a slot table: refuses (23001); arguments: the log, the counting function''s name, and what its trigger has behind the slot table';
+'trigger BEFORE any SQL write to a slot or key table: refuses (23001); arguments: the log, the name of the function that writes, and what its trigger has behind the table';
 
 CREATE FUNCTION playevent.resolve() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_resolve';
@@ -56,6 +56,18 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_sealed';
 
 COMMENT ON FUNCTION playevent.sealed() IS
 'trigger BEFORE INSERT, row, of a partition: refuses (55000); argument: the hash of the manifest''s entry';
+
+CREATE FUNCTION playevent.dedupe() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_dedupe';
+
+COMMENT ON FUNCTION playevent.dedupe() IS
+'trigger BEFORE INSERT, row: leaves out a row whose event_id is known; arguments: key table, the columns of event_id, id and when it was recorded, how long event_ids are kept';
+
+CREATE FUNCTION playevent.judge() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_judge';
+
+COMMENT ON FUNCTION playevent.judge() IS
+'trigger AFTER INSERT, row, of a table of verdicts: counts what logical replication brings';
 
 CREATE FUNCTION playevent.trigger_arguments(tgargs bytea) RETURNS text[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100

@@ -2,8 +2,8 @@
 -- The logs and counters there are: all that is known of them is their triggers.
 --
 
--- What slot tables say of themselves: which log's they are, and which trigger of
--- it counts in them.  Anyone may put nonsense into a trigger's arguments, which
+-- What slot tables, and key tables, say of themselves: which log's they are, and
+-- which trigger of it writes to them.  Anyone may put nonsense into a trigger's arguments, which
 -- must not fail here: the views are everybody's.  A table speaks for a log only
 -- if both have one owner; a superuser has the rights of any other.
 CREATE VIEW playevent.guard AS
@@ -130,6 +130,42 @@ RETURN (
 COMMENT ON FUNCTION playevent.retention_intact(regclass) IS
 'internal: is all there that keeps the totals of a log that is partitioned by time';
 
+-- Is all there that keeps a log's event_ids apart, if a trigger does: a key table
+-- that says so too, with its index and its guards?
+CREATE FUNCTION playevent.keys_intact(event regclass) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN (
+    WITH keys AS (
+        SELECT args, class.relowner, playevent.named_table(args[1], class.relnamespace) AS key_table
+          FROM pg_catalog.pg_trigger t
+          JOIN pg_catalog.pg_class class ON class.oid = t.tgrelid
+         CROSS JOIN LATERAL playevent.trigger_arguments(t.tgargs) AS args
+         WHERE t.tgrelid = keys_intact.event AND t.tgfoid = 'playevent.dedupe'::pg_catalog.regproc)
+    SELECT pg_catalog.count(*) <= 1
+           AND coalesce(pg_catalog.bool_and(
+               EXISTS (SELECT FROM pg_catalog.pg_class c
+                        WHERE c.oid = keys.key_table AND c.relowner = keys.relowner
+                          AND c.relkind = 'r' AND c.relpersistence = 'p')
+               AND EXISTS (SELECT FROM pg_catalog.pg_index i
+                             JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+                            WHERE i.indrelid = keys.key_table AND a.attname = keys.args[2]
+                              AND i.indisunique AND i.indisvalid AND i.indimmediate
+                              AND i.indnkeyatts = 1 AND i.indpred IS NULL)
+               AND 2 = (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger g
+                         WHERE g.tgrelid = keys.key_table AND g.tgfoid = 'playevent.slot_guard'::pg_catalog.regproc
+                           AND playevent.as_made(g.oid))
+               AND 2 = (SELECT pg_catalog.count(*) FROM playevent.guard g
+                         WHERE g.slot = keys.key_table AND g.event = keys_intact.event
+                           AND g.function = 'dedupe' AND g.arguments = keys.args[2:])), true)
+           AND NOT EXISTS (
+               SELECT FROM playevent.guard g
+                WHERE g.event = keys_intact.event AND g.function = 'dedupe'
+                  AND g.slot <> ALL (coalesce(pg_catalog.array_agg(keys.key_table), '{}')))
+      FROM keys);
+
+COMMENT ON FUNCTION playevent.keys_intact(regclass) IS
+'internal: do a log''s trigger that keeps event_ids apart and the guards of its key table agree, if it has one';
+
 -- A partition inherits the triggers that new rows fire.
 CREATE VIEW playevent.stray_trigger AS
 SELECT t.tgrelid AS part, t.tgname AS name
@@ -138,7 +174,7 @@ SELECT t.tgrelid AS part, t.tgname AS name
  WHERE t.tgparentid = 0
    AND t.tgfoid IN ('playevent.resolve'::pg_catalog.regproc, 'playevent.day'::pg_catalog.regproc,
                     'playevent.count'::pg_catalog.regproc, 'playevent.sketch'::pg_catalog.regproc,
-                    'playevent.flush'::pg_catalog.regproc);
+                    'playevent.flush'::pg_catalog.regproc, 'playevent.dedupe'::pg_catalog.regproc);
 
 COMMENT ON VIEW playevent.stray_trigger IS
 'internal: triggers that were made on a partition, and belong on the log';
@@ -226,6 +262,7 @@ SELECT class.oid::pg_catalog.regclass AS event,
            AND days.n BETWEEN playevent.tells_days(class.oid::pg_catalog.regclass, own.log)::int AND 1
            AND playevent.counters_intact(class.oid::pg_catalog.regclass)
            AND playevent.retention_intact(class.oid::pg_catalog.regclass)
+           AND playevent.keys_intact(class.oid::pg_catalog.regclass)
            AND playevent.part_intact(class.oid)
            AND NOT EXISTS (
                SELECT FROM pg_catalog.pg_class p

@@ -129,7 +129,7 @@ CREATE FUNCTION playevent.is_more_than_slots(slot regclass) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN EXISTS (
     SELECT FROM pg_catalog.pg_trigger
-     WHERE tgrelid = slot AND tgfoid <> 'playevent.slot_guard'::pg_catalog.regproc
+     WHERE tgrelid = slot AND tgfoid NOT IN ('playevent.slot_guard'::pg_catalog.regproc, 'playevent.judge'::pg_catalog.regproc)
     UNION ALL SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = slot
     UNION ALL SELECT FROM pg_catalog.pg_policy WHERE polrelid = slot
     UNION ALL SELECT FROM pg_catalog.pg_attrdef WHERE adrelid = slot

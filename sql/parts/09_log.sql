@@ -150,8 +150,15 @@ BEGIN
             CASE WHEN shape.day_zone <> 'UTC' THEN ARRAY[shape.day_zone] ELSE '{}' END);
     END IF;
 
+    IF shape.id_column IS NOT NULL THEN
+        PERFORM playevent.arm_verdicts(wanted, shape);
+    END IF;
     IF partition_column IS NOT NULL THEN
         PERFORM playevent.arm_retention(wanted, shape, partition_column);
+    END IF;
+    -- No unique index keeps the event_ids of its partitions apart.
+    IF shape.event_id_column IS NOT NULL AND NOT playevent.is_kept_apart(wanted.event, shape.event_id_column) THEN
+        PERFORM playevent.arm_event_keys(wanted, shape, coalesce(shape.dedupe_for, '30 days'::interval));
     END IF;
 
     -- Partitions inherit row triggers, but not this one.

@@ -117,11 +117,12 @@ BEGIN
        AND c.relname IN (log || '_event', log || '_counter_slot', log || '_counter',
                          log || '_by_track', log || '_by_release',
                          log || '_daily_slot', log || '_daily',
-                         log || '_listeners_slot', log || '_listeners')
+                         log || '_listeners_slot', log || '_listeners',
+                         log || '_verdict', log || '_valid')
         OR n.nspname = schema AND partition_by IS NOT NULL
        AND c.relname IN (log || '_event_key', log || '_manifest', log || '_counter_retired', log || '_daily_retired',
                          log || '_listeners_retired', log || '_event_retired')
-     ORDER BY c.relkind <> 'r', c.relname DESC LIMIT 1;
+     ORDER BY c.relname <> log || '_event', c.relkind <> 'r', c.relname DESC LIMIT 1;
     IF NOT FOUND THEN
         SELECT typname INTO taken
           FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace

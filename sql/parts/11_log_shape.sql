@@ -112,13 +112,16 @@ BEGIN
     END IF;
 
     shape.event_id_column := playevent.find_column(event, event_id_column, 'event_id'::name, 'event_id_column'::text, '{uuid}');
-    IF NOT playevent.is_kept_apart(event, shape.event_id_column) THEN
+    shape.id_column := playevent.find_id(event, id_column, ARRAY[wanted.key_column, wanted.release_column, wanted.kind_column]);
+    -- Where there can be no such index, a table keeps them, with the ids (arm_event_keys).
+    IF NOT playevent.is_kept_apart(event, shape.event_id_column)
+       AND (playevent.partition_column(event) IS NULL OR shape.id_column IS NULL) THEN
         IF event_id_column IS NOT NULL THEN
             RAISE EXCEPTION USING
                 ERRCODE = 'object_not_in_prerequisite_state',
                 MESSAGE = format('column "%s" of table "%s" has no unique index', event_id_column, class.relname),
                 DETAIL = 'Argument "event_id_column" takes the column by which a retry is told from another play.',
-                HINT = CASE WHEN class.relkind = 'p' THEN 'A partitioned table has none on a column that is not its partition key: leave the argument out.'
+                HINT = CASE WHEN class.relkind = 'p' THEN 'A partitioned table has none on a column that is not its partition key: partition it by range of a timestamp alone, and name its integer key with argument "id_column"; or leave the argument out.'
                             ELSE format('CREATE UNIQUE INDEX ON %s (%I) WHERE %2$I IS NOT NULL;', event, event_id_column) END,
                 TABLE = class.relname, COLUMN = event_id_column;
         END IF;
@@ -130,7 +133,6 @@ BEGIN
         '{real,double precision}');
     shape.time_column := playevent.find_column(event, time_column, playevent.time_column(log)::name, 'time_column'::text, times);
     shape.created_column := playevent.find_column(event, created_column, NULL::name, 'created_column'::text, times);
-    shape.id_column := playevent.find_id(event, id_column, ARRAY[wanted.key_column, wanted.release_column, wanted.kind_column]);
 
     named := array_remove(ARRAY[shape.id_column, wanted.key_column, wanted.release_column, wanted.kind_column,
         shape.event_id_column, shape.listener_column, shape.heard_column, shape.time_column, shape.created_column], NULL);

@@ -29,12 +29,12 @@ RETURN pg_catalog.array_to_string(columns, ', ') || coalesce(', distinct ' || li
 COMMENT ON FUNCTION playevent.counted_by(name[], name) IS
 'internal: what a counter counts by, as manifests have it';
 
-CREATE FUNCTION playevent.digest(rel regclass, query text, in_order boolean, OUT n bigint, OUT digest bytea)
+CREATE FUNCTION playevent.digest(rel regclass, other regclass, query text, in_order boolean, OUT n bigint, OUT digest bytea)
 LANGUAGE c VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'playevent_digest';
 
-COMMENT ON FUNCTION playevent.digest(regclass, text, boolean) IS
-'internal: in a function that acts as a log''s owner, the number and the digest of the rows that a query on a table returns';
+COMMENT ON FUNCTION playevent.digest(regclass, regclass, text, boolean) IS
+'internal: in a function that acts as a log''s owner, the number and the digest of the rows that a query on one or two tables returns';
 
 CREATE FUNCTION playevent.add_digests(a bytea, b bytea) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -57,18 +57,18 @@ AS 'MODULE_PATHNAME', 'playevent_read_own';
 COMMENT ON FUNCTION playevent.read_own(regclass, regclass, text) IS
 'internal: in a function that acts as a log''s owner, a query on one or two tables of his';
 
-CREATE FUNCTION playevent.write_guarded(rel regclass, other regclass, query text) RETURNS bigint
+CREATE FUNCTION playevent.write_guarded(rel regclass, others regclass[], query text) RETURNS bigint
 LANGUAGE c VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'playevent_write_guarded';
 
-COMMENT ON FUNCTION playevent.write_guarded(regclass, regclass, text) IS
+COMMENT ON FUNCTION playevent.write_guarded(regclass, regclass[], text) IS
 'internal: in a function that acts as a log''s owner, writes to one of its guarded tables';
 
-CREATE FUNCTION playevent.counted_rows(event regclass, slot regclass, part regclass, OUT query text, OUT sum text)
-LANGUAGE c VOLATILE STRICT
+CREATE FUNCTION playevent.counted_rows(event regclass, slot regclass, rows regclass, filter text, OUT query text, OUT sum text)
+LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'playevent_counted_rows';
 
-COMMENT ON FUNCTION playevent.counted_rows(regclass, regclass, regclass) IS
+COMMENT ON FUNCTION playevent.counted_rows(regclass, regclass, regclass, text) IS
 'internal: the query for what a partition has of each key of a counter';
 
 CREATE FUNCTION playevent.take_off(event regclass, slot regclass, part regclass, day date) RETURNS bigint
@@ -178,7 +178,7 @@ BEGIN
     SELECT * INTO last
       FROM playevent.read_own(manifest, manifest,
           format('SELECT entry, hash FROM ONLY %s ORDER BY entry DESC LIMIT 1', manifest)) AS t(entry bigint, hash bytea);
-    PERFORM playevent.write_guarded(manifest, manifest, format(
+    PERFORM playevent.write_guarded(manifest, '{}'::regclass[], format(
         'INSERT INTO %s
          SELECT m.*, sha256(convert_to(to_jsonb(m)::text, ''UTF8''))
            FROM (SELECT %L::bigint AS entry, %L::text AS action, %L::text AS part,
@@ -216,7 +216,7 @@ DECLARE
     column_list text := (SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) FROM unnest(columns) WITH ORDINALITY AS u(c, ord));
 BEGIN
     SELECT d.n, d.digest INTO n, digest
-      FROM playevent.digest(archive, format('SELECT %s FROM %s ORDER BY %s', column_list, archive,
+      FROM playevent.digest(archive, archive, format('SELECT %s FROM %s ORDER BY %s', column_list, archive,
           coalesce(quote_ident(id_column), format('ROW(%s)::text COLLATE "C"', column_list))), true) AS d;
     IF id_column IS NOT NULL THEN
         SELECT t.first_id, t.last_id INTO first_id, last_id
@@ -243,6 +243,7 @@ SET extra_float_digits = 1
 AS $$
 DECLARE
     digests jsonb := '{}';
+    verdicts regclass := (playevent.verdicts(event)).verdicts;
     counter record;
 BEGIN
     FOR counter IN
@@ -252,7 +253,8 @@ BEGIN
          WHERE k.event = digest_counts.event AND k.listener_column IS NULL AND (earlier IS NULL OR earlier ? b.counted_by)
     LOOP
         digests := digests || jsonb_build_object(counter.counted_by, encode(
-            (playevent.digest(part, (playevent.counted_rows(event, counter.counter_slot, part)).query, false)).digest, 'hex'));
+            (playevent.digest(part, coalesce(verdicts, part),
+                (playevent.counted_rows(event, counter.counter_slot, part, NULL::text)).query, false)).digest, 'hex'));
     END LOOP;
     RETURN digests;
 END
@@ -284,7 +286,7 @@ BEGIN
     LOOP
         IF counter.retired IS NOT NULL THEN
             digests := digests || jsonb_build_object(counter.counted_by, encode(
-                (playevent.digest(counter.retired, format('SELECT %s, %I FROM ONLY %s',
+                (playevent.digest(counter.retired, counter.retired, format('SELECT %s, %I FROM ONLY %s',
                     (SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) FROM unnest(counter.columns) WITH ORDINALITY AS u(c, ord)),
                     counter.count_column, counter.retired), false)).digest, 'hex'));
         END IF;
@@ -447,10 +449,12 @@ DECLARE
     counter record;
     counted record;
     column_list text;
+    verdicts regclass;
 BEGIN
     PERFORM playevent.check_not_null(until IS NULL, 'until'::text);
     PERFORM playevent.check_not_null(keep IS NULL, 'keep'::text);
     PERFORM playevent.lock_partitions(event);
+    verdicts := playevent.lock_verdicts(event);
     SELECT c.relname INTO unsealed
       FROM playevent.partitions(event) p JOIN pg_class c ON c.oid = p.part
      WHERE NOT p.is_sealed AND p.until <= retire_as_owner.until LIMIT 1;
@@ -479,10 +483,10 @@ BEGIN
             SELECT k.counter, k.columns, k.count_column, k.counter_slot, playevent.retired_table(k.counter_slot) AS retired
               FROM playevent.counter k WHERE k.event = retire_as_owner.event ORDER BY 1
         LOOP
-            counted := playevent.counted_rows(event, counter.counter_slot, part.part);
+            counted := playevent.counted_rows(event, counter.counter_slot, part.part, NULL::text);
             SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) INTO column_list
               FROM unnest(counter.columns) WITH ORDINALITY AS u(c, ord);
-            PERFORM playevent.write_guarded(counter.retired, part.part, format(
+            PERFORM playevent.write_guarded(counter.retired, ARRAY[part.part, verdicts], format(
                 'INSERT INTO %s AS counted (%s, %I) %s ON CONFLICT (%2$s) DO UPDATE SET %3$I = %5$s',
                 counter.retired, column_list, counter.count_column, counted.query, counted.sum));
             PERFORM playevent.take_off(event, counter.counter_slot, part.part, (part.until AT TIME ZONE 'UTC')::date);
@@ -581,7 +585,7 @@ BEGIN
     END IF;
     SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) INTO column_list
       FROM unnest(made.columns) WITH ORDINALITY AS u(c, ord);
-    PERFORM playevent.write_guarded(made.retired, source.retired, format(
+    PERFORM playevent.write_guarded(made.retired, ARRAY[source.retired], format(
         'INSERT INTO %s (%s, %I) SELECT %2$s, sum(%4$I)::bigint FROM ONLY %5$s GROUP BY %2$s',
         made.retired, column_list, made.count_column, source.count_column, source.retired));
     PERFORM playevent.note(event, 'derive'::text, counter::name,
@@ -842,6 +846,7 @@ DECLARE
     missing text;
     sealed record;
     rows record;
+    moved jsonb;
     counts jsonb;
     hash text;
 BEGIN
@@ -862,10 +867,10 @@ BEGIN
                FROM playevent.triggers(archive) AS t WHERE t.function = 'playevent.sealed'::regproc LIMIT 1);
     SELECT * INTO sealed
       FROM playevent.read_own(manifest, manifest, format(
-          'SELECT entry, n, id_column, first_id, last_id, columns, digest, counters FROM ONLY %s
+          'SELECT entry, part, n, id_column, first_id, last_id, columns, digest, counters FROM ONLY %s
             WHERE action = ''seal'' AND (encode(hash, ''hex'') = %L OR part = %L)
             ORDER BY encode(hash, ''hex'') = %2$L DESC NULLS LAST, entry DESC LIMIT 1', manifest, hash, name))
-        AS t(entry bigint, n bigint, id_column text, first_id bigint, last_id bigint, columns text[], digest bytea, counters jsonb);
+        AS t(entry bigint, part text, n bigint, id_column text, first_id bigint, last_id bigint, columns text[], digest bytea, counters jsonb);
     IF sealed.entry IS NULL THEN
         problem := format('manifest: no entry tells of table %s', name);
         RETURN NEXT;
@@ -894,10 +899,15 @@ BEGIN
         problem := format('table %s: its rows are not those that entry %s of the manifest tells of', name, sealed.entry);
         RETURN NEXT;
     END IF;
-    IF log IS NOT NULL THEN
-        counts := playevent.digest_counts(log, archive, sealed.counters);
+    -- Verdicts may come until it is retired; so what moved is what counts.
+    SELECT t.counters INTO moved
+      FROM playevent.read_own(manifest, manifest, format(
+          'SELECT counters FROM ONLY %s WHERE action = ''retire'' AND part = %L AND entry > %s ORDER BY entry LIMIT 1',
+          manifest, sealed.part, sealed.entry)) AS t(counters jsonb);
+    IF log IS NOT NULL AND moved IS NOT NULL THEN
+        counts := playevent.digest_counts(log, archive, moved);
         RETURN QUERY SELECT format('table %s: its counts by %s are not those that it had', name, c.key)
-          FROM jsonb_each_text(sealed.counters) AS c
+          FROM jsonb_each_text(moved) AS c
          WHERE counts ->> c.key <> c.value
          ORDER BY c.key COLLATE "C";
     END IF;

@@ -14,7 +14,13 @@ export PGDATABASE=postgres PGUSER=postgres BENCH_STARTED=$EPOCHSECONDS
 few=200
 many=1200
 all_keys='hot uniform'
+variants='bare row_triggers playevent_without_day playevent'
 tracks=10000
+event_id=''
+if [ -n "${EVENT_IDS:-}" ]; then
+    event_id=', event_id'
+    variants='bare playevent playevent_partitions playevent_keys playevent_indexed_keys'
+fi
 if [ -n "${PRELOAD:-}" ]; then
     # All tracks are met once before.
     few=$((few + tracks))
@@ -33,9 +39,10 @@ CONF
 
 # Logs in use: every track has its counter.
 sql postgres -v tracks=$tracks -f test/bench/variants.sql > /dev/null
-for variant in bare row_triggers playevent_without_day playevent; do
-    sql postgres -c "INSERT INTO $(schema $variant).play_event (track_entry_key, bucket)
-        SELECT 'track-' || n, 'complete' FROM generate_series(1, $tracks) n"
+[ -z "$event_id" ] || sql postgres -f test/bench/event_ids.sql > /dev/null
+for variant in $variants; do
+    sql postgres -c "INSERT INTO $(schema $variant).play_event (track_entry_key, bucket$event_id)
+        SELECT 'track-' || n, 'complete'${event_id:+, md5('before' || n)::uuid} FROM generate_series(1, $tracks) n"
 done
 sql postgres -c 'VACUUM ANALYZE' -c CHECKPOINT
 pg_ctl -D s/data -w stop > /dev/null
@@ -44,11 +51,12 @@ pg_ctl -D s/data -w stop > /dev/null
 count() {
     local name=$1.$2.$3
     cp -a s/data "$name.data"
-    awk -v schema="$(schema "$1")" -v keys="$2" -v inserts="$3" -v tracks="$tracks" 'BEGIN {
-        print "PREPARE play(text) AS INSERT INTO " schema ".play_event (track_entry_key, bucket) VALUES ($1, \047complete\047);"
+    awk -v schema="$(schema "$1")" -v keys="$2" -v inserts="$3" -v tracks="$tracks" -v ids="$event_id" 'BEGIN {
+        print "PREPARE play(text" (ids ? ", uuid" : "") ") AS INSERT INTO " schema ".play_event (track_entry_key, bucket" ids ") VALUES ($1, \047complete\047" (ids ? ", $2" : "") ");"
         # 7919 is prime: no track comes twice.
         for (i = 1; i <= inserts; i++)
-            print "EXECUTE play(\047track-" (keys == "hot" ? 1 : i * 7919 % tracks + 1) "\047);"
+            print "EXECUTE play(\047track-" (keys == "hot" ? 1 : i * 7919 % tracks + 1) "\047" \
+                (ids ? sprintf(", \047%08x-0000-4000-8000-%012x\047", i * 2654435761 % 4294967296, i) : "") ");"
     }' > "$name.sql"
     valgrind --tool=callgrind --callgrind-out-file=/dev/null \
         "$("$PG_CONFIG" --bindir)/postgres" --single -D "$name.data" postgres \
@@ -59,7 +67,7 @@ count() {
 }
 
 for keys in $all_keys; do
-    for variant in bare row_triggers playevent_without_day playevent; do
+    for variant in $variants; do
         note "$keys keys, $variant"
         count "$variant" "$keys" "$few" > fewer.out &
         other=$!

@@ -2,6 +2,9 @@
 # instructions.sh: what `make bench-instructions` does: counts the instructions
 # of a single-row insert.  Exact, so that commits can be compared.
 #
+#   EVENT_IDS=1    of plays with an event_id: into a log of one table, and into a
+#                  partitioned one, whose key table keeps them apart; that without a
+#                  key table, and with an index more on it
 #   PRELOAD=1      with the library preloaded: tracks that other backends have met,
 #                  and this one has not
 . "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"

@@ -1,0 +1,413 @@
+/*-------------------------------------------------------------------------
+ *
+ * key_table.c
+ *	  The event_ids of a partitioned log, which no unique index of its own could
+ *	  keep apart: one row for each in a table beside it.
+ *
+ * Layer: storage.
+ *
+ * An event_id is written as INSERT ... ON CONFLICT DO NOTHING would, below the
+ * executor: whoever finds another's uncommitted entry waits until he commits,
+ * and then leaves it, or rolls back, and then writes it.  Nobody's trigger,
+ * rule, policy, expression or predicate runs (key_binding.c).
+ *
+ * Most event_ids are new.  So one is inserted without a look, and the index says
+ * whether somebody else may have it: entries are made under the lock of a page,
+ * so of two who write one event_id at once the first hears that nobody has it,
+ * and is done.  The second takes his row back, and only then looks and waits.  A
+ * row that its own transaction has deleted is nobody's: it never was there,
+ * whatever becomes of that transaction.  So nobody waits because of one, and no
+ * two wait for each other.
+ *
+ * That saves the search of the index, the lock on a token and the WAL record by
+ * which ON CONFLICT marks rows that may be taken back: of 33,100 instructions
+ * that an event_id took on PostgreSQL 15, 11,900.  But a retry leaves a dead row.
+ * So after one the next event_id is looked for first, as a batch that is sent
+ * again has many.
+ *
+ * Event_ids that are old are found by reading all of the table, from where this
+ * backend found some last.  An index on the time would have a say in every
+ * insert: see key_table_forget.
+ *
+ * Memory: the current context.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "heap_fetch.h"
+#include "key_binding.h"
+#include "key_table.h"
+
+/* An event_id that is being written. */
+typedef struct KeyWriter
+{
+	KeyBinding *keys;
+	Relation	rel;
+	Relation   *indexes;		/* of the binding, in its order */
+	Datum	   *values;			/* a row of the key table */
+	bool	   *isnull;
+} KeyWriter;
+
+/* Was the last event_id that came known? */
+static bool last_was_known = false;
+
+/*
+ * check_seen
+ *		Check that the snapshot sees the row that has the event_id, as ON
+ *		CONFLICT does.
+ *
+ * With a snapshot of its own, a transaction would leave out a play because of
+ * one that it can't see.
+ */
+static void
+check_seen(HeapTuple tuple, Buffer buffer)
+{
+	bool		seen;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	seen = HeapTupleSatisfiesVisibility(tuple, GetTransactionSnapshot(),
+										buffer) ||
+		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (!seen)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update"),
+				 errdetail("Another transaction has recorded the same event_id meanwhile."),
+				 errhint("Try again.")));
+}
+
+/*
+ * is_taken_back
+ *		Was the row, of a transaction that has not ended, deleted by the same one?
+ */
+static bool
+is_taken_back(HeapTuple tuple, Buffer buffer)
+{
+	HeapTupleHeader header = tuple->t_data;
+	bool		result;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	result = (header->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI)) == 0 &&
+		!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
+		TransactionIdEquals(HeapTupleHeaderGetRawXmin(header),
+							HeapTupleHeaderGetRawXmax(header));
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	return result;
+}
+
+/*
+ * find_other
+ *		Is there a row of this event_id, other than the writer's own?
+ *
+ * While the writer has none, this waits for whoever is writing or deleting one,
+ * and checks that the snapshot sees it.  Much as
+ * check_exclusion_or_unique_constraint has it.
+ */
+static bool
+find_other(KeyWriter *writer, Relation index, ItemPointer own)
+{
+	SnapshotData dirty;
+	ScanKeyData key;
+	TransactionId writes;
+	ItemPointerData tid;
+	bool		found;
+
+	ScanKeyEntryInitializeWithInfo(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
+								   writer->keys->collation,
+								   &writer->keys->equal,
+								   writer->values[writer->keys->attnos[KEY_EVENT_ID] - 1]);
+	InitDirtySnapshot(dirty);
+	do
+	{
+		IndexScanDesc scan = begin_index_scan(writer->rel, index, &dirty, 1);
+		HeapTupleData tuple;
+		ItemPointerData root;
+		Buffer		buffer;
+
+		found = false;
+		writes = InvalidTransactionId;
+		index_rescan(scan, &key, 1, NULL, 0);
+		while (!found &&
+			   BufferIsValid(buffer = fetch_next(scan, ForwardScanDirection,
+												 NULL, 0, &tuple, &root)))
+		{
+			tid = tuple.t_self;
+			writes = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
+			found = (own == NULL || !ItemPointerEquals(own, &tid)) &&
+				!(TransactionIdIsValid(dirty.xmin) &&
+				  is_taken_back(&tuple, buffer));
+			if (found && own == NULL && !TransactionIdIsValid(writes))
+				check_seen(&tuple, buffer);
+			ReleaseBuffer(buffer);
+		}
+		index_endscan(scan);
+		if (found && own == NULL && TransactionIdIsValid(writes))
+			XactLockTableWait(writes, writer->rel, &tid, XLTW_InsertIndex);
+	} while (found && own == NULL && TransactionIdIsValid(writes));
+	return found;
+}
+
+/*
+ * make_entry
+ *		Make the row's entry in an index; false if somebody else may have the
+ *		event_id there.
+ */
+static bool
+make_entry(KeyWriter *writer, KeyIndex *bound, Relation index, HeapTuple tuple)
+{
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+
+	for (int i = 0; i < index->rd_index->indnatts; i++)
+	{
+		AttrNumber	attno = index->rd_index->indkey.values[i];
+
+		values[i] = writer->values[attno - 1];
+		isnull[i] = writer->isnull[attno - 1];
+	}
+	return index_insert(index, values, isnull, &tuple->t_self, writer->rel,
+						bound->is_unique ? UNIQUE_CHECK_PARTIAL :
+						UNIQUE_CHECK_NO, false, bound->info) ||
+		!bound->is_unique;
+}
+
+/*
+ * insert
+ *		Insert the row; false if somebody else has the event_id, and it was taken
+ *		back.
+ */
+static bool
+insert(KeyWriter *writer)
+{
+	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(writer->rel),
+										writer->values, writer->isnull);
+	bool		conflict = false;
+
+	heap_insert(writer->rel, tuple, GetCurrentCommandId(true), 0, NULL);
+	for (int i = 0; i < writer->keys->nindexes; i++)
+	{
+		if (!make_entry(writer, &writer->keys->indexes[i], writer->indexes[i],
+						tuple))
+			conflict |= find_other(writer, writer->indexes[i],
+								   &tuple->t_self);
+	}
+	if (conflict)
+	{
+		/* Or it would be too young to be deleted. */
+		CommandCounterIncrement();
+		if (delete_heap_tuple(writer->rel, &tuple->t_self,
+							  GetCurrentCommandId(true)) != TM_Ok)
+			elog(ERROR, "could not take back an event_id");
+	}
+	heap_freetuple(tuple);
+	return !conflict;
+}
+
+/*
+ * is_known
+ *		Is the event_id there?
+ */
+static bool
+is_known(KeyWriter *writer)
+{
+	for (int i = 0; i < writer->keys->nindexes; i++)
+	{
+		if (writer->keys->indexes[i].oid == writer->keys->search)
+			return find_other(writer, writer->indexes[i], NULL);
+	}
+	return false;
+}
+
+/*
+ * key_table_add
+ *		Write an event_id, with the id and the time, values by KeyColumn, of
+ *		which the id is a bigint; false if it is there already.
+ *
+ * The binding has locked the table and its indexes.  It is written as its owner (P8).  The
+ * abort restores the user after an error.
+ *
+ * Errors: in REPEATABLE READ and SERIALIZABLE, another transaction has written
+ * the event_id meanwhile (40001).
+ */
+bool
+key_table_add(KeyBinding *keys, const Datum *values, const bool *isnull)
+{
+	KeyWriter	writer = {.keys = keys};
+	int			natts;
+	Oid			user;
+	int			sec_context;
+	bool		look = last_was_known;
+	bool		known = false;
+
+	GetUserIdAndSecContext(&user, &sec_context);
+	SetUserIdAndSecContext(keys->owner,
+						   sec_context | SECURITY_RESTRICTED_OPERATION);
+
+	writer.rel = table_open(keys->relid, NoLock);
+	natts = RelationGetNumberOfAttributes(writer.rel);
+	writer.values = palloc0(natts * sizeof(Datum));
+	writer.isnull = palloc(natts * sizeof(bool));
+	memset(writer.isnull, true, natts * sizeof(bool));
+	for (int c = 0; c < KEY_NCOLUMNS; c++)
+	{
+		writer.values[keys->attnos[c] - 1] = values[c];
+		writer.isnull[keys->attnos[c] - 1] = isnull[c];
+	}
+	writer.indexes = palloc(keys->nindexes * sizeof(Relation));
+	for (int i = 0; i < keys->nindexes; i++)
+		writer.indexes[i] = index_open(keys->indexes[i].oid, NoLock);
+
+	for (;;)
+	{
+		known = look && is_known(&writer);
+		if (known || insert(&writer))
+			break;
+		look = true;
+		CHECK_FOR_INTERRUPTS();
+	}
+	last_was_known = known;
+
+	for (int i = 0; i < keys->nindexes; i++)
+		index_close(writer.indexes[i], NoLock);
+	table_close(writer.rel, NoLock);
+	SetUserIdAndSecContext(user, sec_context);
+	pfree(writer.values);
+	pfree(writer.isnull);
+	pfree(writer.indexes);
+	return !known;
+}
+
+/*
+ * find_old
+ *		The places on a page of rows from before that time, or of all if that is
+ *		NULL, which the snapshot sees.  Returns how many.
+ */
+static int
+find_old(KeyBinding *keys, Relation rel, Buffer buffer, Snapshot snapshot,
+		 const Datum *before, OffsetNumber *offsets)
+{
+	Page		page = BufferGetPage(buffer);
+	int			n = 0;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	for (OffsetNumber offset = FirstOffsetNumber;
+		 offset <= PageGetMaxOffsetNumber(page); offset++)
+	{
+		ItemId		lp = PageGetItemId(page, offset);
+		HeapTupleData tuple;
+		Datum		created;
+		bool		isnull;
+
+		if (!ItemIdIsNormal(lp))
+			continue;
+		tuple.t_data = (HeapTupleHeader) PageGetItem(page, lp);
+		tuple.t_len = ItemIdGetLength(lp);
+		tuple.t_tableOid = RelationGetRelid(rel);
+		ItemPointerSet(&tuple.t_self, BufferGetBlockNumber(buffer), offset);
+		if (before != NULL)
+		{
+			created = heap_getattr(&tuple, keys->attnos[KEY_CREATED],
+								   RelationGetDescr(rel), &isnull);
+			/* Both types of time are the same integer. */
+			if (isnull ||
+				DatumGetTimestamp(created) >= DatumGetTimestamp(*before))
+				continue;
+		}
+		if (HeapTupleSatisfiesVisibility(&tuple, snapshot, buffer))
+			offsets[n++] = offset;
+	}
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	return n;
+}
+
+/*
+ * remove_row
+ *		Delete a row, unless somebody has it.
+ */
+static bool
+remove_row(Relation rel, BlockNumber block, OffsetNumber offset, CommandId cid)
+{
+	HeapTupleData locked;
+	Buffer		buffer;
+	TM_FailureData tmfd;
+	TM_Result	result;
+
+	ItemPointerSet(&locked.t_self, block, offset);
+	result = heap_lock_tuple(rel, &locked, cid, LockTupleExclusive,
+							 LockWaitSkip, false, &buffer, &tmfd);
+	ReleaseBuffer(buffer);
+	return result == TM_Ok &&
+		delete_heap_tuple(rel, &locked.t_self, cid) == TM_Ok;
+}
+
+/*
+ * key_table_forget
+ *		Delete event_ids from before that time, or all if that is NULL, until
+ *		limit are gone; returns how many.
+ *
+ * Nobody is waited for.  But who sends one again meanwhile waits until this
+ * transaction ends.
+ *
+ * All of the table is read, if need be.  Times are in order on its pages only
+ * until the space of those that are gone is used again; so a BRIN index would
+ * come to say that each range may have some.  A btree on the time would cost each
+ * insert 10,000 instructions (EVENT_IDS=1 make bench-instructions), for what is
+ * done once a day.  The next call goes on where this one ends, so several calls
+ * take one turn.
+ */
+int64
+key_table_forget(KeyBinding *keys, const Datum *before, int64 limit)
+{
+	static Oid	last_relid = InvalidOid;
+	static BlockNumber last_block = 0;
+	Relation	rel = table_open(keys->relid, NoLock);
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	CommandId	cid = GetCurrentCommandId(true);
+	BlockNumber block = last_relid == keys->relid ? last_block : 0;
+	int64		removed = 0;
+
+	for (BlockNumber i = 0; i < nblocks && removed < limit; i++)
+	{
+		OffsetNumber offsets[MaxHeapTuplesPerPage];
+		Buffer		buffer;
+		int			n;
+
+		CHECK_FOR_INTERRUPTS();
+		if (i > 0)
+			block++;
+		if (block >= nblocks)
+			block = 0;
+		buffer = ReadBufferExtended(rel, MAIN_FORKNUM, block, RBM_NORMAL,
+									strategy);
+		n = find_old(keys, rel, buffer, snapshot, before, offsets);
+		for (int o = 0; o < n && removed < limit; o++)
+			removed += remove_row(rel, block, offsets[o], cid);
+		ReleaseBuffer(buffer);
+	}
+	last_relid = keys->relid;
+	last_block = block;
+	UnregisterSnapshot(snapshot);
+	FreeAccessStrategy(strategy);
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+	return removed;
+}

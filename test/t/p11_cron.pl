@@ -21,7 +21,7 @@ my $has_cron = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_
 
 # A month of each of two years, of which one is older than what is kept
 my $parts = q{
-	SELECT playevent.make_partition('play_event', format('play_event_p%s', since), quote_literal(since), quote_literal(since + interval '1 month'))
+	SELECT playevent.make_partition('play_event', to_char(since, '"play_event_p"YYYYMM'), quote_literal(since), quote_literal(since + interval '1 month'))
 	  FROM unnest(ARRAY[date_trunc('month', now(), 'UTC') - interval '20 months', date_trunc('month', now(), 'UTC') - interval '5 months']) AS since;};
 my $site = q{
 	CREATE EXTENSION playevent;
@@ -65,10 +65,8 @@ is($node->safe_psql('site', $state), '30|30|', 'nothing is sealed');
 	is($err, '', 'P11: cron: nor the next time');
 	is_maintained('site', 'cron, once more');
 
-	# Somebody reads the log meanwhile, for as long as he likes.
+	# Somebody else changes partitions meanwhile, for as long as he likes.
 	my $session = $node->background_psql('site');
-	$node->safe_psql('site', q{SELECT playevent.make_partition('play_event', 'play_event_old', $$'2024-01-01Z'$$, $$'2024-02-01Z'$$)
-		WHERE NOT EXISTS (SELECT FROM playevent.partitions('play_event') WHERE since = '-infinity' AND until > '2024-01-01Z')});
 	$session->query_safe('BEGIN; LOCK TABLE play_event IN SHARE UPDATE EXCLUSIVE MODE');
 	($out, $err) = run_command([ 'sh', '-c', $line ]);
 	is($err, '', 'P11: cron: a lock that it can not have is no error');

@@ -101,7 +101,7 @@ SKIP:
 	ok($node->poll_query_until('cron', q{SELECT count(*) > 0 FROM play_manifest WHERE action = 'retire'}), 'P11: pg_cron: it runs');
 	is_maintained('cron', 'pg_cron');
 	ok($node->poll_query_until('cron', q{SELECT count(*) > 0 FROM cron.job_run_details WHERE status = 'succeeded'}), 'P11: pg_cron: it says so');
-	is($node->safe_psql('cron', q{SELECT DISTINCT return_message FROM cron.job_run_details WHERE status <> 'running'}) =~ s/^\d+ rows?\n?//mgr, '',
+	is($node->safe_psql('cron', q{SELECT count(*) FROM cron.job_run_details WHERE return_message !~ '^(SELECT 5|5 rows|job startup.*)$'}), '0',
 		'P11: pg_cron: without an error');
 }
 

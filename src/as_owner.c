@@ -306,6 +306,16 @@ check_has_caller(void)
 }
 
 /*
+ * in_twin
+ *		Is this in a twin?
+ */
+bool
+in_twin(void)
+{
+	return OidIsValid(caller);
+}
+
+/*
  * check_twin
  *		Check that this is in a twin, and the table its owner's.
  */

@@ -20,10 +20,12 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
 #include "storage/bufmgr.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
@@ -32,6 +34,11 @@
 
 /* The column of pg_event_trigger_ddl_commands() that is a CollectedCommand. */
 #define COMMAND_COLUMN 9
+
+/* Columns of pg_event_trigger_dropped_objects() */
+#define DROPPED_CLASS 1
+#define DROPPED_OBJECT 2
+#define DROPPED_TYPE 7
 
 /*
  * check_event_trigger_call
@@ -49,30 +56,48 @@ check_event_trigger_call(FunctionCallInfo fcinfo, const char *function)
 }
 
 /*
- * collected_commands
- *		What ON ddl_command_end has been executed: a list of CollectedCommand,
- *		without those whose object is gone.  They last as long as the command.
+ * told
+ *		The rows of a function that tells an event trigger what has happened.
  *
  * Called directly, for a query would ask for rights, and cost more than most
  * commands.
  */
-List *
-collected_commands(void)
+static TupleTableSlot *
+told(Oid function, ReturnSetInfo *rsinfo)
 {
 	LOCAL_FCINFO(fcinfo, 0);
 	FmgrInfo	finfo;
-	ReturnSetInfo rsinfo = {.type = T_ReturnSetInfo};
-	TupleTableSlot *row;
+
+	rsinfo->type = T_ReturnSetInfo;
+	rsinfo->econtext = CreateStandaloneExprContext();
+	rsinfo->allowedModes = SFRM_Materialize;
+	fmgr_info(function, &finfo);
+	InitFunctionCallInfoData(*fcinfo, &finfo, 0, InvalidOid, NULL,
+							 (Node *) rsinfo);
+	(void) FunctionCallInvoke(fcinfo);
+	return MakeSingleTupleTableSlot(rsinfo->setDesc, &TTSOpsMinimalTuple);
+}
+
+static void
+end_told(TupleTableSlot *row, ReturnSetInfo *rsinfo)
+{
+	ExecDropSingleTupleTableSlot(row);
+	tuplestore_end(rsinfo->setResult);
+	FreeExprContext(rsinfo->econtext, true);
+}
+
+/*
+ * collected_commands
+ *		What ON ddl_command_end has been executed: a list of CollectedCommand,
+ *		without those whose object is gone.  They last as long as the command.
+ */
+List *
+collected_commands(void)
+{
+	ReturnSetInfo rsinfo = {0};
+	TupleTableSlot *row = told(F_PG_EVENT_TRIGGER_DDL_COMMANDS, &rsinfo);
 	List	   *commands = NIL;
 
-	rsinfo.econtext = CreateStandaloneExprContext();
-	rsinfo.allowedModes = SFRM_Materialize;
-	fmgr_info(F_PG_EVENT_TRIGGER_DDL_COMMANDS, &finfo);
-	InitFunctionCallInfoData(*fcinfo, &finfo, 0, InvalidOid, NULL,
-							 (Node *) &rsinfo);
-	(void) FunctionCallInvoke(fcinfo);
-
-	row = MakeSingleTupleTableSlot(rsinfo.setDesc, &TTSOpsMinimalTuple);
 	while (tuplestore_gettupleslot(rsinfo.setResult, true, false, row))
 	{
 		bool		isnull;
@@ -81,10 +106,35 @@ collected_commands(void)
 						   DatumGetPointer(slot_getattr(row, COMMAND_COLUMN,
 														&isnull)));
 	}
-	ExecDropSingleTupleTableSlot(row);
-	tuplestore_end(rsinfo.setResult);
-	FreeExprContext(rsinfo.econtext, true);
+	end_told(row, &rsinfo);
 	return commands;
+}
+
+/*
+ * dropped_tables
+ *		The tables that ON sql_drop have been dropped, and were no foreign ones.
+ */
+List *
+dropped_tables(void)
+{
+	ReturnSetInfo rsinfo = {0};
+	TupleTableSlot *row = told(F_PG_EVENT_TRIGGER_DROPPED_OBJECTS, &rsinfo);
+	List	   *tables = NIL;
+
+	while (tuplestore_gettupleslot(rsinfo.setResult, true, false, row))
+	{
+		bool		isnull;
+		Datum		class = slot_getattr(row, DROPPED_CLASS, &isnull);
+		Datum		object = slot_getattr(row, DROPPED_OBJECT, &isnull);
+
+		/* Neither a table's column nor its index is called so. */
+		if (DatumGetObjectId(class) == RelationRelationId &&
+			strcmp(TextDatumGetCString(slot_getattr(row, DROPPED_TYPE, &isnull)),
+				   "table") == 0)
+			tables = lappend_oid(tables, DatumGetObjectId(object));
+	}
+	end_told(row, &rsinfo);
+	return tables;
 }
 
 /*

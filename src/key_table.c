@@ -145,8 +145,8 @@ find_other(KeyWriter *writer, Relation index, ItemPointer own)
 		writes = InvalidTransactionId;
 		index_rescan(scan, &key, 1, NULL, 0);
 		while (!found &&
-			   BufferIsValid(buffer = fetch_next(scan, ForwardScanDirection,
-												 NULL, 0, &tuple, &root)))
+			   (buffer = fetch_next(scan, ForwardScanDirection, NULL, 0,
+									&tuple, &root)) != InvalidBuffer)
 		{
 			tid = tuple.t_self;
 			writes = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;

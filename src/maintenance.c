@@ -216,6 +216,18 @@ add_amounts_of(CounterBinding *binding, TableQuery *query, bool negative)
 	return keys;
 }
 
+static void
+lock_manifest(Oid relid)
+{
+	Oid			manifest;
+
+	SPI_connect();
+	manifest = find_own_table("SELECT playevent.manifest($1)", relid);
+	SPI_finish();
+	if (OidIsValid(manifest))
+		LockRelationOid(manifest, ShareUpdateExclusiveLock);
+}
+
 /*
  * playevent.rebuild(event regclass) returns bigint
  *
@@ -226,7 +238,7 @@ add_amounts_of(CounterBinding *binding, TableQuery *query, bool negative)
  * Errors: not a log (55000), not its owner (42501), in a subtransaction of one
  * that has counts pending (55000), within a statement that inserts into the
  * log (55006), in a read-only transaction (25006).  Locks: the slot table, and
- * a partitioned log, in ShareUpdateExclusiveLock.
+ * the manifest, if there is one, in ShareUpdateExclusiveLock.
  */
 Datum
 playevent_rebuild(PG_FUNCTION_ARGS)
@@ -242,13 +254,14 @@ playevent_rebuild(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("playevent.rebuild()");
 
 	/*
-	 * Whoever retires a partition holds this lock, and slot tables, when it
-	 * comes to take the partition out: to hold a lesser one then, and wait for
-	 * slot tables, would be a deadlock.
+	 * Whoever retires a partition holds slot tables when it comes to lock the
+	 * log against all others: to hold the log then, and wait for slot tables,
+	 * would keep it from that.  So they take turns by a table that nobody else
+	 * locks.
 	 */
 	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE &&
 		relation_ownercheck(relid, GetUserId()))
-		LockRelationOid(relid, ShareUpdateExclusiveLock);
+		lock_manifest(relid);
 	event = open_counted_log(relid, &triggers);
 	check_log_owner(event);
 	owner_enter(event->rd_rel->relowner, &outer);

@@ -216,21 +216,12 @@ added(Oid part)
 	if (OidIsValid(log))
 	{
 		check_fit(part, log);
+		check_none_leaves(part);
 		(void) settle_triggers(part, true, true);
 		take_in(part, log);
 	}
 	else
 		check_parents(part);
-}
-
-/*
- * partition_retired
- *		Let a partition leave its log, in this transaction.
- */
-void
-partition_retired(Oid part)
-{
-	(void) part;
 }
 
 /*
@@ -400,6 +391,23 @@ each(List *parts, void (*see_to) (Oid))
 	}
 }
 
+/*
+ * detached_from
+ *		A table has lost a partition, if it was one to lose; one with rows, a log
+ *		may not lose (leaving.c).
+ */
+static void
+detached_from(Oid parent, CollectedATSubcmd *subcommand)
+{
+	List	   *parts = moved(parent, &subcommand->address, false);
+	AlterTableCmd *change = castNode(AlterTableCmd, subcommand->parsetree);
+
+	check_detached(parent, parts,
+				   change->subtype == AT_DetachPartitionFinalize ||
+				   castNode(PartitionCmd, change->def)->concurrent);
+	each(parts, removed);
+}
+
 static void
 altered_by(CollectedCommand *command)
 {
@@ -421,7 +429,7 @@ altered_by(CollectedCommand *command)
 				added(altered);
 				break;
 			case DETACHES:
-				each(moved(altered, &subcommand->address, false), removed);
+				detached_from(altered, subcommand);
 				break;
 			case ENABLES_ALL:
 				enables_all = true;
@@ -509,7 +517,8 @@ may_matter(Node *command)
  * is; to triggers that were enabled; and to slot tables that have got an index.
  *
  * Errors: a log as a part of another table, or a child of a log that is no
- * partition, or a foreign or unlogged one (0A000).
+ * partition, or a foreign or unlogged one (0A000); a partition that has rows,
+ * and has left its log by hand, or that is still leaving another table (55000).
  */
 Datum
 playevent_watch_partitions(PG_FUNCTION_ARGS)

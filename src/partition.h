@@ -8,6 +8,11 @@
 #ifndef PLAYEVENT_PARTITION_H
 #define PLAYEVENT_PARTITION_H
 
+#include "nodes/pg_list.h"
+
+extern void leaving_init(void);
 extern void partition_retired(Oid part);
+extern void check_detached(Oid parent, List *parts, bool by_halves);
+extern void check_none_leaves(Oid relid);
 
 #endif							/* PLAYEVENT_PARTITION_H */

@@ -19,6 +19,7 @@
 #include "binding.h"
 #include "counter_binding.h"
 #include "key_binding.h"
+#include "partition.h"
 #include "pending.h"
 #include "playevent.h"
 #include "row_hint.h"
@@ -53,4 +54,5 @@ _PG_init(void)
 	counter_binding_init();
 	key_binding_init();
 	pending_init();
+	leaving_init();
 }

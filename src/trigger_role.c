@@ -234,12 +234,12 @@ copy_trigger(Relation pg_trigger, Oid trigger)
 }
 
 /*
- * copy_triggers
+ * copy_triggers_as
  *		The table's rows in pg_trigger of triggers that call a function in the
- *		extension's schema.
+ *		extension's schema, as a snapshot has them; or as they are (NULL).
  */
 List *
-copy_triggers(Relation pg_trigger, Oid relid)
+copy_triggers_as(Relation pg_trigger, Oid relid, Snapshot snapshot)
 {
 	Oid			ours = get_namespace_oid("playevent", true);
 	List	   *triggers = NIL;
@@ -249,8 +249,8 @@ copy_triggers(Relation pg_trigger, Oid relid)
 
 	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(pg_trigger, TriggerRelidNameIndexId, true, NULL,
-							  1, &key);
+	scan = systable_beginscan(pg_trigger, TriggerRelidNameIndexId, true,
+							  snapshot, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		if (get_func_namespace(form_of(tuple)->tgfoid) == ours)
@@ -258,6 +258,12 @@ copy_triggers(Relation pg_trigger, Oid relid)
 	}
 	systable_endscan(scan);
 	return triggers;
+}
+
+List *
+copy_triggers(Relation pg_trigger, Oid relid)
+{
+	return copy_triggers_as(pg_trigger, relid, NULL);
 }
 
 /*

@@ -50,6 +50,8 @@ extern bool resolves_releases(Trigger *trigger);
 /* Of triggers as pg_trigger has them */
 extern HeapTuple copy_trigger(Relation pg_trigger, Oid trigger);
 extern List *copy_triggers(Relation pg_trigger, Oid relid);
+extern List *copy_triggers_as(Relation pg_trigger, Oid relid,
+							  Snapshot snapshot);
 extern Oid	made_on(Oid trigger, bool missing_ok);
 extern Oid	log_of_partition(Oid relid, bool *is_log);
 extern bool is_plain(Relation pg_trigger, HeapTuple trigger);

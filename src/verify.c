@@ -95,7 +95,7 @@ source_name(Relation event, CounterBinding *binding)
  *		A table that belongs to this one, as a function of the install script
  *		finds it; InvalidOid if there is none.
  */
-static Oid
+Oid
 find_own_table(const char *query, Oid relid)
 {
 	Oid			type = REGCLASSOID;

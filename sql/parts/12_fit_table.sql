@@ -186,3 +186,10 @@ $$;
 
 COMMENT ON FUNCTION playevent.warn_of_unfilled(playevent.log, playevent.log_shape) IS
 'internal: warns of columns that nobody will fill in';
+
+CREATE FUNCTION playevent.check_none_leaves(event regclass) RETURNS void
+LANGUAGE c STRICT
+AS 'MODULE_PATHNAME', 'playevent_check_none_leaves';
+
+COMMENT ON FUNCTION playevent.check_none_leaves(regclass) IS
+'internal: refuses a table of which DETACH CONCURRENTLY has taken out a partition by half';

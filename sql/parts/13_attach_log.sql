@@ -127,6 +127,8 @@ BEGIN
         CASE WHEN playevent.is_to_be_altered(event, kind_column, kinds, created_column, day_column, daily, check_kinds)
              THEN 'ACCESS EXCLUSIVE' ELSE 'SHARE ROW EXCLUSIVE' END);
 
+    PERFORM playevent.check_none_leaves(event);
+
     -- A log that works has no use for this; one that doesn't is mended.
     IF EXISTS (SELECT FROM playevent.log l WHERE l.event = attach_log_as_owner.event AND l.intact) THEN
         BEGIN

@@ -150,6 +150,10 @@ BEGIN
             HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
     END IF;
     EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', event);
+    -- rebuild, too, is to wait (src/maintenance.c).
+    IF playevent.manifest(event) IS NOT NULL THEN
+        EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', playevent.manifest(event));
+    END IF;
     SELECT * INTO policy FROM playevent.policy(event);
     IF policy.created_column IS NULL THEN
         RAISE EXCEPTION USING

@@ -20,6 +20,38 @@ ALTER EVENT TRIGGER playevent_watch_partitions ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER playevent_watch_partitions IS
 'partitions do not inherit the trigger against TRUNCATE';
 
+-- A partition that has rows leaves a log by playevent.retire alone, and does not
+-- come back.  Of a plain DETACH, the event trigger above sees to that.
+CREATE FUNCTION playevent.watch_moves() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_moves';
+
+COMMENT ON FUNCTION playevent.watch_moves() IS
+'event trigger: refuses DETACH PARTITION CONCURRENTLY of a log''s partition, and ATTACH PARTITION of one that was retired';
+
+CREATE EVENT TRIGGER playevent_watch_moves ON ddl_command_start
+WHEN TAG IN ('ALTER TABLE')
+EXECUTE FUNCTION playevent.watch_moves();
+
+ALTER EVENT TRIGGER playevent_watch_moves ENABLE ALWAYS;
+
+COMMENT ON EVENT TRIGGER playevent_watch_moves IS
+'DETACH PARTITION CONCURRENTLY commits before it ends; a table that was retired is counted already';
+
+-- Tables go by DROP of whatever they depend on.
+CREATE FUNCTION playevent.watch_drops() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_drops';
+
+COMMENT ON FUNCTION playevent.watch_drops() IS
+'event trigger: refuses to drop a log''s partition with rows by itself';
+
+CREATE EVENT TRIGGER playevent_watch_drops ON sql_drop
+EXECUTE FUNCTION playevent.watch_drops();
+
+ALTER EVENT TRIGGER playevent_watch_drops ENABLE ALWAYS;
+
+COMMENT ON EVENT TRIGGER playevent_watch_drops IS
+'a partition that is dropped takes rows along that are counted';
+
 -- For rows that ALTER COLUMN TYPE writes anew, no other trigger fires.
 CREATE FUNCTION playevent.watch_rewrites() RETURNS event_trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_watch_rewrites';

@@ -14,12 +14,12 @@ export PGDATABASE=postgres PGUSER=postgres BENCH_STARTED=$EPOCHSECONDS
 few=200
 many=1200
 all_keys='hot uniform'
-variants='bare row_triggers playevent_without_day playevent'
+compared='bare row_triggers playevent_without_day playevent'
 tracks=10000
 event_id=''
 if [ -n "${EVENT_IDS:-}" ]; then
     event_id=', event_id'
-    variants='bare playevent playevent_partitions playevent_keys playevent_indexed_keys'
+    compared='bare playevent playevent_partitions playevent_keys playevent_indexed_keys'
 fi
 if [ -n "${PRELOAD:-}" ]; then
     # All tracks are met once before.
@@ -40,8 +40,8 @@ CONF
 # Logs in use: every track has its counter.
 sql postgres -v tracks=$tracks -f test/bench/variants.sql > /dev/null
 [ -z "$event_id" ] || sql postgres -f test/bench/event_ids.sql > /dev/null
-for variant in $variants; do
-    sql postgres -c "INSERT INTO $(schema $variant).play_event (track_entry_key, bucket$event_id)
+for variant in $compared; do
+    sql postgres -c "INSERT INTO $(schema "$variant").play_event (track_entry_key, bucket$event_id)
         SELECT 'track-' || n, 'complete'${event_id:+, md5('before' || n)::uuid} FROM generate_series(1, $tracks) n"
 done
 sql postgres -c 'VACUUM ANALYZE' -c CHECKPOINT
@@ -67,7 +67,7 @@ count() {
 }
 
 for keys in $all_keys; do
-    for variant in $variants; do
+    for variant in $compared; do
         note "$keys keys, $variant"
         count "$variant" "$keys" "$few" > fewer.out &
         other=$!

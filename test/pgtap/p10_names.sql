@@ -242,7 +242,7 @@ INSERT INTO harness.cases (statements) VALUES
     ('ALTER TABLE part_event RENAME TO t; ALTER TABLE part_1 RENAME TO part_event; ALTER TABLE part_counter_slot RENAME TO part_1'),
     ('ALTER TABLE part_event RENAME TO listen; CREATE TABLE listen_3 PARTITION OF listen FOR VALUES IN (''link''); ALTER TABLE part_counter_slot RENAME TO listen_slot'),
     ('ALTER TABLE part_counter_slot RENAME TO listen_slot; CREATE TABLE part_3 PARTITION OF part_event FOR VALUES IN (''link'')'),
-    ('ALTER TABLE part_event DETACH PARTITION part_rest; ALTER TABLE part_event RENAME TO listen; CREATE TABLE listen_3 PARTITION OF listen DEFAULT; SELECT playevent.rebuild(''listen'')'),
+    ('ALTER EVENT TRIGGER playevent_watch_partitions DISABLE; ALTER TABLE part_event DETACH PARTITION part_rest; ALTER EVENT TRIGGER playevent_watch_partitions ENABLE ALWAYS; ALTER TABLE part_event RENAME TO listen; CREATE TABLE listen_3 PARTITION OF listen DEFAULT; SELECT playevent.rebuild(''listen'')'),
 
     -- names that change places, in one transaction
     ('ALTER TABLE play_event RENAME TO t; ALTER TABLE share_event RENAME TO play_event; ALTER TABLE t RENAME TO share_event'),

@@ -209,7 +209,12 @@ SELECT pg_advisory_unlock_all();
 SELECT hostile.fails('hostile_mallory', format('SELECT playevent.%s(''o.listens'')', f), '42501', 'she has no right to ' || f)
   FROM unnest('{rebuild,compact,check_log}'::text[]) f;
 SELECT hostile.works('superuser', format('ALTER TABLE o.listens DETACH PARTITION %s', part), 'a superuser detaches ' || part)
-  FROM unnest('{m.part_h,m.part_i,m.part_j}'::text[]) part;
+  FROM unnest('{m.part_h,m.part_i}'::text[]) part;
+SELECT hostile.fails('superuser', statement, '55000', 'partition "part_j" of log "listens" has rows that are counted', 'P11 of her partition: ' || statement)
+  FROM unnest(ARRAY['ALTER TABLE o.listens DETACH PARTITION m.part_j', 'DROP TABLE m.part_j', 'DROP OWNED BY hostile_mallory CASCADE']) statement;
+SELECT hostile.fails('hostile_mallory', statement, '55000', 'partition "part_j" of log "listens" has rows that are counted', 'P11, by her: ' || statement)
+  FROM unnest(ARRAY['DROP TABLE m.part_j', 'DROP SCHEMA m CASCADE']) statement;
+SELECT is_empty($$SELECT * FROM playevent.verify('o.listens')$$, 'P8: she does not take away what the log has counted');
 SELECT is_empty($$SELECT s FROM hostile.seen() s WHERE s NOT LIKE 'as hostile\_owner:%'$$, 'P8: nor does that run anything as anyone else');
 SELECT pg_advisory_unlock_all(), set_config('hostile.left', '', false);
 
@@ -232,7 +237,10 @@ SELECT hostile.unseen('her log with their partition runs nothing as them');
 -- Postgres itself refuses: from 17 on for its identity column, before for its other columns.
 SELECT matches(hostile.attempt('superuser', 'ALTER TABLE m.tree ATTACH PARTITION o.play_event FOR VALUES IN (''p'')'),
     CASE WHEN current_setting('server_version_num')::int < 170000 THEN '^42804 ' ELSE '^55000 .* identity column ' END, 'P8: a log is no part of her table');
-SELECT hostile.works('hostile_mallory', 'ALTER TABLE m.tree DETACH PARTITION o.leaf', 'she may take her table away from it');
+SELECT hostile.fails('hostile_mallory', 'ALTER TABLE m.tree DETACH PARTITION o.leaf', '55000', 'partition "leaf" of log "tree" has rows that are counted',
+    'she may not take it out of her log while that is one');
+SELECT hostile.works('hostile_mallory', 'DROP TRIGGER playevent_count ON m.tree', 'her counter goes');
+SELECT hostile.works('hostile_mallory', 'ALTER TABLE m.tree DETACH PARTITION o.leaf', 'she may take her table away from it then');
 SELECT hostile.works('hostile_owner', 'INSERT INTO o.leaf VALUES (''k1'', 1, ''l'')', 'and its owner has it back');
 
 --

@@ -218,8 +218,8 @@ sub set_right
 }
 
 # A transaction has plays straight into a partition still to be counted, and
-# alters what they would be counted by; or the plays leave the log with their
-# partition.
+# alters what they would be counted by; or the partition is to leave the log,
+# which is refused unless no play has come into it.
 sub alter_before_counted
 {
 	my ($session) = @_;
@@ -230,12 +230,15 @@ sub alter_before_counted
 	$session->{tx} = $tx;
 	touch($tx, 'part');
 	run($session, "CREATE TABLE part_$month PARTITION OF part_event FOR VALUES IN ($month)");
+	my $filled = 0;
 	foreach my $into (1, $month)
 	{
+		next if $into == $month && chance(30);
 		my ($plays, $error) = random_plays($tx, 'part', month => $into, bad => 0);
 		next if defined $error;
 		record($tx, $plays, undef, pending => 1);
 		run($session, insert_values("part_$into", $plays));
+		$filled = 1 if $into == $month;
 	}
 	my $how = pick(drop => 2, detach => 2, cluster => 1, reindex => 1, set => 1);
 	my %sql = (
@@ -244,9 +247,15 @@ sub alter_before_counted
 		cluster => 'CLUSTER part_counter_slot USING part_counter_slot_track_entry_key_idx',
 		reindex => 'REINDEX TABLE part_counter_slot',
 		set => 'ALTER TABLE part_counter_slot SET (fillfactor = 60)');
-	run($session, $sql{$how});
 	my $gone = $how eq 'drop' || $how eq 'detach';
-	@{ $tx->{effects} } = grep { $_->{month} != $month } @{ $tx->{effects} } if $gone;
+	if ($gone && $filled)
+	{
+		run($session, $sql{$how}, '55000', "$how of a partition");
+		run($session, 'ROLLBACK');
+		delete $session->{tx};
+		return;
+	}
+	run($session, $sql{$how});
 	look($session);
 	if (chance(50))
 	{

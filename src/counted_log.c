@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -112,21 +113,71 @@ counter_of(Relation event, TriggerDesc *triggers, Oid slot)
 }
 
 /*
+ * our_schema
+ *		The schema of the functions that the log's triggers call: it may have
+ *		been renamed.
+ */
+static const char *
+our_schema(Relation event)
+{
+	TriggerDesc *triggers = event->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		if (role_of(&triggers->triggers[i]) != ROLE_NONE)
+			return get_namespace_name(get_func_namespace(triggers->triggers[i].tgfoid));
+	}
+	return "playevent";
+}
+
+/*
+ * ask
+ *		What a function of the install script says of a table, in one row.  In
+ *		SPI.
+ */
+static void
+ask(Relation event, const char *function, Oid relid)
+{
+	Oid			type = REGCLASSOID;
+	Datum		value = ObjectIdGetDatum(relid);
+	char	   *query = psprintf("SELECT * FROM %s($1)",
+								 quote_qualified_identifier(our_schema(event),
+															function));
+
+	if (SPI_execute_with_args(query, 1, &type, &value, NULL, true, 0) < 0 ||
+		SPI_processed != 1)
+		elog(ERROR, "could not ask function \"%s\"", function);
+}
+
+/*
+ * find_own_table
+ *		A table that belongs to the log or another of its tables, as a function of
+ *		the install script finds it; InvalidOid if there is none.  In SPI.
+ */
+Oid
+find_own_table(Relation event, const char *function, Oid relid)
+{
+	bool		isnull;
+	Datum		found;
+
+	ask(event, function, relid);
+	found = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+						  &isnull);
+	SPI_freetuptable(SPI_tuptable);
+	return isnull ? InvalidOid : DatumGetObjectId(found);
+}
+
+/*
  * find_verdicts
  *		The table of a log's verdicts, as it says itself.  In SPI.
  */
 void
-find_verdicts(Oid event, Verdicts *verdicts)
+find_verdicts(Relation event, Verdicts *verdicts)
 {
-	Oid			type = REGCLASSOID;
-	Datum		value = ObjectIdGetDatum(event);
 	bool		isnull;
 	Datum		found;
 
-	if (SPI_execute_with_args("SELECT verdicts, id_column FROM playevent.verdicts($1)",
-							  1, &type, &value, NULL, true, 0) < 0 ||
-		SPI_processed != 1)
-		elog(ERROR, "could not look for a table of verdicts");
+	ask(event, "verdicts", RelationGetRelid(event));
 	found = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
 						  &isnull);
 	verdicts->relid = isnull ? InvalidOid : DatumGetObjectId(found);

@@ -23,7 +23,8 @@ extern CounterBinding *next_counter(Relation event, TriggerDesc *triggers,
 									int *position);
 extern CounterBinding *counter_of(Relation event, TriggerDesc *triggers,
 								  Oid slot);
-extern void find_verdicts(Oid event, Verdicts *verdicts);
+extern Oid	find_own_table(Relation event, const char *function, Oid relid);
+extern void find_verdicts(Relation event, Verdicts *verdicts);
 extern const char *valid_rows(Oid rows, const Verdicts *verdicts,
 							  const char *filter);
 

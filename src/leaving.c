@@ -51,12 +51,13 @@
 #include "as_owner.h"
 #include "compat.h"
 #include "ddl.h"
-#include "partition.h"
+#include "leaving.h"
 #include "trigger_role.h"
 
 PG_FUNCTION_INFO_V1(playevent_check_none_leaves);
 PG_FUNCTION_INFO_V1(playevent_watch_moves);
 PG_FUNCTION_INFO_V1(playevent_watch_drops);
+PG_FUNCTION_INFO_V1(playevent_let_go);
 
 /* The partition that retire takes out just now, and who said so. */
 static Oid	retired = InvalidOid;
@@ -475,4 +476,18 @@ playevent_watch_drops(PG_FUNCTION_ARGS)
 	}
 	UnregisterSnapshot(before);
 	PG_RETURN_NULL();
+}
+
+/*
+ * playevent.let_go(part regclass) returns void
+ *
+ * In a twin: lets a partition leave its log, in this transaction, whose counts
+ * have moved.
+ */
+Datum
+playevent_let_go(PG_FUNCTION_ARGS)
+{
+	check_twin(PG_GETARG_OID(0));
+	partition_retired(PG_GETARG_OID(0));
+	PG_RETURN_VOID();
 }

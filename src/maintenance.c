@@ -216,14 +216,28 @@ add_amounts_of(CounterBinding *binding, TableQuery *query, bool negative)
 	return keys;
 }
 
+/*
+ * lock_manifest
+ *		Wait for whoever retires a partition of the log, and keep others from it.
+ *
+ * He holds slot tables when he comes to lock the log against all others: to hold
+ * the log then, and wait for slot tables, would keep him from that.  So they take
+ * turns by a table that nobody else locks.
+ */
 static void
 lock_manifest(Oid relid)
 {
+	Relation	event;
 	Oid			manifest;
 
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE ||
+		!relation_ownercheck(relid, GetUserId()) ||
+		(event = try_relation_open(relid, AccessShareLock)) == NULL)
+		return;
 	SPI_connect();
-	manifest = find_own_table("SELECT playevent.manifest($1)", relid);
+	manifest = find_own_table(event, "manifest", relid);
 	SPI_finish();
+	relation_close(event, AccessShareLock);
 	if (OidIsValid(manifest))
 		LockRelationOid(manifest, ShareUpdateExclusiveLock);
 }
@@ -253,15 +267,7 @@ playevent_rebuild(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("playevent.rebuild()");
 
-	/*
-	 * Whoever retires a partition holds slot tables when it comes to lock the
-	 * log against all others: to hold the log then, and wait for slot tables,
-	 * would keep it from that.  So they take turns by a table that nobody else
-	 * locks.
-	 */
-	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE &&
-		relation_ownercheck(relid, GetUserId()))
-		lock_manifest(relid);
+	lock_manifest(relid);
 	event = open_counted_log(relid, &triggers);
 	check_log_owner(event);
 	owner_enter(event->rd_rel->relowner, &outer);
@@ -308,8 +314,8 @@ playevent_compact(PG_FUNCTION_ARGS)
 		SlotWriter *writer;
 
 		/*
-		 * Sketches that are being made anew are deleted first; to merge one into
-		 * a slot that is not would leave it there.
+		 * Sketches that are being made anew are deleted first; to merge one
+		 * into a slot that is not would leave it there.
 		 */
 		if (!binding->slot->kind->is_bigint &&
 			!ConditionalLockRelationOid(binding->slot->relid,

@@ -39,7 +39,7 @@
 #include "as_owner.h"
 #include "compat.h"
 #include "ddl.h"
-#include "partition.h"
+#include "leaving.h"
 #include "restore.h"
 #include "settle.h"
 #include "trigger_role.h"

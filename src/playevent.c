@@ -19,7 +19,7 @@
 #include "binding.h"
 #include "counter_binding.h"
 #include "key_binding.h"
-#include "partition.h"
+#include "leaving.h"
 #include "pending.h"
 #include "playevent.h"
 #include "row_hint.h"

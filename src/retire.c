@@ -26,7 +26,6 @@
 #include "as_owner.h"
 #include "counted_log.h"
 #include "maintenance.h"
-#include "partition.h"
 #include "pending.h"
 #include "slot_compact.h"
 #include "table_query.h"
@@ -34,7 +33,6 @@
 
 PG_FUNCTION_INFO_V1(playevent_counted_rows);
 PG_FUNCTION_INFO_V1(playevent_take_off);
-PG_FUNCTION_INFO_V1(playevent_let_go);
 
 /*
  * playevent.counted_rows(event regclass, slot regclass, rows regclass,
@@ -65,7 +63,7 @@ playevent_counted_rows(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	SPI_connect();
-	find_verdicts(RelationGetRelid(event), &verdicts);
+	find_verdicts(event, &verdicts);
 	SPI_finish();
 	describe_comparison(event, binding, PG_GETARG_OID(2), &verdicts, &of);
 	of.log = valid_rows(PG_GETARG_OID(2), &verdicts,
@@ -120,7 +118,7 @@ playevent_take_off(PG_FUNCTION_ARGS)
 	LockRelationOid(binding->slot->relid, ShareUpdateExclusiveLock);
 
 	SPI_connect();
-	find_verdicts(RelationGetRelid(event), &verdicts);
+	find_verdicts(event, &verdicts);
 	describe_comparison(event, binding, part, &verdicts, &of);
 	initStringInfo(&query);
 	binding->slot->kind->append_logged(&query, &of);
@@ -138,18 +136,4 @@ playevent_take_off(PG_FUNCTION_ARGS)
 	slot_writer_end(writer);
 	relation_close(event, NoLock);
 	PG_RETURN_INT64(keys);
-}
-
-/*
- * playevent.let_go(part regclass) returns void
- *
- * In a twin: lets a partition leave its log, in this transaction, whose counts
- * have moved.
- */
-Datum
-playevent_let_go(PG_FUNCTION_ARGS)
-{
-	check_twin(PG_GETARG_OID(0));
-	partition_retired(PG_GETARG_OID(0));
-	PG_RETURN_VOID();
 }

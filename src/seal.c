@@ -29,7 +29,6 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "playevent.h"
 #include "trigger_argument.h"
 #include "trigger_call.h"
 #include "trigger_role.h"

@@ -30,7 +30,6 @@
 #include "guarded_write.h"
 #include "maintenance.h"
 #include "pending.h"
-#include "playevent.h"
 #include "table_query.h"
 #include "trigger_argument.h"
 #include "trigger_call.h"
@@ -68,7 +67,7 @@ playevent_count_judged(PG_FUNCTION_ARGS)
 	check_twin(RelationGetRelid(event));
 	check_all_counted(event);
 	SPI_connect();
-	find_verdicts(RelationGetRelid(event), &verdicts);
+	find_verdicts(event, &verdicts);
 	describe_comparison(event, binding, RelationGetRelid(event), &verdicts, &of);
 	of.log = psprintf("(SELECT l.* FROM %s AS l WHERE l.%s IN"
 					  " (SELECT v.event FROM ONLY %s AS v WHERE %s)) AS judged",

@@ -91,27 +91,6 @@ source_name(Relation event, CounterBinding *binding)
 }
 
 /*
- * find_own_table
- *		A table that belongs to this one, as a function of the install script
- *		finds it; InvalidOid if there is none.
- */
-Oid
-find_own_table(const char *query, Oid relid)
-{
-	Oid			type = REGCLASSOID;
-	Datum		value = ObjectIdGetDatum(relid);
-	bool		isnull;
-	Datum		found;
-
-	if (SPI_execute_with_args(query, 1, &type, &value, NULL, true, 0) < 0 ||
-		SPI_processed != 1)
-		elog(ERROR, "could not look for a table: %s", query);
-	found = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-						  &isnull);
-	return isnull ? InvalidOid : DatumGetObjectId(found);
-}
-
-/*
  * last_entry
  *		The manifest's last entry in the active snapshot.
  */
@@ -141,8 +120,7 @@ check_none_retired(Relation event)
 
 	if (event->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
 		return;
-	manifest = find_own_table("SELECT playevent.manifest($1)",
-							  RelationGetRelid(event));
+	manifest = find_own_table(event, "manifest", RelationGetRelid(event));
 	if (!OidIsValid(manifest))
 		return;
 	query = prepare_owner_query(psprintf("SELECT coalesce(max(entry), 0)"
@@ -224,14 +202,13 @@ open_differences(Relation event, CounterBinding *binding, bool tells_progress)
 	Portal		portal;
 	int			nest_level;
 
-	find_verdicts(RelationGetRelid(event), &verdicts);
+	find_verdicts(event, &verdicts);
 	describe_comparison(event, binding, RelationGetRelid(event), &verdicts, &of);
 	if (tells_progress)
 		of.condition = "playevent.tell_progress()";
 	if (slot->kind->covers != NULL &&
 		event->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		retired = find_own_table("SELECT playevent.retired_table($1)",
-								 slot->relid);
+		retired = find_own_table(event, "retired_table", slot->relid);
 	if (OidIsValid(retired))
 		of.retired = qualified_name(retired);
 

@@ -19,7 +19,6 @@
 #define PROGRESS_ROWS 1000000
 
 extern char *counter_name(CounterBinding *binding);
-extern Oid	find_own_table(const char *query, Oid relid);
 extern void describe_comparison(Relation event, CounterBinding *binding,
 								Oid rows, const Verdicts *verdicts,
 								Comparison *of);

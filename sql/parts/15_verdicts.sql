@@ -6,13 +6,12 @@
 -- The table of a log's verdicts, as it says itself, and what it knows of the log.
 CREATE FUNCTION playevent.verdicts(event regclass, OUT verdicts regclass, OUT id_column name, OUT listener_column name)
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT g.slot::regclass, g.arguments[1]::name, nullif(g.arguments[2], '')::name
+BEGIN ATOMIC
+    SELECT g.slot::pg_catalog.regclass, g.arguments[1]::pg_catalog.name, NULLIF(g.arguments[2], '')::pg_catalog.name
       FROM (SELECT 1) AS one
-      LEFT JOIN playevent.guard g ON g.event = verdicts.event AND g.function = 'verdict'
-     ORDER BY g.slot LIMIT 1
-$$;
+      LEFT JOIN playevent.guard g ON g.event OPERATOR(pg_catalog.=) verdicts.event::pg_catalog.oid AND g.function OPERATOR(pg_catalog.=) 'verdict'
+     ORDER BY g.slot LIMIT 1;
+END;
 
 COMMENT ON FUNCTION playevent.verdicts(regclass) IS
 'internal: the table of a log''s verdicts, and the log''s columns of ids and listeners, or null';

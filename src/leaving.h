@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * partition.h
+ * leaving.h
  *	  Partitions that leave a log.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef PLAYEVENT_PARTITION_H
-#define PLAYEVENT_PARTITION_H
+#ifndef PLAYEVENT_LEAVING_H
+#define PLAYEVENT_LEAVING_H
 
 #include "nodes/pg_list.h"
 
@@ -15,4 +15,4 @@ extern void partition_retired(Oid part);
 extern void check_detached(Oid parent, List *parts, bool by_halves);
 extern void check_none_leaves(Oid relid);
 
-#endif							/* PLAYEVENT_PARTITION_H */
+#endif							/* PLAYEVENT_LEAVING_H */

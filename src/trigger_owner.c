@@ -34,7 +34,7 @@ acts_as_owner(HeapTuple trigger)
 	TriggerRole role = role_of_row(trigger);
 
 	return role == ROLE_RESOLVE || role == ROLE_FLUSH || role == ROLE_COUNT ||
-		role == ROLE_DEDUPE;
+		role == ROLE_DEDUPE || role == ROLE_JUDGE;
 }
 
 static bool

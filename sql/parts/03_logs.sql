@@ -253,13 +253,14 @@ SELECT class.oid::pg_catalog.regclass AS event,
        playevent.enabled_as_made(flushes.oid) = 'A' AS count_replicated,
        NULLIF(policy_args[2], '') AS partition_by,
        NULLIF(policy_args[3], '') AS retain,
+       CASE WHEN days.n > 0 THEN coalesce(day_args[4], 'UTC') END AS day_zone,
        own.counter_slot IS NOT NULL
            AND coalesce(resolves.n, 0) = 1 AND coalesce(release_resolves.n, 0) <= 1 AND flushes.n = 1
            AND playevent.condition(resolves.oid) IS NOT DISTINCT FROM
                CASE WHEN release_resolves.n IS NOT NULL THEN pg_catalog.format('(new.%I IS NOT NULL)', resolve_args[6]) END
            AND playevent.condition(release_resolves.oid) IS NOT DISTINCT FROM
                CASE WHEN release_resolves.n IS NOT NULL THEN pg_catalog.format('(new.%I IS NULL)', resolve_args[6]) END
-           AND days.n BETWEEN playevent.tells_days(class.oid::pg_catalog.regclass, own.log)::int AND 1
+           AND coalesce(days.n, 0) BETWEEN playevent.tells_days(class.oid::pg_catalog.regclass, own.log)::int AND 1
            AND playevent.counters_intact(class.oid::pg_catalog.regclass)
            AND playevent.retention_intact(class.oid::pg_catalog.regclass)
            AND playevent.keys_intact(class.oid::pg_catalog.regclass)
@@ -276,9 +277,11 @@ SELECT class.oid::pg_catalog.regclass AS event,
         FROM pg_catalog.pg_trigger t
        WHERE t.tgrelid = class.oid AND t.tgfoid = 'playevent.flush'::pg_catalog.regproc) AS flushes ON true
   LEFT JOIN LATERAL (
-      SELECT pg_catalog.count(*) AS n
+      SELECT t.tgargs, pg_catalog.count(*) OVER () AS n
         FROM pg_catalog.pg_trigger t
-       WHERE t.tgrelid = class.oid AND t.tgfoid = 'playevent.day'::pg_catalog.regproc) AS days ON true
+       WHERE t.tgrelid = class.oid AND t.tgfoid = 'playevent.day'::pg_catalog.regproc
+       ORDER BY t.tgname LIMIT 1) AS days ON true
+  LEFT JOIN LATERAL playevent.trigger_arguments(days.tgargs) AS day_args ON true
   LEFT JOIN LATERAL (
       SELECT t.tgargs
         FROM pg_catalog.pg_trigger t

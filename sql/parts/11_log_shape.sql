@@ -100,6 +100,7 @@ DECLARE
     event regclass := wanted.event;
     class pg_class;
     shape playevent.log_shape;
+    told record;
     named name[];
     times regtype[] := ARRAY['timestamptz', 'timestamp'];
 BEGIN
@@ -144,12 +145,13 @@ BEGIN
             HINT = 'Each argument that names a column must name another.';
     END IF;
 
+    SELECT * INTO told FROM playevent.told_days(event);
     shape.day_column := day_column;
-    shape.day_zone := coalesce(day_zone, playevent.day_zone(event), 'UTC');
+    shape.day_zone := coalesce(day_zone, told.zone, 'UTC');
     PERFORM playevent.check_day_zone(shape.day_zone);
     IF created_column IS NULL THEN
-        -- The columns by which create_log's tables tell days
-        IF playevent.tells_days(event, log) THEN
+        -- The columns by which create_log's tables tell days, unless others do by now
+        IF playevent.tells_days(event, log) AND coalesce(told.day_column, 'day') = 'day' THEN
             shape.created_column := 'created_at';
             shape.day_column := 'day';
         END IF;
@@ -204,22 +206,33 @@ $$;
 COMMENT ON FUNCTION playevent.find_shape(playevent.log, text, text[], text[], double precision[], name, name, name, name, name, name, name, boolean, text) IS
 'internal: what a table that is there has for a log';
 
--- The time zone that a table's days are in by now: of the trigger, or of the
--- default that create_log makes.
-CREATE FUNCTION playevent.day_zone(event regclass) RETURNS text
+-- Which column has a table's days by now, and of which time zone they are: as the
+-- trigger says, or, if that is lost, the comment that we make, or the default that
+-- create_log does.
+CREATE FUNCTION playevent.told_days(event regclass, OUT day_column name, OUT zone text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(
-        (SELECT coalesce((playevent.trigger_arguments(t.tgargs))[4], 'UTC')
-           FROM playevent.triggers(event) AS t WHERE t.function = 'playevent.day'::regproc LIMIT 1),
-        (SELECT substring(pg_get_expr(d.adbin, d.adrelid) FROM 'now\(\) AT TIME ZONE ''([^'']+)''')
-           FROM pg_attribute a JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-          WHERE a.attrelid = event AND a.attname = 'day' AND a.attgenerated = '' AND pg_column_size(d.adbin) < 8192))
+    SELECT told.name, told.zone
+      FROM (
+          SELECT 1 AS turn, 0 AS place, args[1]::name AS name, coalesce(args[4], 'UTC') AS zone
+            FROM playevent.triggers(event) AS t
+           CROSS JOIN LATERAL playevent.trigger_arguments(t.tgargs) AS args
+           WHERE t.function = 'playevent.day'::regproc
+          UNION ALL
+          SELECT 2, -a.attnum, a.attname, substring(col_description(event, a.attnum) FROM '^the day it counts for, in (.+)$')
+            FROM pg_attribute a
+           WHERE a.attrelid = event AND a.attnum > 0 AND a.atttypid = 'date'::regtype AND a.attgenerated = ''
+          UNION ALL
+          SELECT 3, 0, a.attname, substring(pg_get_expr(d.adbin, d.adrelid) FROM 'now\(\) AT TIME ZONE ''([^'']+)''')
+            FROM pg_attribute a JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+           WHERE a.attrelid = event AND a.attname = 'day' AND a.attgenerated = '' AND pg_column_size(d.adbin) < 8192) AS told
+     WHERE told.zone IS NOT NULL
+     ORDER BY turn, place LIMIT 1
 $$;
 
-COMMENT ON FUNCTION playevent.day_zone(regclass) IS
-'internal: the time zone of a table''s days, or null';
+COMMENT ON FUNCTION playevent.told_days(regclass) IS
+'internal: the column that has a table''s days, and their time zone, or nulls';
 
 -- The column for the day is there and does, or is to be added.
 CREATE FUNCTION playevent.check_day_column(event regclass, day_column name, created_column name) RETURNS void
@@ -253,3 +266,59 @@ $$;
 
 COMMENT ON FUNCTION playevent.check_day_column(regclass, name, name) IS
 'internal: checks that a table''s days can be told';
+
+-- Rows keep the day that they were counted for, so a column has days of one time
+-- zone.  Those of another are told in another column, for all rows there are, which
+-- a manifest of what rows were would not bear.
+-- Errors: other days in the same column, or in another while counters are by the
+-- former, or partitions are sealed (55000); a day_zone that would tell nothing
+-- (22023).
+CREATE FUNCTION playevent.check_days_stay(wanted playevent.log, shape playevent.log_shape, day_zone text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event_name name := (SELECT relname FROM pg_class WHERE oid = wanted.event);
+    told record;
+    moves boolean;
+    manifest regclass := playevent.manifest(wanted.event);
+    counter name;
+BEGIN
+    SELECT * INTO told FROM playevent.told_days(wanted.event);
+    moves := told.day_column <> shape.day_column AND shape.created_column IS NOT NULL;
+    IF day_zone <> told.zone AND moves IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('days of table "%s" are those of time zone "%s", not "%s"', event_name, told.zone, day_zone),
+            DETAIL = 'Its rows keep the day that they have been counted for.',
+            HINT = format('Have days of the other zone told in a column of their own: name one that is not there yet with argument "day_column", and drop counters by column "%s" before.',
+                told.day_column);
+    ELSIF day_zone IS NOT NULL AND shape.created_column IS NULL AND told.day_column IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('argument "day_zone" is %L, and no day of table "%s" would be told by it', day_zone, event_name),
+            HINT = 'Say when rows are recorded with argument "created_column".  A day that is generated is of the zone that its expression says.';
+    END IF;
+    IF moves IS NOT TRUE THEN
+        RETURN;
+    END IF;
+    SELECT c.counter INTO counter FROM playevent.declared_counters(wanted) AS c WHERE told.day_column = ANY (c.columns) ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('counter "%s" of table "%s" counts by column "%s", which would not be set any more', counter, event_name, told.day_column),
+            HINT = format('Keep to that with argument "day_column", or drop the counter before: SELECT playevent.drop_counter(%L, %L);',
+                wanted.event, counter);
+    END IF;
+    IF manifest IS NOT NULL AND (SELECT n > 0 FROM playevent.read_own(manifest, manifest, format('SELECT count(*) FROM %s', manifest)) AS t(n bigint)) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('days of table "%s" stay those of column "%s"', event_name, told.day_column),
+            DETAIL = 'Partitions of it are sealed, and the manifest tells what their rows are.',
+            HINT = 'Keep to that column with argument "day_column".';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.check_days_stay(playevent.log, playevent.log_shape, text) IS
+'internal: checks that attach_log leaves the days that a log has counted';

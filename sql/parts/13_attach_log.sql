@@ -9,7 +9,7 @@
 -- who must be allowed to create in its schema, whoever calls: what may be in
 -- anybody's types is run here.
 -- A log that does not work it mends: counters and further counters that it has
--- stay, as far as they are there.  sql/README.md says what each argument is.
+-- stay, as far as they are there, and its days do.  sql/README.md says what each argument is.
 -- Returns the table.
 --
 -- Errors: an argument is null (22004), no such table, column or role (42P01, 42703,
@@ -17,8 +17,8 @@
 -- ordinary or partitioned, logged table, or one that inherits (42809), a column of
 -- another type (42804), kinds that are none of those named (23514), a partition
 -- that is not (0A000), a log that works (42710), a column that may be null, a
--- partition with a trigger of its own, a slot table that does not fit (55000), or
--- that is another log's (55006), bad kinds, columns or unknown_track (22023), a
+-- partition with a trigger of its own, a slot table that does not fit, or days
+-- that would change (55000), one that is another log's (55006), bad kinds, columns or unknown_track (22023), a
 -- column would be counted by and be the count (42701), a name that is too long
 -- (42622), what check_no_shell, track_binding, counter_binding and rebuild report.
 -- Locks: the table and its partitions in ShareRowExclusiveLock, or, to add a column
@@ -220,6 +220,7 @@ BEGIN
     wanted.count_column := coalesce(wanted.count_column, playevent.count_column(log));
     shape := playevent.find_shape(wanted, log, kinds, kind_names, thresholds, id_column, event_id_column, listener_column,
         heard_column, time_column, created_column, day_column, daily, day_zone);
+    PERFORM playevent.check_days_stay(wanted, shape, day_zone);
     shape.dedupe_for := dedupe_for;
     shape.ingest_role := ingest_role;
     shape.reader_role := reader_role;

@@ -38,22 +38,18 @@ $$;
 COMMENT ON FUNCTION playevent.day_counter(regclass, name) IS
 'internal: the slot table of a log''s counter by day, and its columns';
 
+-- Days are the log's, so whose today it is the log says, and not the session.
 CREATE FUNCTION playevent.check_period(
-    event regclass, since date, until date, OUT key_column text, OUT release_column text)
+    event regclass, INOUT since date, INOUT until date, OUT key_column text, OUT release_column text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    today date;
 BEGIN
-    PERFORM playevent.check_not_null(since IS NULL, 'since'::text);
-    PERFORM playevent.check_not_null(until IS NULL, 'until'::text);
-    IF since > until OR NOT isfinite(since) OR NOT isfinite(until) THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('there is no period since %s until %s', since, until),
-            HINT = 'Both days belong to the period; the first must not come after the last.';
-    END IF;
     -- not all columns: whether it is intact takes longer to say than a chart to draw
-    SELECT l.key_column, l.release_column INTO key_column, release_column
+    SELECT l.key_column, l.release_column, (now() AT TIME ZONE coalesce(l.day_zone, 'UTC'))::date
+      INTO key_column, release_column, today
       FROM playevent.log l WHERE l.event = check_period.event;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
@@ -62,11 +58,19 @@ BEGIN
                 coalesce((SELECT relname FROM pg_class WHERE oid = event), event::oid::text)),
             HINT = 'The view playevent.log lists all logs.';
     END IF;
+    since := coalesce(since, today - 29);
+    until := coalesce(until, today);
+    IF since > until OR NOT isfinite(since) OR NOT isfinite(until) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('there is no period since %s until %s', since, until),
+            HINT = 'Both days belong to the period; the first must not come after the last.';
+    END IF;
 END
 $$;
 
 COMMENT ON FUNCTION playevent.check_period(regclass, date, date) IS
-'internal: the log, after checks of the arguments that top and series share';
+'internal: the log and the period, after checks of the arguments that top and series share';
 
 CREATE FUNCTION playevent.read_table(rel regclass, other regclass, columns name[], query text) RETURNS SETOF record
 LANGUAGE c STABLE STRICT
@@ -75,21 +79,22 @@ AS 'MODULE_PATHNAME', 'playevent_read_table';
 COMMENT ON FUNCTION playevent.read_table(regclass, regclass, name[], text) IS
 'internal: in a function that acts as a log''s owner, a query on one or two tables, for whoever may read the columns';
 
--- playevent.top(event regclass, since date = 29 days before today,
---               until date = today, by text = 'track', lim int = 100)
+-- playevent.top(event regclass, since date = NULL, until date = NULL,
+--               by text = 'track', lim int = 100)
 --     returns table(rank bigint, key text, plays bigint)
 --
--- The most played tracks or releases from one day to another, both included.
--- Today is UTC's, as the days of a log are, whatever the session's time zone is.
+-- The most played tracks or releases from one day to another, both included;
+-- null stands for 29 days before today, and for today.  Days are the log's: today
+-- is that of its day_zone, whatever the session's time zone is, and UTC's where
+-- the log has none, for its days are told by somebody else.
 -- Equal counts share a rank.  All of them, if lim is null.
 --
--- Errors: another argument is null (22004), not a log, or one without a counter by
--- day (55000), a bad period, by or lim (22023, 2201W), no right to read the slot
--- table (42501).
+-- Errors: no event (22004), not a log, or one without a counter by day (55000), a
+-- bad period, by or lim (22023, 2201W), no right to read the slot table (42501).
 CREATE FUNCTION playevent.top(
     event regclass,
-    since date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date - 29,
-    until date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date,
+    since date DEFAULT NULL,
+    until date DEFAULT NULL,
     by text DEFAULT 'track',
     lim int DEFAULT 100)
 RETURNS TABLE (rank bigint, key text, plays bigint)
@@ -99,7 +104,7 @@ SET work_mem = '64MB'  -- more than a million tracks, in memory
 AS 'MODULE_PATHNAME', 'playevent_call_for_reader';
 
 COMMENT ON FUNCTION playevent.top(regclass, date, date, text, int) IS
-'the most played tracks or releases of a log, from one day to another, both included';
+'the most played tracks or releases of a log, from one day of its day_zone to another, both included; by default the last 30';
 
 CREATE FUNCTION playevent.top_as_owner(event regclass, since date, until date, by text, lim int)
 RETURNS TABLE (rank bigint, key text, plays bigint)
@@ -108,6 +113,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     log record := playevent.check_period(event, since, until);
+    since date := log.since;
+    until date := log.until;
     counted_by name;
     counter record;
 BEGIN
@@ -142,13 +149,13 @@ $$;
 COMMENT ON FUNCTION playevent.top_as_owner(regclass, date, date, text, int) IS
 'internal: top, acting as the log''s owner';
 
--- playevent.series(event regclass, since date = 29 days before today,
---                  until date = today, track_entry_key text = NULL,
---                  release_id text = NULL, step text = 'day')
+-- playevent.series(event regclass, since date = NULL, until date = NULL,
+--                  track_entry_key text = NULL, release_id text = NULL,
+--                  step text = 'day')
 --     returns table(period date, plays bigint)
 --
--- The plays of a track, of a release, or of all, from one day to another, both
--- included: a row for each day, week (from Monday) or month that has a day
+-- The plays of a track, of a release, or of all, from one day to another, as
+-- top's: a row for each day, week (from Monday) or month that has a day
 -- among them, named by its first day; of the first and the last, only the days
 -- among them count.
 --
@@ -156,8 +163,8 @@ COMMENT ON FUNCTION playevent.top_as_owner(regclass, date, date, text, int) IS
 -- column's type doesn't take (22P02 and others).
 CREATE FUNCTION playevent.series(
     event regclass,
-    since date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date - 29,
-    until date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date,
+    since date DEFAULT NULL,
+    until date DEFAULT NULL,
     track_entry_key text DEFAULT NULL,
     release_id text DEFAULT NULL,
     step text DEFAULT 'day')
@@ -167,7 +174,7 @@ SET jit = off
 AS 'MODULE_PATHNAME', 'playevent_call_for_reader';
 
 COMMENT ON FUNCTION playevent.series(regclass, date, date, text, text, text) IS
-'the plays of a track, a release or all, by day, week or month, zeroes included';
+'the plays of a track, a release or all, by day, week or month of the log''s day_zone, zeroes included; by default of the last 30 days';
 
 CREATE FUNCTION playevent.series_as_owner(event regclass, since date, until date, track_entry_key text, release_id text, step text)
 RETURNS TABLE (period date, plays bigint)
@@ -176,6 +183,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     log record := playevent.check_period(event, since, until);
+    since date := log.since;
+    until date := log.until;
     counted_by name;
     counter record;
 BEGIN

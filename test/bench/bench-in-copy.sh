@@ -10,7 +10,7 @@ export BENCH_RESULTS=$root/results BENCH_STARTED=$EPOCHSECONDS
 export PGDATABASE=postgres PGUSER=postgres
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all='single cold bulk100 batches copy pinned isolation growth reads charts'
+all='single cold bulk100 batches copy pinned isolation growth reads charts live partitions decade'
 read -ra workloads <<< "${ONLY:-$all}"
 for name in "${workloads[@]}"; do
     [[ " $all " = *" $name "* ]] || die "ONLY is of: $all"
@@ -56,7 +56,7 @@ done
 
 awk -f test/bench/summary.awk results/results.tsv > results/summary.tsv
 awk -f test/bench/markdown.awk results/summary.tsv > results/ratios.md
-for plot in single pinned; do
+for plot in single pinned decade; do
     if [[ " ${workloads[*]} " = *" $plot "* ]]; then
         # Without gnuplot's many empty groups
         gnuplot "test/bench/$plot.gp" | sed -z 's/<g [^>]*>\n<\/g>\n//g' > "results/$plot.svg"

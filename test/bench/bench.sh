@@ -3,16 +3,18 @@
 #
 #   QUICK=1        every workload, small and short: for a look only
 #   ONLY           of single cold bulk100 batches copy pinned isolation growth
-#                  reads charts
+#                  reads charts live partitions decade
 #   VARIANTS       of those in variants.sql: bare row_triggers
 #                  row_triggers_with_day transition_table
 #                  transition_table_with_day playevent playevent_without_day
-#                  pg_ivm
+#                  pg_ivm bare_partitioned playevent_partitioned
 #   PRELOAD=1      preloads the library, so that backends share hints
 #   PG_IVM         the source directory of pg_ivm, to compare with it too; it is
 #                  built in the copy, and gone afterwards
 #   ROUNDS, SECONDS_EACH
-#   CLIENTS, KEYS  of the workload single; keys are uniform, zipf or hot
+#   CLIENTS, KEYS  of the workloads single and partitions; keys are uniform, zipf,
+#                  hot or event_id
+#   DECADE_PLAYS   how many plays the decade has: 10 million
 #   RESULTS        directory for the results, else a fresh one in /tmp
 . "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
 

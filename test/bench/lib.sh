@@ -103,14 +103,17 @@ play_all() {
 drop_database() {
     local wrong variant counter
     note "$workload: verifying $1"
-    wrong=$(sql "$1" -c "SELECT v.* FROM playevent.verify('measured.play_event') v")
-    [ -z "$wrong" ] || die "
-playevent.verify after $workload, database $1: counters differ from the log:
+    for variant in "${variants[@]}"; do
+        [[ $variant = playevent* ]] || continue
+        wrong=$(sql "$1" -c "SELECT v.* FROM playevent.verify('$(schema "$variant").play_event') v")
+        [ -z "$wrong" ] || die "
+playevent.verify after $workload, database $1, $variant: counters differ from the log:
 $wrong"
+    done
     for variant in "${variants[@]}"; do
         for counter in play_counter play_daily; do
             case $variant,$counter in
-                bare,* | playevent*) continue ;;
+                bare* | playevent*) continue ;;
                 *_with_day,play_daily) ;;
                 *,play_daily) continue ;;
             esac

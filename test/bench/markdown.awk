@@ -1,14 +1,17 @@
 # markdown.awk: summary.tsv to tables for README.md: every ratio to the bare
-# table, by variant; and what a row costs.
+# table, by variant; what a row costs; and ratios to what isn't partitioned, or to
+# the start of the decade, with what they are of.
 
 BEGIN {
     FS = "\t"
     split("row_triggers row_triggers_with_day transition_table transition_table_with_day pg_ivm " \
-        "playevent_without_day playevent", known, " ")
+        "playevent_without_day playevent bare_partitioned playevent_partitioned", known, " ")
     for (k = 1; k in known; k++) is_known[known[k]] = 1
     split("p50_ms p99_ms cpu_us cpu_us_to_bare wal_bytes wal_bytes_a_counter", cost, " ")
     for (c = 1; c in cost; c++) is_cost[cost[c]] = 1
 }
+
+{ median[$1 FS $2 FS $3 FS $4, $5] = $7 }
 
 $5 in is_cost {
     line = $1 " | " $2 " | " $3 " | " $4
@@ -24,7 +27,23 @@ $5 ~ /_to_bare$/ && $4 in is_known && $4 != "bare" {
     cell[line, $4] = sprintf("%.2f", $7) ($6 > 1 ? sprintf(" (%.2f to %.2f)", $8, $9) : "")
 }
 
+$5 ~ /_to_(whole|start)$/ {
+    metric = $5
+    sub(/_to_(whole|start)$/, "", metric)
+    other = $1 FS $2 FS $3 FS $4
+    if ($5 ~ /whole$/) sub(/_partitioned$/, "", other)
+    else sub(/, end/, ", start", other)
+    further[++ratios] = sprintf("| %s | %s | %s | %s | %s | %.4g | %.4g | %.2f (%.2f to %.2f) |", $1, $2, $3, $4, metric,
+        median[other, metric], median[$1 FS $2 FS $3 FS $4, metric], $7, $8, $9)
+}
+
 END {
+    if (ratios) {
+        print "| workload | keys | clients | variant | metric | the other's | its own | ratio |"
+        print "| --- | --- | --- | --- | --- | --- | --- | --- |"
+        for (r = 1; r <= ratios; r++) print further[r]
+        print ""
+    }
     heading = "| workload | keys | clients |"
     rule = "| --- | --- | --- |"
     for (k = 1; k in known; k++) {

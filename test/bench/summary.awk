@@ -6,8 +6,13 @@
 #   wal_bytes_a_counter            WAL beyond the bare table's, by the number of
 #                                  counters kept
 #   tps_to_smallest                ratio to the smallest log or track table
+#   tps_to_whole, cpu_us_to_whole  ratio to the variant that is not partitioned
+#   mb_to_start, p50_ms_to_start, seconds_to_start, tps_to_start, cpu_us_to_start
+#                                  ratio of a log at the end of the decade to the
+#                                  same before anything was retired
 #   last_to_first                  throughput of the last half of the time that
-#                                  the horizon was pinned, to that of the first
+#                                  the horizon was pinned, to that of the first;
+#                                  of the decade, means of a year
 
 BEGIN {
     FS = OFS = "\t"
@@ -47,6 +52,12 @@ FNR == 1 { next }
         if (!($4 in slices)) pinned[++pinned_variants] = $4
         slice[$4, ++slices[$4]] = $7
     }
+    # What lasts as long as a month has plays, once there is something to retire
+    if ($1 == "decade" && $2 ~ /^(load|seal|tidy|retire)$/ && $5 > 13) {
+        if ($5 <= 25) first_year[$2] += $7
+        month[$2, $5] = $7
+        months = $5
+    }
 }
 
 END {
@@ -66,6 +77,18 @@ END {
             kind = row[r, 2]; sub(/=.*/, "", kind)
             add(group, "tps_to_smallest", v / value["growth", smallest[kind], row[r, 3], row[r, 4], round, metric])
         }
+        whole = row[r, 4]
+        sub(/_partitioned$/, "", whole)
+        whole = row[r, 1] SUBSEP row[r, 2] SUBSEP row[r, 3] SUBSEP whole SUBSEP round SUBSEP metric
+        if (row[r, 4] ~ /_partitioned$/ && (metric == "tps" || metric == "cpu_us") && whole in value && value[whole] > 0)
+            add(group, metric "_to_whole", v / value[whole])
+        # What was retired, and the manifest, begin with nothing.
+        start = row[r, 2]
+        if (row[r, 1] == "decade" && sub(/, end$/, ", start", start) && start !~ /^size of (retired|manifest)/) {
+            start = row[r, 1] SUBSEP start SUBSEP row[r, 3] SUBSEP row[r, 4] SUBSEP round SUBSEP metric
+            if (metric ~ /^(mb|p50_ms|seconds|tps|cpu_us)$/ && start in value && value[start] > 0)
+                add(group, metric "_to_start", v / value[start])
+        }
     }
     for (p = 1; p <= pinned_variants; p++) {
         half = int(slices[pinned[p]] / 2)
@@ -75,6 +98,11 @@ END {
             last += slice[pinned[p], slices[pinned[p]] + 1 - i]
         }
         if (first > 0) add("pinned" FS "hot, pinned" FS 16 FS pinned[p], "last_to_first", last / first)
+    }
+    for (what in first_year) {
+        last = 0
+        for (m = months - 11; m <= months; m++) last += month[what, m]
+        if (first_year[what] > 0) add("decade" FS what FS 1 FS "playevent", "last_to_first", last / first_year[what])
     }
     print "workload", "keys", "clients", "variant", "metric", "n", "median", "min", "max"
     for (g = 1; g <= groups; g++) {

@@ -1,7 +1,8 @@
 -- The same event table several times over: bare; with what people write in
 -- PL/pgSQL, to keep one counter or, as create_log does, a second one by day;
--- as a log, with the counter by day and without; and, where `pg_ivm` is set,
--- with a view that pg_ivm keeps.  `tracks` says how many tracks there are.
+-- as a log, with the counter by day and without; bare and as a log that is
+-- partitioned by month; and, where `pg_ivm` is set, with a view that pg_ivm keeps.
+-- `tracks` says how many tracks there are.
 CREATE EXTENSION playevent;
 
 CREATE TABLE public.track (
@@ -21,8 +22,19 @@ SET search_path = measured_without_day, public;
 SELECT playevent.create_log('play', track => 'public.track', track_deleted => 'is_deleted', daily => false);
 SET search_path = measured, public;
 
+CREATE SCHEMA measured_partitioned;
+SET search_path = measured_partitioned, public;
+SELECT playevent.create_log('play', track => 'public.track', track_deleted => 'is_deleted', partition_by => 'month');
+SET search_path = measured, public;
+
 CREATE SCHEMA bare;
 CREATE TABLE bare.play_event (LIKE measured.play_event INCLUDING ALL);
+CREATE SCHEMA bare_partitioned;
+CREATE TABLE bare_partitioned.play_event (LIKE measured_partitioned.play_event INCLUDING ALL) PARTITION BY RANGE (created_at);
+SELECT format('CREATE TABLE bare_partitioned.%I PARTITION OF bare_partitioned.play_event FOR VALUES FROM (%L) TO (%L)',
+           c.relname, p.since, p.until)
+  FROM playevent.partitions('measured_partitioned.play_event') p JOIN pg_class c ON c.oid = p.part
+\gexec
 
 -- What all the rest looks up
 CREATE FUNCTION public.resolve() RETURNS trigger LANGUAGE plpgsql AS $$

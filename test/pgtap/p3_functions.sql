@@ -24,12 +24,12 @@ SELECT set_eq(
              ('add_listener_sketch(event regclass, listener_column name DEFAULT ''anon_id''::name, '
               'day_column name DEFAULT ''day''::name) returns regclass'),
              ('drop_counter(event regclass, counter name) returns void'),
-             ('series(event regclass, since date DEFAULT (((now() AT TIME ZONE ''UTC''::text))::date - 29), '
-              'until date DEFAULT ((now() AT TIME ZONE ''UTC''::text))::date, track_entry_key text DEFAULT NULL::text, '
+             ('series(event regclass, since date DEFAULT NULL::date, until date DEFAULT NULL::date, '
+              'track_entry_key text DEFAULT NULL::text, '
               'release_id text DEFAULT NULL::text, step text DEFAULT ''day''::text) '
               'returns TABLE(period date, plays bigint)'),
-             ('top(event regclass, since date DEFAULT (((now() AT TIME ZONE ''UTC''::text))::date - 29), '
-              'until date DEFAULT ((now() AT TIME ZONE ''UTC''::text))::date, by text DEFAULT ''track''::text, lim integer DEFAULT 100) '
+             ('top(event regclass, since date DEFAULT NULL::date, until date DEFAULT NULL::date, '
+              'by text DEFAULT ''track''::text, lim integer DEFAULT 100) '
               'returns TABLE(rank bigint, key text, plays bigint)'),
              ('attach_log(event regclass, track regclass, track_key name DEFAULT ''entry_key''::name, '
               'track_release name DEFAULT ''release_id''::name, track_deleted name DEFAULT NULL::name, '

@@ -79,11 +79,13 @@ after(async () => {
     rmSync(work, { recursive: true });
 });
 
-// A listener with a browser of their own, on the player's page.
-async function listener() {
+// A listener with a browser of their own, on the player's page.  What a browser says
+// of requests that fail is no complaint where they are meant to.
+async function listener({ fails = false } = {}) {
     const context = await browser.newContext();
     const page = await context.newPage();
-    page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+    page.on('console', (message) => message.type() === 'error' && !(fails && message.text().startsWith('Failed to load'))
+        && complaints.push(message.text()));
     page.on('pageerror', (error) => complaints.push(String(error)));
     await page.goto(url);
     await page.locator('li').first().waitFor();
@@ -304,6 +306,90 @@ test('charts show the plays of each day and track', async () => {
     await page.goto(url);
     await page.locator('#river .share').click();
     await page.screenshot({ path: join(pictures, 'player.png') });
+});
+
+// So that a test need not wait for what a page does later
+const later = (page, seconds) => page.clock.fastForward(seconds * 1000);
+
+// As if the listener went to another tab, or came back
+const show = (page, shown) => page.evaluate((shown) => {
+    Object.defineProperty(document, 'hidden', { value: !shown, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+}, shown);
+
+test('P3: the count beside a track moves after a play, and nothing else does', async () => {
+    const page = await listener();
+    const count = page.locator('#signal .plays');
+    const before = (await plays('signal')).length;
+    await until(async () => await count.textContent() === `${before} plays`, 'the count');
+    const other = await page.locator('#intro .plays').textContent();
+    assert.equal(other, `${(await plays('intro')).length} plays`);
+    await page.evaluate(() => {
+        window.changed = [];
+        new MutationObserver((changes) => window.changed.push(...changes.map(({ target }) => target.closest('li')?.id)))
+            .observe(document.querySelector('ul'), { childList: true, subtree: true });
+    });
+    await play(page, 'signal');
+    await recorded('signal', before + 1);
+    await until(async () => await count.textContent() === `${before + 1} plays`, 'the count to move');
+    assert.deepEqual(await page.evaluate(() => window.changed), ['signal']);
+    await page.close();
+});
+
+test('P3: charts move by themselves, are not drawn anew, and rest while nobody looks', async () => {
+    const page = await listener();
+    await page.clock.install();
+    await page.goto(`${url}/charts.html`);
+    await page.locator('html[data-drawn]').waitFor();
+    const chart = () => page.evaluate(() => {
+        const { data } = window.Chart.getChart('series');
+        return [window.first === undefined || window.first === data, data.datasets[0].data.reduce((a, b) => a + b), data.datasets[0].data.at(-1)];
+    });
+    await page.evaluate(() => { window.first = window.Chart.getChart('series').data; });
+    const [, sum, today] = await chart();
+    await rows(`INSERT INTO play_event (track_entry_key, bucket) SELECT 'river', 'most' FROM generate_series(1, 7)`);
+    await until(async () => {
+        await later(page, 3);
+        return (await chart())[1] > sum;
+    }, 'the chart to move');
+    assert.deepEqual(await chart(), [true, sum + 7, today + 7]);
+    await page.screenshot({ path: join(pictures, 'charts-moved.png'), fullPage: true });
+
+    let asked = 0;
+    await show(page, false);
+    page.on('request', () => asked++);
+    await later(page, 600);
+    await later(page, 600);
+    assert.equal(asked, 0, 'a page that is hidden asks for nothing');
+    await show(page, true);
+    await until(() => asked >= 2, 'the charts, once the page is shown again');
+    await page.close();
+});
+
+test('P3: a page whose web tier is away says so, keeps its numbers, and goes on', async () => {
+    const page = await listener({ fails: true });
+    await page.clock.install();
+    const status = page.getByRole('status');
+    const count = page.locator('#river .plays');
+    await page.goto(url);
+    await count.filter({ hasText: 'plays' }).waitFor();
+    assert.equal(await status.textContent(), '');
+    const before = await count.textContent();
+    let asked = 0;
+    await page.route('**/api/**', (route) => (++asked % 2 ? route.abort() : route.fulfill({ status: 503, body: '{}' })));
+    await until(async () => {
+        await later(page, 60);
+        return asked >= 4;
+    }, 'several tries');
+    assert.match(await status.textContent(), /Not up to date/);
+    assert.equal(await count.textContent(), before);
+    await page.unroute('**/api/**');
+    await until(async () => {
+        await later(page, 60);
+        return await status.textContent() === '';
+    }, 'the page to be up to date');
+    assert.equal(await count.textContent(), before);
+    await page.close();
 });
 
 test('nobody had a complaint: pages, web tier, Postgres', async () => {

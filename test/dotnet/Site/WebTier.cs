@@ -80,6 +80,7 @@ public static class WebTier
                 options.KnownProxies.Add(IPAddress.Parse(proxy));
             }
         });
+        services.AddOutputCache();
         services.AddRateLimiter(limiter =>
         {
             limiter.RejectionStatusCode = StatusCodes.Status429TooManyRequests;
@@ -92,8 +93,10 @@ public static class WebTier
         app.UseForwardedHeaders();
         app.UseExceptionHandler(new ExceptionHandlerOptions { StatusCodeSelector = StatusOf });
         app.UseRateLimiter();
+        app.UseOutputCache();
         MapEvents(app.MapGroup("/api/event").RequireRateLimiting("events").WithMetadata(new RequestSizeLimit(1024)));
-        MapCharts(app.MapGroup("/api"));
+        // Pages ask again and again: Postgres is asked once a second, for all of them.
+        MapCharts(app.MapGroup("/api").CacheOutput(cached => cached.Expire(TimeSpan.FromSeconds(1))));
         foreach (var (setting, path) in new[] { ("Public", ""), ("Media", "/media"), ("ChartJs", "/chart.js") })
         {
             if (settings[setting] is { } directory)
@@ -161,6 +164,16 @@ public static class WebTier
             .OrderBy(track => track.ReleaseId).ThenBy(track => track.Title)
             .Select(track => new { track.EntryKey, track.Title })
             .ToListAsync());
+
+        // Of all tracks that a page lists, by an index probe each
+        api.MapGet("/plays", async (SiteContext site) =>
+        {
+            var tracks = await site.Tracks.Where(track => !track.IsDeleted).Select(track => track.EntryKey).ToArrayAsync();
+            return await site.TrackPlays
+                .Where(plays => tracks.Contains(plays.TrackEntryKey))
+                .Select(plays => new { EntryKey = plays.TrackEntryKey, plays.Plays })
+                .ToListAsync();
+        });
 
         api.MapGet("/charts/series", (SiteContext site, string? track,
             [Range(1, 999)] int days = 30, [AllowedValues("day", "week", "month")] string step = "day") =>

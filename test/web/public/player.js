@@ -1,4 +1,5 @@
 // player.js: the player's page.
+import { keepUpToDate, read } from './live.js';
 import { PlayTracker } from './plays.js';
 import { SharePopover } from './shares.js';
 
@@ -14,11 +15,30 @@ function choose(track) {
 }
 
 const template = document.querySelector('template');
-for (const track of await (await fetch('/api/tracks')).json()) {
-    const item = template.content.cloneNode(true);
-    item.querySelector('.title').textContent = track.title;
-    item.querySelector('.play').addEventListener('click', () => choose(track));
-    item.querySelector('.share').addEventListener('click', () => shares.open(track.entry_key));
-    item.querySelector('li').id = track.entry_key;
-    document.querySelector('ul').append(item);
+const counts = new Map(); // of each track, where its count is shown
+
+async function list() {
+    for (const track of await read('/api/tracks')) {
+        const item = template.content.cloneNode(true);
+        item.querySelector('.title').textContent = track.title;
+        item.querySelector('.play').addEventListener('click', () => choose(track));
+        item.querySelector('.share').addEventListener('click', () => shares.open(track.entry_key));
+        item.querySelector('li').id = track.entry_key;
+        counts.set(track.entry_key, item.querySelector('.plays'));
+        document.querySelector('ul').append(item);
+    }
 }
+
+await keepUpToDate(async () => {
+    if (counts.size === 0) {
+        await list();
+    }
+    const plays = new Map((await read('/api/plays')).map((row) => [row.entry_key, row.plays]));
+    for (const [track, count] of counts) {
+        const n = plays.get(track) ?? 0;
+        const text = `${n} ${n === 1 ? 'play' : 'plays'}`;
+        if (count.textContent !== text) {
+            count.textContent = text;
+        }
+    }
+});

@@ -142,7 +142,7 @@ playevent_sealed(PG_FUNCTION_ARGS)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("table \"%s\" is sealed", RelationGetRelationName(rel)),
 			 errdetail("It takes no rows any more: its manifest tells what is in it."),
-			 errhint("A play that comes late is recorded now, and says in a column of its own when it was."),
+			 errhint("A play that comes late is recorded now, and says in a column of its own when it was.  To restore data alone, use --disable-triggers."),
 			 errtable(rel)));
 	PG_RETURN_NULL();			/* keep compiler quiet */
 }

@@ -123,7 +123,7 @@ install_missing() (
 # What `make test` needs.  pgTAP is plain SQL: that of 18 serves 19, which has no
 # package of it yet (see run-in-copy.sh).
 test_packages() {
-    echo postgresql-@ postgresql-server-dev-@ 'postgresql-@-pgtap|postgresql-18-pgtap' '?postgresql-@-hll' \
+    echo postgresql-@ postgresql-server-dev-@ 'postgresql-@-pgtap|postgresql-18-pgtap' '?postgresql-@-hll' '?postgresql-@-cron' '?postgresql-@-partman' \
         libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl
 }
 

@@ -5,11 +5,11 @@
 
 -- The column that digests leave out, beside those of sketches: what tells listeners
 -- apart may be emptied later.
-CREATE FUNCTION playevent.digested_columns(event regclass) RETURNS text
+CREATE FUNCTION playevent.digested_columns(event regclass) RETURNS text[]
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+    SELECT array_agg(a.attname::text ORDER BY a.attnum)
       FROM pg_attribute a
      WHERE a.attrelid = event AND a.attnum > 0 AND NOT a.attisdropped
        AND a.attname IS DISTINCT FROM (SELECT p.listener_column FROM playevent.policy(event) p)
@@ -20,6 +20,14 @@ $$;
 
 COMMENT ON FUNCTION playevent.digested_columns(regclass) IS
 'internal: the columns of a log that its manifest''s digests are of';
+
+-- What a manifest calls a counter, whose tables may be renamed: what it counts by.
+CREATE FUNCTION playevent.counted_by(columns name[], listener_column name) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN pg_catalog.array_to_string(columns, ', ') || coalesce(', distinct ' || listener_column, '');
+
+COMMENT ON FUNCTION playevent.counted_by(name[], name) IS
+'internal: what a counter counts by, as manifests have it';
 
 CREATE FUNCTION playevent.digest(rel regclass, other regclass, query text, in_order boolean, OUT n bigint, OUT digest bytea)
 LANGUAGE c VOLATILE STRICT
@@ -80,7 +88,7 @@ COMMENT ON FUNCTION playevent.let_go(regclass) IS
 -- What the manifest of a log looks like.
 CREATE FUNCTION playevent.manifest_columns() RETURNS text
 LANGUAGE sql IMMUTABLE
-RETURN 'entry bigint, action text, part text, since timestamp with time zone, until timestamp with time zone, n bigint, first_id bigint, last_id bigint, digest bytea, counters jsonb, retired jsonb, reason text, noted_at timestamp with time zone, noted_by name, previous bytea, hash bytea';
+RETURN 'entry bigint, action text, part text, since timestamp with time zone, until timestamp with time zone, n bigint, id_column text, first_id bigint, last_id bigint, columns text[], digest bytea, counters jsonb, retired jsonb, reason text, noted_at timestamp with time zone, noted_by name, previous bytea, hash bytea';
 
 COMMENT ON FUNCTION playevent.manifest_columns() IS
 'internal: the columns of manifests';
@@ -131,6 +139,12 @@ BEGIN
            JOIN pg_class c ON c.oid = p.part AND c.relname = part.part
           WHERE NOT p.is_sealed;
     END LOOP;
+    PERFORM playevent.set_trigger(p.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
+                'sealed'::text, '{}'::text[])
+       FROM playevent.partitions(wanted.event) p
+      WHERE p.since = '-infinity' AND NOT p.is_sealed AND p.until = (
+          SELECT t.until FROM playevent.read_own(manifest, manifest, format(
+              'SELECT max(until) FROM ONLY %s WHERE action = ''retire''', manifest)) AS t(until timestamptz));
 END
 $$;
 
@@ -140,8 +154,10 @@ COMMENT ON FUNCTION playevent.arm_retention(playevent.log, playevent.log_shape, 
 -- Appends an entry to a log's manifest, and returns its hash, which is of all its
 -- other columns, of which one is the hash of the entry before.
 CREATE FUNCTION playevent.note(
-    event regclass, action text, part name, since timestamptz, until timestamptz, n bigint,
-    first_id bigint, last_id bigint, digest bytea, counters jsonb, retired jsonb, reason text)
+    event regclass, action text, part name DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
+    n bigint DEFAULT NULL, id_column name DEFAULT NULL, first_id bigint DEFAULT NULL, last_id bigint DEFAULT NULL,
+    columns text[] DEFAULT NULL, digest bytea DEFAULT NULL, counters jsonb DEFAULT NULL, retired jsonb DEFAULT NULL,
+    reason text DEFAULT NULL)
 RETURNS bytea
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -167,25 +183,26 @@ BEGIN
          SELECT m.*, sha256(convert_to(to_jsonb(m)::text, ''UTF8''))
            FROM (SELECT %L::bigint AS entry, %L::text AS action, %L::text AS part,
                         %L::timestamptz AS since, %L::timestamptz AS until,
-                        %L::bigint AS n, %L::bigint AS first_id, %L::bigint AS last_id, %L::bytea AS digest,
+                        %L::bigint AS n, %L::text AS id_column, %L::bigint AS first_id, %L::bigint AS last_id,
+                        %L::text[] AS columns, %L::bytea AS digest,
                         %L::jsonb AS counters, %L::jsonb AS retired, %L::text AS reason,
                         %L::timestamptz AS noted_at, %L::name AS noted_by, %L::bytea AS previous) AS m',
         manifest, coalesce(last.entry, 0) + 1, action, part, since, until,
-        n, first_id, last_id, digest, counters, retired, reason,
+        n, id_column, first_id, last_id, columns, digest, counters, retired, reason,
         clock_timestamp(), session_user, last.hash));
     RETURN (SELECT t.hash FROM playevent.read_own(manifest, manifest,
                 format('SELECT hash FROM ONLY %s ORDER BY entry DESC LIMIT 1', manifest)) AS t(hash bytea));
 END
 $$;
 
-COMMENT ON FUNCTION playevent.note(regclass, text, name, timestamptz, timestamptz, bigint, bigint, bigint, bytea, jsonb, jsonb, text) IS
+COMMENT ON FUNCTION playevent.note(regclass, text, name, timestamptz, timestamptz, bigint, name, bigint, bigint, text[], bytea, jsonb, jsonb, text) IS
 'internal: appends an entry to a log''s manifest, and returns its hash';
 
 -- The digest of a table's rows: the SHA-256 of what
 --     COPY (SELECT columns FROM rows ORDER BY id) TO STDOUT (FORMAT csv)
 -- writes, with the settings here; and how many there are, from which id to which.
 CREATE FUNCTION playevent.digest_rows(
-    event regclass, archive regclass,
+    archive regclass, columns text[], id_column name,
     OUT n bigint, OUT first_id bigint, OUT last_id bigint, OUT digest bytea)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -196,26 +213,26 @@ SET bytea_output = 'hex'
 SET extra_float_digits = 1
 AS $$
 DECLARE
-    columns text := playevent.digested_columns(event);
-    id name := (SELECT p.id_column FROM playevent.policy(event) p);
+    column_list text := (SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) FROM unnest(columns) WITH ORDINALITY AS u(c, ord));
 BEGIN
     SELECT d.n, d.digest INTO n, digest
-      FROM playevent.digest(archive, archive, format('SELECT %s FROM %s ORDER BY %s', columns, archive,
-          coalesce(quote_ident(id), format('ROW(%s)::text COLLATE "C"', columns))), true) AS d;
-    IF id IS NOT NULL THEN
+      FROM playevent.digest(archive, archive, format('SELECT %s FROM %s ORDER BY %s', column_list, archive,
+          coalesce(quote_ident(id_column), format('ROW(%s)::text COLLATE "C"', column_list))), true) AS d;
+    IF id_column IS NOT NULL THEN
         SELECT t.first_id, t.last_id INTO first_id, last_id
-          FROM playevent.read_own(archive, archive, format('SELECT min(%1$I)::bigint, max(%1$I)::bigint FROM %2$s', id, archive))
+          FROM playevent.read_own(archive, archive, format('SELECT min(%1$I)::bigint, max(%1$I)::bigint FROM %2$s', id_column, archive))
             AS t(first_id bigint, last_id bigint);
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION playevent.digest_rows(regclass, regclass) IS
+COMMENT ON FUNCTION playevent.digest_rows(regclass, text[], name) IS
 'internal: how many rows a table has, and their digest, as a log''s manifest has them';
 
--- The digests of what a partition has of each key of each counter, by their names; of
--- sketches there are none, for those can't be added.
-CREATE FUNCTION playevent.digest_counts(event regclass, part regclass) RETURNS jsonb
+-- The digests of what a partition has of each key of each counter; or
+-- only of those that others of an earlier time have.  Of sketches there are none, for
+-- those can't be added.
+CREATE FUNCTION playevent.digest_counts(event regclass, part regclass, earlier jsonb) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET "TimeZone" = 'UTC'
@@ -230,10 +247,12 @@ DECLARE
     counter record;
 BEGIN
     FOR counter IN
-        SELECT k.counter, k.counter_slot FROM playevent.counter k
-         WHERE k.event = digest_counts.event AND k.listener_column IS NULL ORDER BY 1
+        SELECT b.counted_by, k.counter_slot
+          FROM playevent.counter k
+         CROSS JOIN LATERAL playevent.counted_by(k.columns, k.listener_column) AS b(counted_by)
+         WHERE k.event = digest_counts.event AND k.listener_column IS NULL AND (earlier IS NULL OR earlier ? b.counted_by)
     LOOP
-        digests := digests || jsonb_build_object(counter.counter, encode(
+        digests := digests || jsonb_build_object(counter.counted_by, encode(
             (playevent.digest(part, coalesce(verdicts, part),
                 (playevent.counted_rows(event, counter.counter_slot, part, NULL::text)).query, false)).digest, 'hex'));
     END LOOP;
@@ -241,10 +260,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION playevent.digest_counts(regclass, regclass) IS
-'internal: the digests of a partition''s counts, by counter';
+COMMENT ON FUNCTION playevent.digest_counts(regclass, regclass, jsonb) IS
+'internal: the digests of a partition''s counts, by what is counted by';
 
--- The digests of all that was retired of each counter, by their names; less those of
+-- The digests of all that was retired of each counter; less those of
 -- sketches, or these alone.
 CREATE FUNCTION playevent.digest_retired(event regclass, of_sketches boolean) RETURNS jsonb
 LANGUAGE plpgsql
@@ -260,12 +279,13 @@ DECLARE
     counter record;
 BEGIN
     FOR counter IN
-        SELECT k.counter, k.columns, k.count_column, playevent.retired_table(k.counter_slot) AS retired
+        SELECT playevent.counted_by(k.columns, k.listener_column) AS counted_by,
+               k.columns, k.count_column, playevent.retired_table(k.counter_slot) AS retired
           FROM playevent.counter k
-         WHERE k.event = digest_retired.event AND (k.listener_column IS NOT NULL) = of_sketches ORDER BY 1
+         WHERE k.event = digest_retired.event AND (k.listener_column IS NOT NULL) = of_sketches
     LOOP
         IF counter.retired IS NOT NULL THEN
-            digests := digests || jsonb_build_object(counter.counter, encode(
+            digests := digests || jsonb_build_object(counter.counted_by, encode(
                 (playevent.digest(counter.retired, counter.retired, format('SELECT %s, %I FROM ONLY %s',
                     (SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) FROM unnest(counter.columns) WITH ORDINALITY AS u(c, ord)),
                     counter.count_column, counter.retired), false)).digest, 'hex'));
@@ -276,7 +296,7 @@ END
 $$;
 
 COMMENT ON FUNCTION playevent.digest_retired(regclass, boolean) IS
-'internal: the digests of what was retired, by counter';
+'internal: the digests of what was retired, by what was counted by';
 
 -- playevent.seal(event regclass, until timestamptz) returns int
 --
@@ -307,9 +327,12 @@ DECLARE
     rows record;
     hash bytea;
     sealed int := 0;
+    columns text[];
+    policy record;
 BEGIN
     PERFORM playevent.check_not_null(until IS NULL, 'until'::text);
-    PERFORM playevent.lock_partitions(event);
+    policy := playevent.lock_partitions(event);
+    columns := playevent.digested_columns(event);
     IF until > now() THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
@@ -323,9 +346,9 @@ BEGIN
     LOOP
         -- From here on nobody inserts into it, and whoever did has committed.
         EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', part.part);
-        rows := playevent.digest_rows(event, part.part);
-        hash := playevent.note(event, 'seal'::text, part.name, part.since, part.until, rows.n, rows.first_id, rows.last_id,
-            rows.digest, playevent.digest_counts(event, part.part), NULL::jsonb, NULL::text);
+        rows := playevent.digest_rows(part.part, columns, policy.id_column);
+        hash := playevent.note(event, 'seal'::text, part.name, part.since, part.until, rows.n, policy.id_column, rows.first_id, rows.last_id,
+            columns, rows.digest, playevent.digest_counts(event, part.part, NULL::jsonb));
         PERFORM playevent.set_trigger(part.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
             'sealed'::text, ARRAY[encode(hash, 'hex')]);
         sealed := sealed + 1;
@@ -377,7 +400,8 @@ BEGIN
         EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', event, place);
         EXECUTE format('DROP TABLE %s', place);
     END IF;
-    place := playevent.make_partition(event, playevent.partition_name(event, '_retired'), 'MINVALUE'::text, quote_literal(until));
+    -- No moment is before it, and pg_partman can read it, but not MINVALUE.
+    place := playevent.make_partition(event, playevent.partition_name(event, '_retired'), '''-infinity'''::text, quote_literal(until));
     PERFORM playevent.set_trigger(place, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
         'sealed'::text, '{}'::text[]);
 END
@@ -468,10 +492,10 @@ BEGIN
                 counter.retired, column_list, counter.count_column, counted.query, counted.sum));
             PERFORM playevent.take_off(event, counter.counter_slot, part.part, (part.until AT TIME ZONE 'UTC')::date);
         END LOOP;
-        PERFORM playevent.note(event, 'retire'::text, part.name, part.since, part.until, rows, NULL::bigint, NULL::bigint,
-            NULL::bytea, playevent.digest_counts(event, part.part),
-            CASE WHEN part.part = parts[cardinality(parts)] THEN nullif(playevent.digest_retired(event, true), '{}') END,
-            CASE WHEN keep THEN 'kept' ELSE 'dropped' END);
+        PERFORM playevent.note(event, 'retire'::text, part.name, part.since, part.until, rows,
+            counters => playevent.digest_counts(event, part.part, NULL::jsonb),
+            retired => CASE WHEN part.part = parts[cardinality(parts)] THEN nullif(playevent.digest_retired(event, true), '{}') END,
+            reason => CASE WHEN keep THEN 'kept' ELSE 'dropped' END);
     END LOOP;
 
     FOR attempt IN 1..40 LOOP
@@ -565,8 +589,9 @@ BEGIN
     PERFORM playevent.write_guarded(made.retired, ARRAY[source.retired], format(
         'INSERT INTO %s (%s, %I) SELECT %2$s, sum(%4$I)::bigint FROM ONLY %5$s GROUP BY %2$s',
         made.retired, column_list, made.count_column, source.count_column, source.retired));
-    PERFORM playevent.note(event, 'derive'::text, counter::name, NULL::timestamptz, NULL::timestamptz, NULL::bigint, NULL::bigint, NULL::bigint,
-        NULL::bytea, jsonb_build_object(counter, playevent.digest_retired(event, false) -> counter), NULL::jsonb, NULL::text);
+    PERFORM playevent.note(event, 'derive'::text, counter::name,
+        counters => (SELECT jsonb_build_object(b, playevent.digest_retired(event, false) -> b)
+                       FROM playevent.counted_by(made.columns, made.listener_column) AS b));
 END
 $$;
 
@@ -617,9 +642,8 @@ BEGIN
         ARRAY[policy.created_column, coalesce(policy.partition_by, ''), coalesce(retain::text, ''),
               coalesce(policy.id_column, ''), coalesce(policy.listener_column, '')]::text[]);
     IF shorter THEN
-        PERFORM playevent.note(event, 'retain'::text, NULL::name, NULL::timestamptz, NULL::timestamptz, NULL::bigint, NULL::bigint, NULL::bigint,
-            NULL::bytea, NULL::jsonb, NULL::jsonb,
-            format('kept for %s, and not for %s any more', retain, coalesce(policy.retain, 'ever')));
+        PERFORM playevent.note(event, 'retain'::text,
+            reason => format('kept for %s, and not for %s any more', retain, coalesce(policy.retain, 'ever')));
     END IF;
 END
 $$;
@@ -688,48 +712,66 @@ $$;
 COMMENT ON FUNCTION playevent.maintain_as_owner(regclass) IS
 'internal: maintain, acting as the log''s owner';
 
--- playevent.verify_archive(event regclass, archive regclass)
+-- playevent.verify_archive(event regclass, archive regclass = NULL)
 --     returns table(problem text)
 --
 -- Compares a table, a retired partition that was kept or restored from anywhere,
 -- with what the log's manifest says it held; and the manifest with itself, and what
--- was retired of each counter with the manifest.  No row means that all is as it was.
+-- was retired of each counter with the manifest; and it sees whether all event_ids are
+-- known that are to be.  No row means that all is as it was.
+-- Without an archive, it does but the latter, as where none was kept.  Where the log is not at hand, event is its manifest, restored as a table: then
+-- counters are not looked at.
 --
--- Errors: an argument is null (22004), not a log that is partitioned by time (55000),
--- not its owner, or the archive's (42501), a column is missing in the archive (42703).
-CREATE FUNCTION playevent.verify_archive(event regclass, archive regclass) RETURNS TABLE (problem text)
+-- Errors: event is null (22004), neither a log that is partitioned by time nor a
+-- manifest (55000), not its owner, or the archive's (42501), a column of the
+-- manifest's is no column of the archive that can be read so (42703).
+CREATE FUNCTION playevent.verify_archive(event regclass, archive regclass DEFAULT NULL) RETURNS TABLE (problem text)
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
 
 COMMENT ON FUNCTION playevent.verify_archive(regclass, regclass) IS
 'what differs between a retired partition and the log''s manifest, and within the manifest; no row means nothing';
 
-CREATE FUNCTION playevent.verify_archive_as_owner(event regclass, archive regclass) RETURNS TABLE (problem text)
-LANGUAGE plpgsql
+-- The manifest that a table has, if it is a log; or is, wherever it came from.
+CREATE FUNCTION playevent.find_manifest(INOUT event regclass, OUT manifest regclass)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    log regclass := (SELECT min(g.event)::regclass FROM playevent.guard g WHERE g.slot = find_manifest.event AND g.function = 'manifest');
+    name name := (SELECT relname FROM pg_class WHERE oid = event);
+BEGIN
+    event := coalesce(log, event);
+    manifest := playevent.manifest(event);
+    IF manifest IS NULL AND playevent.manifest_columns() = (
+        SELECT string_agg(format('%I %s', a.attname, playevent.declaration(a.atttypid, a.atttypmod, a.attcollation)), ', ' ORDER BY a.attnum)
+          FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+         WHERE a.attrelid = event AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'r')
+    THEN
+        manifest := event;
+        event := NULL;
+    END IF;
+    IF manifest IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('table "%s" is no manifest, and has none', name),
+            HINT = 'Name a log that is partitioned by time, or its manifest.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.find_manifest(regclass) IS
+'internal: the log and its manifest, of which one is given';
+
+-- What is wrong with a manifest by itself: each entry has the hash of the one before.
+CREATE FUNCTION playevent.verify_manifest(manifest regclass) RETURNS SETOF text
+LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 SET "TimeZone" = 'UTC'
 SET "DateStyle" = 'ISO, YMD'
 SET bytea_output = 'hex'
 AS $$
-DECLARE
-    manifest regclass := playevent.manifest(event);
-    name name;
-    sealed record;
-    rows record;
-    counts jsonb;
-    hash text;
-BEGIN
-    PERFORM playevent.check_table(archive, 'archive'::text);
-    IF manifest IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('table "%s" has no manifest', (SELECT relname FROM pg_class WHERE oid = event)),
-            HINT = 'Logs that are partitioned by time have one.';
-    END IF;
-    SELECT relname INTO name FROM pg_class WHERE oid = archive;
-
-    -- The manifest: each entry has the hash of the one before.
-    RETURN QUERY SELECT p.problem FROM playevent.read_own(manifest, manifest, format(
+    SELECT p.problem FROM playevent.read_own(manifest, manifest, format(
         'SELECT CASE WHEN m.entry <> m.expected THEN format(''manifest: entry %%s is missing'', m.expected)
                      WHEN m.hash <> m.computed THEN format(''manifest: entry %%s was changed'', m.entry)
                      ELSE format(''manifest: entry %%s does not follow the one before'', m.entry) END
@@ -739,10 +781,20 @@ BEGIN
                         lag(e.hash) OVER (ORDER BY e.entry) AS hash_before
                    FROM ONLY %s AS e) AS m
           WHERE m.entry <> m.expected OR m.hash <> m.computed OR m.previous IS DISTINCT FROM m.hash_before
-          ORDER BY m.entry', manifest)) AS p(problem text);
+          ORDER BY m.entry', manifest)) AS p(problem text)
+$$;
 
-    -- What was retired of each counter: all that has moved since it was there
-    RETURN QUERY SELECT format('counter %s: what was retired is not what the manifest says', n.key)
+COMMENT ON FUNCTION playevent.verify_manifest(regclass) IS
+'internal: what is wrong with a manifest by itself';
+
+-- What is wrong with a log beside its manifest: with what was retired of its
+-- counters, and with partitions that are sealed.
+CREATE FUNCTION playevent.verify_retired(event regclass, manifest regclass) RETURNS SETOF text
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- All that has moved since a counter was there
+    SELECT format('counter by %s: what was retired is not what the manifest says', n.key)
       FROM jsonb_each_text(playevent.digest_retired(event, false)) AS n
      WHERE n.value <> (
          SELECT encode(playevent.sum_digests(decode(m.counters ->> n.key, 'hex')), 'hex')
@@ -751,30 +803,122 @@ BEGIN
                  WHERE action IN (''retire'', ''derive'') AND counters ? %2$L
                    AND entry >= coalesce((SELECT max(d.entry) FROM ONLY %1$s AS d WHERE d.action = ''derive'' AND d.counters ? %2$L), 0)',
                manifest, n.key)) AS m(counters jsonb))
-     ORDER BY n.key;
-    RETURN QUERY SELECT format('counter %s: what was retired is not what entry %s of the manifest says', n.key, m.entry)
+     UNION ALL
+    -- Sketches as they were last
+    SELECT format('counter by %s: what was retired is not what the manifest says', n.key)
       FROM jsonb_each_text(playevent.digest_retired(event, true)) AS n
-     CROSS JOIN LATERAL playevent.read_own(manifest, manifest, format(
-         'SELECT entry, retired ->> %2$L FROM ONLY %1$s WHERE retired ? %2$L ORDER BY entry DESC LIMIT 1', manifest, n.key))
-         AS m(entry bigint, digest text)
-     WHERE m.digest <> n.value
-     ORDER BY n.key;
+      LEFT JOIN LATERAL playevent.read_own(manifest, manifest, format(
+         'SELECT retired ->> %2$L FROM ONLY %1$s WHERE retired ? %2$L ORDER BY entry DESC LIMIT 1', manifest, n.key))
+         AS m(digest text) ON true
+     WHERE n.value <> coalesce(m.digest, repeat('0', 64))
+     ORDER BY 1
+$$;
 
-    -- The archive
+COMMENT ON FUNCTION playevent.verify_retired(regclass, regclass) IS
+'internal: what was retired of a log''s counters and is not what the manifest says';
+
+CREATE FUNCTION playevent.verify_sealed(event regclass, manifest regclass) RETURNS SETOF text
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('manifest: no entry tells of partition %s, which is sealed', c.relname)
+      FROM playevent.partitions(event) AS p
+      JOIN pg_class c ON c.oid = p.part
+     CROSS JOIN LATERAL (
+         SELECT (playevent.trigger_arguments(t.tgargs))[1] AS hash
+           FROM playevent.triggers(p.part) AS t WHERE t.function = 'playevent.sealed'::regproc LIMIT 1) AS s
+     WHERE p.part IS DISTINCT FROM playevent.retired_partition(event) AND s.hash <> ALL (ARRAY(
+         SELECT encode(m.hash, 'hex')
+           FROM playevent.read_own(manifest, manifest,
+               format('SELECT hash FROM ONLY %s WHERE action = ''seal''', manifest)) AS m(hash bytea)))
+     ORDER BY p.since
+$$;
+
+COMMENT ON FUNCTION playevent.verify_sealed(regclass, regclass) IS
+'internal: sealed partitions of a log that its manifest does not know';
+
+-- Event_ids that are to be known and are not, as where a dump has left them out.  What
+-- is a time without zone may be of any.
+CREATE FUNCTION playevent.verify_event_keys(event regclass) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    keys record;
+BEGIN
+    SELECT playevent.named_table(a.args[1], c.relnamespace)::regclass AS rel, a.args INTO keys
+      FROM playevent.triggers(event) AS t
+     CROSS JOIN LATERAL (VALUES (playevent.trigger_arguments(t.tgargs))) AS a(args)
+      JOIN pg_class c ON c.oid = event
+     WHERE t.function = 'playevent.dedupe'::regproc LIMIT 1;
+    IF keys.rel IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT format('event_ids of %s plays are not known any more: sent again, they would be recorded again', t.n)
+      FROM playevent.read_own(event, keys.rel, format(
+          'SELECT count(*) FROM %s AS e
+            WHERE e.%I IS NOT NULL AND e.%I >= now() - %L::interval + CASE WHEN pg_typeof(e.%3$I) = ''timestamp''::regtype THEN ''1 day'' ELSE ''0'' END::interval
+              AND NOT EXISTS (SELECT FROM ONLY %5$s AS k WHERE k.%2$I = e.%2$I)',
+          event, keys.args[2], keys.args[4], keys.args[5], keys.rel)) AS t(n bigint)
+     WHERE t.n > 0;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.verify_event_keys(regclass) IS
+'internal: how many event_ids of a log are not known any more, if any';
+
+CREATE FUNCTION playevent.verify_archive_as_owner(event regclass, archive regclass) RETURNS TABLE (problem text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    log regclass;
+    manifest regclass;
+    name name;
+    missing text;
+    sealed record;
+    rows record;
+    moved jsonb;
+    counts jsonb;
+    hash text;
+BEGIN
+    SELECT f.event, f.manifest INTO log, manifest FROM playevent.find_manifest(event) AS f;
+
+    RETURN QUERY SELECT * FROM playevent.verify_manifest(manifest);
+    IF log IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM playevent.verify_sealed(log, manifest);
+        RETURN QUERY SELECT * FROM playevent.verify_retired(log, manifest);
+        RETURN QUERY SELECT * FROM playevent.verify_event_keys(log);
+    END IF;
+    IF archive IS NULL THEN
+        RETURN;
+    END IF;
+
+    PERFORM playevent.check_table(archive, 'archive'::text);
+    SELECT relname INTO name FROM pg_class WHERE oid = archive;
     hash := (SELECT (playevent.trigger_arguments(t.tgargs))[1]
                FROM playevent.triggers(archive) AS t WHERE t.function = 'playevent.sealed'::regproc LIMIT 1);
     SELECT * INTO sealed
       FROM playevent.read_own(manifest, manifest, format(
-          'SELECT entry, n, first_id, last_id, digest, counters FROM ONLY %s
+          'SELECT entry, part, n, id_column, first_id, last_id, columns, digest, counters FROM ONLY %s
             WHERE action = ''seal'' AND (encode(hash, ''hex'') = %L OR part = %L)
             ORDER BY encode(hash, ''hex'') = %2$L DESC NULLS LAST, entry DESC LIMIT 1', manifest, hash, name))
-        AS t(entry bigint, n bigint, first_id bigint, last_id bigint, digest bytea, counters jsonb);
+        AS t(entry bigint, part text, n bigint, id_column text, first_id bigint, last_id bigint, columns text[], digest bytea, counters jsonb);
     IF sealed.entry IS NULL THEN
         problem := format('manifest: no entry tells of table %s', name);
         RETURN NEXT;
         RETURN;
     END IF;
-    rows := playevent.digest_rows(event, archive);
+    SELECT string_agg(u.c, ', ' ORDER BY u.ord) INTO missing
+      FROM unnest(sealed.columns || sealed.id_column) WITH ORDINALITY AS u(c, ord)
+     WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = archive AND a.attname = u.c AND a.attnum > 0);
+    IF missing IS NOT NULL THEN
+        problem := format('table %s lacks columns %s', name, missing);
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    rows := playevent.digest_rows(archive, sealed.columns, sealed.id_column::name);
     IF rows.n <> sealed.n THEN
         problem := format('table %s has %s rows, and had %s', name, rows.n, sealed.n);
         RETURN NEXT;
@@ -788,16 +932,18 @@ BEGIN
         problem := format('table %s: its rows are not those that entry %s of the manifest tells of', name, sealed.entry);
         RETURN NEXT;
     END IF;
-    -- Verdicts may have come between, so what moved is what counts.
-    SELECT coalesce(max(t.counters::text)::jsonb, sealed.counters) INTO sealed.counters
+    -- Verdicts may come until it is retired; so what moved is what counts.
+    SELECT t.counters INTO moved
       FROM playevent.read_own(manifest, manifest, format(
-          'SELECT counters FROM ONLY %s WHERE action = ''retire'' AND part = %L AND entry > %s ORDER BY entry LIMIT 1', manifest, name, sealed.entry))
-        AS t(counters jsonb);
-    counts := playevent.digest_counts(event, archive);
-    RETURN QUERY SELECT format('table %s: what counter %s counted of it is not what its rows say', name, c.key)
-      FROM jsonb_each_text(sealed.counters) AS c
-     WHERE counts ? c.key AND counts ->> c.key <> c.value
-     ORDER BY c.key;
+          'SELECT counters FROM ONLY %s WHERE action = ''retire'' AND part = %L AND entry > %s ORDER BY entry LIMIT 1',
+          manifest, sealed.part, sealed.entry)) AS t(counters jsonb);
+    IF log IS NOT NULL AND moved IS NOT NULL THEN
+        counts := playevent.digest_counts(log, archive, moved);
+        RETURN QUERY SELECT format('table %s: its counts by %s are not those that it had', name, c.key)
+          FROM jsonb_each_text(moved) AS c
+         WHERE counts ->> c.key <> c.value
+         ORDER BY c.key COLLATE "C";
+    END IF;
 END
 $$;
 

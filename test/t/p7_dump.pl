@@ -1,4 +1,4 @@
-# P7: dumps.  Whichever way a database is dumped and restored, its counters are
+# P7 and P11: dumps.  Whichever way a database is dumped and restored, its counters are
 # exact afterwards and its triggers as they were; or the restore fails with an
 # error that tells the way.
 
@@ -19,7 +19,8 @@ start_node('dump');
 
 #
 # A site with logs of every kind: two of one schema; one whose names all need
-# quoting; a partitioned one; and two of different owners, on tracks of one of
+# quoting; a partitioned one, and another of which partitions are sealed, and one was
+# retired; and two of different owners, on tracks of one of
 # them, one of which doesn't count replicated rows.
 #
 $node->safe_psql('postgres', q{
@@ -57,6 +58,10 @@ CREATE TABLE listens_new PARTITION OF listens DEFAULT;
 SELECT playevent.attach_log('listens', track => 'track', track_deleted => 'is_deleted',
 	key_column => 'song', release_column => 'album', kind_column => 'heard', kinds => '{half,all}');
 
+SELECT playevent.create_log('hear', track => 'track', track_deleted => 'is_deleted', partition_by => 'month', retain => '13 months');
+SELECT playevent.make_partition('hear_event', format('hear_event_p20200%s', i), format('''2020-0%s-01Z''', i), format('''2020-0%s-01Z''', i + 1))
+	FROM generate_series(1, 4) i;
+
 CREATE SCHEMA app AUTHORIZATION dump_app;
 CREATE SCHEMA shop AUTHORIZATION dump_shop;
 SET SESSION AUTHORIZATION dump_app;
@@ -77,6 +82,8 @@ my @odd = map { qq{"Odd ""Schema"""."It's ""odd""_$_"} } qw(event counter);
 my @play = qw(public.play_event public.play_counter public.play_daily);
 my @relations = (@play, qw(public.share_event public.share_counter), @odd,
 	qw(public.listens public.listens_counter
+	   public.hear_event public.hear_counter public.hear_daily
+	   public.hear_counter_slot public.hear_counter_retired public.hear_daily_retired public.hear_manifest public.hear_event_p202001
 	   app.play_event app.play_counter shop.play_event shop.play_counter));
 
 # Plays; of one track in several slots, since transactions overlap.
@@ -97,6 +104,14 @@ $_->query_safe('COMMIT') foreach @sessions;
 $_->quit foreach @sessions;
 $node->safe_psql('site', $some_plays);
 $node->safe_psql('site', $some_plays);
+$node->safe_psql('site', q{
+	INSERT INTO hear_event (track_entry_key, bucket, anon_id, event_id, created_at)
+		SELECT 'k' || i % 15, 'most', 'l' || i % 4, gen_random_uuid(), '2020-01-02 00:00Z'::timestamptz + i * interval '1 day' FROM generate_series(1, 100) i;
+	INSERT INTO hear_event (track_entry_key, bucket, anon_id, event_id) SELECT 'k' || i, 'partial', 'l', gen_random_uuid() FROM generate_series(1, 10) i;
+	SELECT playevent.seal('hear_event', '2020-04-01 00:00Z');
+	SELECT playevent.retire('hear_event', '2020-02-01 00:00Z')});
+my $heard = 'SELECT sum(hears) FROM hear_counter';
+is($node->safe_psql('site', "SELECT count(*) FROM hear_event; $heard"), "81\n110", 'P11: a partition is retired, and counted');
 
 # Releases changed since: a play keeps the one that it had.
 $node->safe_psql('site', q{
@@ -111,8 +126,9 @@ my $content = log_content($node, 'site', @relations);
 my $play_content = log_content($node, 'site', @play);
 my $state = log_state($node, 'site');
 is($node->safe_psql('site', 'SELECT count(*), bool_and(intact) FROM playevent.log'),
-	'6|t', 'six logs are there');
+	'7|t', 'seven logs are there');
 is(not_exact($node, 'site'), '', 'and exact');
+is(not_kept($node, 'site'), '', 'and what was sealed and retired is as it was');
 is($node->safe_psql('site', q{SELECT count(*) > 1 FROM play_counter_slot
 		WHERE (track_entry_key, bucket) = ('k1', 'most')}),
 	't', 'a track has several slots');
@@ -147,6 +163,7 @@ sub restored
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	is(log_content($on, $db, @relations), $content, "P7: $way: all plays and counters are there");
 	is(not_exact($on, $db), '', "P7: $way: the counters are exact");
+	is(not_kept($on, $db), '', "P11: $way: what was sealed and retired is as it was");
 	is(log_state($on, $db), $state, "P7: $way: the triggers are as they were");
 	is(log_faults($on, $db), '', "P7: $way: plays are counted on, and can't be changed");
 	return;
@@ -381,6 +398,14 @@ restored($node, $db, 'triggers of partitions and slots weakened, then attach_log
 my @no_slots = ('-T', '*_slot', '-n', 'public');
 $db = database_with_schema();
 ($result, $err) = by_psql($db, dump_of('site', '--data-only', @no_slots));
+like($err, qr/ERROR:  table "hear_event_p20200$_" is sealed
+.*HINT:  .*To restore data alone, use --disable-triggers\./s, "P11: data with triggers enabled: sealed partition $_ takes none, and the error tells the way")
+  foreach (1 .. 3);
+is(not_exact($node, $db), '', 'P7: data with triggers enabled: exact');
+like(not_kept($node, $db), qr/hear_event: manifest: no entry tells of partition hear_event_p20200$_, which is sealed/, 'P11: data with triggers enabled: what is missing shows')
+  foreach (2 .. 3);
+$db = database_with_schema();
+($result, $err) = by_psql($db, dump_of('site', '--data-only', @no_slots, '-T', 'hear_*', '-T', '*_retired', '-T', '*_manifest', '-T', '*_verdict'));
 unlike($err, qr/ERROR/, 'P7: data without slots, triggers enabled: no error');
 like($err, qr/WARNING:  releases brought to table "play_event" were replaced
 .*HINT:  To restore them as they were, .*use --disable-triggers, as a superuser/s,
@@ -394,6 +419,8 @@ $db = database_with_schema();
 succeeded('data without slots or triggers', by_psql($db, dump_of('site', '--data-only', '--disable-triggers', @no_slots), @stop));
 is(log_content($node, $db, @play), $play_content, 'P7: data without slots or triggers: it is counted');
 is(not_exact($node, $db), '', 'P7: data without slots or triggers: exact');
+is($node->safe_psql($db, $heard), '110', 'P11: data without slots or triggers: what was retired is counted');
+is(not_kept($node, $db), '', 'P11: data without slots or triggers: it is as it was');
 
 # What was left out shows when all triggers are there, and is made good; which
 # pg_restore tells nobody but the server's log.
@@ -430,6 +457,30 @@ foreach my $what (sort keys %left_out)
 		is(not_exact($node, $db), '', "P7: $way: exact");
 		is(log_state($node, $db), $state, "P7: $way: the triggers are as they were");
 	}
+}
+
+# What was retired can't be told from anything else: it shows that it is missing.
+my %not_kept = (
+	'*_retired' => "hear_event: counter by track_entry_key, release_id, bucket: what was retired is not what the manifest says
+hear_event: counter by track_entry_key, release_id, day: what was retired is not what the manifest says",
+	'*_manifest' => "hear_event: manifest: no entry tells of partition hear_event_p202002, which is sealed
+hear_event: manifest: no entry tells of partition hear_event_p202003, which is sealed
+hear_event: counter by track_entry_key, release_id, bucket: what was retired is not what the manifest says
+hear_event: counter by track_entry_key, release_id, day: what was retired is not what the manifest says",
+	'*_event_key' => 'hear_event: event_ids of 10 plays are not known any more: sent again, they would be recorded again',
+	'hear_event_p202001' => 'hear_event, hear_event_p202001: table hear_event_p202001 has 0 rows, and had 29',
+	'hear_event_p202002' => 'hear_event, hear_event_p202002: table hear_event_p202002 has 0 rows, and had 29');
+foreach my $what (sort keys %not_kept)
+{
+	my $way = "the data of $what left out";
+
+	$db = new_database();
+	($result, $err) = by_pg_restore($db, dump_of('site', '-Fc', "--exclude-table-data=$what"), '-e', '-j', 4);
+	is($result, 'ok', "P7: $way: succeeds");
+	is(index(not_kept($node, $db) . "\n", "$not_kept{$what}\n"), 0, "P11: $way: it shows") or diag(not_kept($node, $db));
+	isnt(not_exact($node, $db), '', "P11: $way: and in verify") if $what =~ /2$/;
+	is(not_exact($node, $db), '', "P11: $way: counters are those of the rows") if $what !~ /2$/;
+	is($node->safe_psql($db, 'SELECT bool_and(intact) FROM playevent.log'), 't', "P11: $way: triggers are there");
 }
 
 #
@@ -503,7 +554,9 @@ like($err, qr/relation "play_event" already exists/, 'P7: the log there already:
 like($err, $refused, 'P7: the log there already: and that slots are refused');
 is(not_exact($node, $db), '', 'P7: the log there already: exact');
 is(log_state($node, $db), $state, 'P7: the log there already: its triggers are as they were');
-succeeded('--clean, the log there already', by_psql($db, dump_of('site', '--clean', '--if-exists'), @stop));
+# Postgres can't drop the primary key of a partition, and goes on to drop the table.
+($result, $err) = by_psql($db, dump_of('site', '--clean', '--if-exists'));
+is(join("\n", grep { /\S/ && !/ERROR:  cannot drop inherited constraint/ } split /\n/, $err), '', 'P7: --clean, the log there already: no other error');
 restored($node, $db, '--clean, the log there already');
 
 #

@@ -1,5 +1,5 @@
-# P7: pg_upgrade keeps logs exact, by copying and by linking; and ALTER EXTENSION
-# UPDATE leads from every version there is to the very same objects.
+# P7 and P11: pg_upgrade keeps logs exact, and what was sealed and retired, by copying
+# and by linking; and ALTER EXTENSION UPDATE leads from every version there is to the very same objects.
 #
 # PLAYEVENT_OLD_PG_CONFIG names the pg_config of the major to upgrade from.
 # Without it pg_upgrade runs from this major to itself.
@@ -117,7 +117,8 @@ sub extension_objects
 		ORDER BY 1, 2});
 }
 
-my @relations = qw(play_event play_counter play_by_track play_by_release listens listens_counter);
+my @relations = qw(play_event play_counter play_by_track play_by_release listens listens_counter
+	hear_event hear_counter hear_daily hear_manifest hear_counter_retired hear_event_p202001);
 
 # A site at work: what its sessions run are prepared plans, of psql's and of a
 # function's.
@@ -143,6 +144,13 @@ sub make_site
 		CREATE TABLE listens_rest_2 PARTITION OF listens_rest FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 		SELECT playevent.attach_log('listens', track => 'track', key_column => 'song', release_column => 'album',
 									kind_column => 'heard', kinds => '{half,all}', check_kinds => false);
+		SELECT playevent.create_log('hear', track => 'track', partition_by => 'month', retain => '13 months');
+		SELECT playevent.make_partition('hear_event', format('hear_event_p20200%s', i), format('''2020-0%s-01Z''', i), format('''2020-0%s-01Z''', i + 1))
+		FROM generate_series(1, 4) i;
+		INSERT INTO hear_event (track_entry_key, bucket, created_at, event_id)
+		SELECT 'k' || i % 15, 'most', '2020-01-02 00:00Z'::timestamptz + i * interval '1 day', gen_random_uuid() FROM generate_series(1, 100) i;
+		SELECT playevent.seal('hear_event', '2020-04-01 00:00Z');
+		SELECT playevent.retire('hear_event', '2020-02-01 00:00Z');
 		CREATE FUNCTION play_some(track text) RETURNS void LANGUAGE plpgsql AS $$
 		BEGIN
 			INSERT INTO play_event (track_entry_key, bucket) VALUES (track, 'partial'), (track, 'complete');
@@ -172,6 +180,7 @@ note("pg_upgrade from $from to $to");
 $old->start;
 make_site($old);
 is(not_exact($old, 'site'), '', 'the old cluster is exact');
+is(not_kept($old, 'site'), '', 'and what was sealed and retired is as it was');
 is($old->safe_psql('site', q{SELECT count(*) > 1 FROM play_counter_slot WHERE (track_entry_key, bucket) = ('k1', 'partial')}),
 	't', 'a track has several slots');
 $old->safe_psql('site', q{
@@ -220,15 +229,24 @@ foreach my $mode ('--copy', '--link')
 	$new->start;
 	is(log_content($new, 'site', @relations), $content, "P7: $way: all plays and counters are there");
 	is(not_exact($new, 'site'), '', "P7: $way: the counters are exact");
+	is(not_kept($new, 'site'), '', "P11: $way: what was sealed and retired is as it was");
 	is(log_state($new, 'site'), $state, "P7: $way: the triggers are as they were");
 	is(log_faults($new, 'site'), '', "P7: $way: plays are counted on, and can't be changed");
 
 	$new->safe_psql('site', 'ANALYZE');
 	$new->safe_psql('site', $play_plans);
 	is(not_exact($new, 'site'), '', "P7: $way: exact after more plays");
-	is($new->safe_psql('site', 'SELECT playevent.compact(event) > 0 FROM playevent.log ORDER BY event::text'),
+	is($new->safe_psql('site', q{
+			SELECT playevent.compact(event) > 0 FROM playevent.log WHERE event::text <> 'hear_event' ORDER BY event::text}),
 		"t\nt", "P7: $way: spare slots can be merged");
 	is(not_exact($new, 'site'), '', "P7: $way: and then it is exact");
+
+	# What was sealed can be retired.
+	is($new->safe_psql('site', q{
+			SELECT playevent.retire('hear_event', '2020-03-01 00:00Z');
+			SELECT sum(hears), (SELECT count(*) FROM hear_event) FROM hear_counter}),
+		"1\n100|42", "P11: $way: another partition is retired, and counted");
+	is(not_exact($new, 'site') . not_kept($new, 'site'), '', "P11: $way: and all is as it was");
 
 	# New partitions are looked after: the event triggers came along.
 	$new->safe_psql('site', q{
@@ -288,7 +306,7 @@ foreach my $version (@versions)
 		join("\n", grep { !/^\S+ is / } split /\n/, $state),
 		"P7: update from $version: the triggers are as they were");
 	is($node->safe_psql('site', 'SELECT count(*) FROM playevent.log WHERE intact'),
-		'2', "P7: update from $version: logs are intact");
+		'3', "P7: update from $version: logs are intact");
 	is(log_faults($node, 'site'), '', "P7: update from $version: plays are counted on, and can't be changed");
 	$session->query_safe(q{EXECUTE play});
 	$session->query_safe(q{SELECT play_some('k1')});

@@ -118,26 +118,28 @@ SELECT is((SELECT count(*)::int FROM play_manifest), 3, 'P11: nor is there an en
 
 -- In the middle of a transaction that has inserted there
 -- in PostgreSQL 15, a partition has no identity of its own
+SAVEPOINT s;
 INSERT INTO play_event_m3 (id, track_entry_key, bucket, created_at) VALUES (5000, 'k1', 'most', month(-3));
+RELEASE s;
 SELECT is(playevent.seal('play_event', month(-2)), 1, 'P11: sealed after rows of the same transaction');
 SELECT is((SELECT n FROM play_manifest WHERE part = 'play_event_m3'), (SELECT count(*) FROM play_event_m3), 'P11: they are in the manifest');
 SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P3: and counted');
 
 -- A partition of partitions, an empty one, and one from the beginning of time
 SELECT playevent.create_log('odd', 'track', partition_by => 'month');
-CREATE TABLE odd_deep PARTITION OF odd_event FOR VALUES FROM (month(-2)) TO (month(-1)) PARTITION BY LIST (bucket);
-CREATE TABLE odd_most PARTITION OF odd_deep FOR VALUES IN ('most');
-CREATE TABLE odd_rest PARTITION OF odd_deep DEFAULT;
-CREATE TABLE odd_empty PARTITION OF odd_event FOR VALUES FROM (month(-1)) TO (month(0));
-CREATE TABLE odd_first PARTITION OF odd_event FOR VALUES FROM (MINVALUE) TO (month(-2));
+SELECT format('CREATE TABLE odd_deep PARTITION OF odd_event FOR VALUES FROM (%L) TO (%L) PARTITION BY RANGE (created_at)', month(-2), month(-1)),
+       format('CREATE TABLE odd_begin PARTITION OF odd_deep FOR VALUES FROM (%L) TO (%L)', month(-2), month(-2) + interval '9 days'),
+       format('CREATE TABLE odd_rest PARTITION OF odd_deep DEFAULT'),
+       format('CREATE TABLE odd_empty PARTITION OF odd_event FOR VALUES FROM (%L) TO (%L)', month(-1), month(0)),
+       format('CREATE TABLE odd_first PARTITION OF odd_event FOR VALUES FROM (MINVALUE) TO (%L)', month(-2)) \gexec
 INSERT INTO odd_event (track_entry_key, bucket, created_at) VALUES
-    ('k1', 'most', month(-2)), ('k1', 'partial', month(-2)), ('k1', 'most', month(-40)), ('k1', 'most', '-infinity');
+    ('k1', 'most', month(-2)), ('k1', 'partial', month(-1) - interval '1 day'), ('k1', 'most', month(-40)), ('k1', 'most', '-infinity');
 SELECT is(playevent.seal('odd_event', now()), 3, 'P11: all of them are sealed');
 SELECT results_eq('SELECT part, since, n FROM odd_manifest ORDER BY entry',
     $$VALUES ('odd_first', '-infinity'::timestamptz, 2::bigint), ('odd_deep', month(-2), 2), ('odd_empty', month(-1), 0)$$, 'P11: with what they have');
-SELECT alike(failure(format('INSERT INTO %I (track_entry_key, bucket, created_at) VALUES (''k1'', %L, %L)', target, bucket, month(-2))),
+SELECT alike(failure(format('INSERT INTO %I (track_entry_key, bucket, created_at) VALUES (''k1'', ''most'', %L)', target, at)),
         '55000 table "' || target || '" is sealed%', 'P11: no row by ' || target)
-  FROM (VALUES ('odd_most', 'most'), ('odd_rest', 'partial')) AS v(target, bucket);
+  FROM (VALUES ('odd_begin', month(-2)), ('odd_rest', month(-1) - interval '1 day')) AS v(target, at);
 SELECT alike(failure(format('INSERT INTO odd_event (track_entry_key, bucket, created_at) VALUES (''k1'', ''most'', %L)', at)), '55000%', 'P11: no row at ' || at)
   FROM unnest(ARRAY[month(-2), month(-1), month(-50)]) AS at;
 SELECT is((SELECT intact FROM playevent.log WHERE event = 'odd_event'::regclass), true, 'P11: the log is intact');

@@ -121,16 +121,21 @@ BEGIN
         RETURN;
     END IF;
     FOR part IN
-        SELECT * FROM playevent.read_own(manifest, manifest, format(
-            'SELECT DISTINCT ON (part) part, hash FROM ONLY %s WHERE action = ''seal'' ORDER BY part, entry DESC', manifest))
-            AS t(part text, hash bytea)
+        SELECT p.part, n.hash
+          FROM playevent.read_own(manifest, manifest, format(
+              'SELECT DISTINCT ON (since, until) since, until, hash FROM ONLY %s WHERE action = ''seal'' ORDER BY since, until, entry DESC', manifest))
+              AS n(since timestamptz, until timestamptz, hash bytea)
+          JOIN playevent.partitions(wanted.event) p ON (p.since, p.until) = (n.since, n.until)
+         WHERE NOT p.is_sealed
     LOOP
-        PERFORM playevent.set_trigger(p.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
-                    'sealed'::text, ARRAY[encode(part.hash, 'hex')])
-           FROM playevent.partitions(wanted.event) p
-           JOIN pg_class c ON c.oid = p.part AND c.relname = part.part
-          WHERE NOT p.is_sealed;
+        PERFORM playevent.set_trigger(part.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
+            'sealed'::text, ARRAY[encode(part.hash, 'hex')]);
     END LOOP;
+    -- So is the one in place of those that were retired.
+    PERFORM playevent.set_trigger(p.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text, 'sealed'::text, '{}'::text[])
+       FROM playevent.read_own(manifest, manifest, format('SELECT max(until) FROM ONLY %s WHERE action = ''retire''', manifest)) AS n(until timestamptz)
+       JOIN playevent.partitions(wanted.event) p ON p.since = '-infinity' AND p.until = n.until
+      WHERE NOT p.is_sealed;
 END
 $$;
 
@@ -338,12 +343,16 @@ COMMENT ON FUNCTION playevent.seal_as_owner(regclass, timestamptz) IS
 'internal: seal, acting as the log''s owner';
 
 -- Of what was retired, an empty, sealed partition keeps the place, so that no row and
--- no partition gets there.
+-- no partition gets there.  Its seal names no entry of the manifest; that of a
+-- partition with rows does, which may begin with all time, too.
 CREATE FUNCTION playevent.retired_partition(event regclass) RETURNS regclass
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT p.part FROM playevent.partitions(event) p WHERE p.since = '-infinity' AND p.is_sealed
+    SELECT p.part FROM playevent.partitions(event) p
+     WHERE p.since = '-infinity' AND EXISTS (
+         SELECT FROM playevent.triggers(p.part) AS t
+          WHERE t.function = 'playevent.sealed'::regproc AND cardinality(playevent.trigger_arguments(t.tgargs)) = 0)
 $$;
 
 COMMENT ON FUNCTION playevent.retired_partition(regclass) IS
@@ -367,7 +376,8 @@ BEGIN
         IF keep THEN
             PERFORM playevent.set_trigger(part, 'playevent_append_only'::name,
                 'BEFORE UPDATE OR DELETE'::text, 'ROW'::text, NULL::text, 'append_only'::text, '{}'::text[]);
-            PERFORM playevent.refuse_truncate(part);
+            PERFORM playevent.refuse_truncate(t.rel)
+               FROM (SELECT part UNION SELECT relid FROM pg_partition_tree(part)) AS t(rel);
         ELSE
             EXECUTE format('DROP TABLE %s', part);
         END IF;
@@ -446,6 +456,14 @@ BEGIN
      WHERE p.is_sealed AND p.until <= retire_as_owner.until AND p.part IS DISTINCT FROM playevent.retired_partition(event);
     IF parts IS NULL THEN
         RETURN 0;
+    END IF;
+    -- Of a counter that isn't known now, what is retired would be lost later.
+    IF NOT coalesce((SELECT l.intact FROM playevent.log l WHERE l.event = retire_as_owner.event), false) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('log "%s" is not intact', (SELECT relname FROM pg_class WHERE oid = event)),
+            DETAIL = 'Counts of what is retired could be lost.',
+            HINT = 'Call playevent.attach_log for it again, which mends it.';
     END IF;
 
     FOR part IN

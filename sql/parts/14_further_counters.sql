@@ -106,7 +106,7 @@ BEGIN
     END LOOP;
     SELECT c.relname INTO taken
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE n.nspname = schema AND c.relname IN (counter, counter || '_slot')
+     WHERE n.nspname = schema AND c.relname IN (counter, counter || '_slot', counter || '_retired')
      ORDER BY c.relname DESC LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING

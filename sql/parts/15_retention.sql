@@ -545,7 +545,19 @@ $$;
 COMMENT ON FUNCTION playevent.check_sealed(regclass, regclass, name) IS
 'internal: checks that a partition has as many rows as its manifest says, and returns how many';
 
--- A new counter gets what was retired before it was there, from another that tells.
+-- Has a table any row?
+CREATE FUNCTION playevent.has_rows(rel regclass) RETURNS boolean
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM playevent.read_own(rel, rel, format('SELECT 1 FROM ONLY %s LIMIT 1', rel)) AS t(one int))
+$$;
+
+COMMENT ON FUNCTION playevent.has_rows(regclass) IS
+'internal: in a function that acts as a log''s owner, has a table of his any row';
+
+-- A counter gets what was retired before it was there, or what was lost of it, from
+-- another that tells.
 CREATE FUNCTION playevent.derive_retired(event regclass, counter text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -564,10 +576,14 @@ BEGIN
     END IF;
     SELECT k.columns, k.count_column, k.listener_column, playevent.retired_table(k.counter_slot) AS retired INTO made
       FROM playevent.counter k WHERE k.event = derive_retired.event AND k.counter = derive_retired.counter;
+    IF playevent.has_rows(made.retired) THEN
+        RETURN;
+    END IF;
     SELECT k.count_column, playevent.retired_table(k.counter_slot) AS retired INTO source
       FROM playevent.counter k
      WHERE k.event = derive_retired.event AND k.counter <> derive_retired.counter
        AND made.listener_column IS NULL AND k.listener_column IS NULL AND k.columns @> made.columns
+       AND playevent.has_rows(playevent.retired_table(k.counter_slot))
      ORDER BY cardinality(k.columns), k.counter LIMIT 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
@@ -589,7 +605,7 @@ END
 $$;
 
 COMMENT ON FUNCTION playevent.derive_retired(regclass, text) IS
-'internal: fills in what was retired before a counter was there';
+'internal: fills in what was retired of a counter, if it has nothing of it';
 
 -- playevent.set_retain(event regclass, retain interval, shorten boolean = false)
 --     returns void
@@ -615,14 +631,13 @@ SET "IntervalStyle" = 'postgres'
 SET lock_timeout = '200ms'
 AS $$
 DECLARE
-    forever interval := '178000000 years';
     policy record;
     shorter boolean;
 BEGIN
     PERFORM playevent.check_not_null(shorten IS NULL, 'shorten'::text);
     policy := playevent.lock_partitions(event);
     PERFORM playevent.check_policy('month'::text, '1 day'::interval, retain);
-    shorter := coalesce(retain, forever) < coalesce(policy.retain::interval, forever);
+    shorter := playevent.is_shorter(retain, policy.retain::interval);
     IF shorter AND NOT shorten THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
@@ -665,6 +680,7 @@ COMMENT ON FUNCTION playevent.maintain(regclass) IS
 CREATE FUNCTION playevent.maintain_as_owner(event regclass) RETURNS TABLE (what text, done bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'  -- for months to be the same everywhere
 SET lock_timeout = '200ms'
 AS $$
 DECLARE

@@ -259,6 +259,10 @@ BEGIN
         EXECUTE format('DROP VIEW %I.%I', schema, counter);
     END IF;
     EXECUTE format('DROP TABLE %s', concat_ws(', ', retired, dropped.counter_slot));
+    IF playevent.manifest(event) IS NOT NULL THEN
+        PERFORM playevent.note(event, 'drop'::text, counter, NULL::timestamptz, NULL::timestamptz, NULL::bigint, NULL::bigint, NULL::bigint,
+            NULL::bytea, NULL::text, NULL::jsonb, NULL::jsonb, NULL::text);
+    END IF;
 END
 $$;
 

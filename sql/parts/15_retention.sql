@@ -80,7 +80,7 @@ COMMENT ON FUNCTION playevent.let_go(regclass) IS
 -- What the manifest of a log looks like.
 CREATE FUNCTION playevent.manifest_columns() RETURNS text
 LANGUAGE sql IMMUTABLE
-RETURN 'entry bigint, action text, part text, since timestamp with time zone, until timestamp with time zone, n bigint, first_id bigint, last_id bigint, digest bytea, counters jsonb, retired jsonb, reason text, noted_at timestamp with time zone, noted_by name, previous bytea, hash bytea';
+RETURN 'entry bigint, action text, part text, since timestamp with time zone, until timestamp with time zone, n bigint, first_id bigint, last_id bigint, digest bytea, columns text, counters jsonb, retired jsonb, reason text, noted_at timestamp with time zone, noted_by name, previous bytea, hash bytea';
 
 COMMENT ON FUNCTION playevent.manifest_columns() IS
 'internal: the columns of manifests';
@@ -146,7 +146,7 @@ COMMENT ON FUNCTION playevent.arm_retention(playevent.log, playevent.log_shape, 
 -- other columns, of which one is the hash of the entry before.
 CREATE FUNCTION playevent.note(
     event regclass, action text, part name, since timestamptz, until timestamptz, n bigint,
-    first_id bigint, last_id bigint, digest bytea, counters jsonb, retired jsonb, reason text)
+    first_id bigint, last_id bigint, digest bytea, columns text, counters jsonb, retired jsonb, reason text)
 RETURNS bytea
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -173,24 +173,24 @@ BEGIN
            FROM (SELECT %L::bigint AS entry, %L::text AS action, %L::text AS part,
                         %L::timestamptz AS since, %L::timestamptz AS until,
                         %L::bigint AS n, %L::bigint AS first_id, %L::bigint AS last_id, %L::bytea AS digest,
-                        %L::jsonb AS counters, %L::jsonb AS retired, %L::text AS reason,
+                        %L::text AS columns, %L::jsonb AS counters, %L::jsonb AS retired, %L::text AS reason,
                         %L::timestamptz AS noted_at, %L::name AS noted_by, %L::bytea AS previous) AS m',
         manifest, coalesce(last.entry, 0) + 1, action, part, since, until,
-        n, first_id, last_id, digest, counters, retired, reason,
+        n, first_id, last_id, digest, columns, counters, retired, reason,
         clock_timestamp(), session_user, last.hash));
     RETURN (SELECT t.hash FROM playevent.read_own(manifest, manifest,
                 format('SELECT hash FROM ONLY %s ORDER BY entry DESC LIMIT 1', manifest)) AS t(hash bytea));
 END
 $$;
 
-COMMENT ON FUNCTION playevent.note(regclass, text, name, timestamptz, timestamptz, bigint, bigint, bigint, bytea, jsonb, jsonb, text) IS
+COMMENT ON FUNCTION playevent.note(regclass, text, name, timestamptz, timestamptz, bigint, bigint, bigint, bytea, text, jsonb, jsonb, text) IS
 'internal: appends an entry to a log''s manifest, and returns its hash';
 
 -- The digest of a table's rows: the SHA-256 of what
 --     COPY (SELECT columns FROM rows ORDER BY id) TO STDOUT (FORMAT csv)
 -- writes, with the settings here; and how many there are, from which id to which.
 CREATE FUNCTION playevent.digest_rows(
-    event regclass, archive regclass,
+    event regclass, archive regclass, columns text,
     OUT n bigint, OUT first_id bigint, OUT last_id bigint, OUT digest bytea)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -201,7 +201,6 @@ SET bytea_output = 'hex'
 SET extra_float_digits = 1
 AS $$
 DECLARE
-    columns text := playevent.digested_columns(event);
     id name := (SELECT p.id_column FROM playevent.policy(event) p);
 BEGIN
     SELECT d.n, d.digest INTO n, digest
@@ -215,12 +214,12 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION playevent.digest_rows(regclass, regclass) IS
+COMMENT ON FUNCTION playevent.digest_rows(regclass, regclass, text) IS
 'internal: how many rows a table has, and their digest, as a log''s manifest has them';
 
--- The digests of what a partition has of each key of each counter, by their names; of
--- sketches there are none, for those can't be added.
-CREATE FUNCTION playevent.digest_counts(event regclass, part regclass) RETURNS jsonb
+-- The digests of what a partition has of each key of each counter, or of these, by
+-- their names; of sketches there are none, for those can't be added.
+CREATE FUNCTION playevent.digest_counts(event regclass, part regclass, counters text[]) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET "TimeZone" = 'UTC'
@@ -236,7 +235,8 @@ DECLARE
 BEGIN
     FOR counter IN
         SELECT k.counter, k.counter_slot FROM playevent.counter k
-         WHERE k.event = digest_counts.event AND k.listener_column IS NULL ORDER BY 1
+         WHERE k.event = digest_counts.event AND k.listener_column IS NULL
+           AND (counters IS NULL OR k.counter = ANY (counters)) ORDER BY 1
     LOOP
         digests := digests || jsonb_build_object(counter.counter, encode(
             (playevent.digest(part, coalesce(verdicts, part),
@@ -246,7 +246,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION playevent.digest_counts(regclass, regclass) IS
+COMMENT ON FUNCTION playevent.digest_counts(regclass, regclass, text[]) IS
 'internal: the digests of a partition''s counts, by counter';
 
 -- The digests of all that was retired of each counter, by their names; less those of
@@ -308,6 +308,7 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '200ms'
 AS $$
 DECLARE
+    columns text := playevent.digested_columns(event);
     part record;
     rows record;
     hash bytea;
@@ -328,9 +329,9 @@ BEGIN
     LOOP
         -- From here on nobody inserts into it, and whoever did has committed.
         EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', part.part);
-        rows := playevent.digest_rows(event, part.part);
+        rows := playevent.digest_rows(event, part.part, columns);
         hash := playevent.note(event, 'seal'::text, part.name, part.since, part.until, rows.n, rows.first_id, rows.last_id,
-            rows.digest, playevent.digest_counts(event, part.part), NULL::jsonb, NULL::text);
+            rows.digest, columns, playevent.digest_counts(event, part.part, NULL::text[]), NULL::jsonb, NULL::text);
         PERFORM playevent.set_trigger(part.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
             'sealed'::text, ARRAY[encode(hash, 'hex')]);
         sealed := sealed + 1;
@@ -487,7 +488,7 @@ BEGIN
             PERFORM playevent.take_off(event, counter.counter_slot, part.part, (part.until AT TIME ZONE 'UTC')::date);
         END LOOP;
         PERFORM playevent.note(event, 'retire'::text, part.name, part.since, part.until, rows, NULL::bigint, NULL::bigint,
-            NULL::bytea, playevent.digest_counts(event, part.part),
+            NULL::bytea, NULL::text, playevent.digest_counts(event, part.part, NULL::text[]),
             CASE WHEN part.part = parts[cardinality(parts)] THEN nullif(playevent.digest_retired(event, true), '{}') END,
             CASE WHEN keep THEN 'kept' ELSE 'dropped' END);
     END LOOP;
@@ -600,7 +601,7 @@ BEGIN
         'INSERT INTO %s (%s, %I) SELECT %2$s, sum(%4$I)::bigint FROM ONLY %5$s GROUP BY %2$s',
         made.retired, column_list, made.count_column, source.count_column, source.retired));
     PERFORM playevent.note(event, 'derive'::text, counter::name, NULL::timestamptz, NULL::timestamptz, NULL::bigint, NULL::bigint, NULL::bigint,
-        NULL::bytea, jsonb_build_object(counter, playevent.digest_retired(event, false) -> counter), NULL::jsonb, NULL::text);
+        NULL::bytea, NULL::text, jsonb_build_object(counter, playevent.digest_retired(event, false) -> counter), NULL::jsonb, NULL::text);
 END
 $$;
 
@@ -651,7 +652,7 @@ BEGIN
               coalesce(policy.id_column, ''), coalesce(policy.listener_column, '')]::text[]);
     IF shorter THEN
         PERFORM playevent.note(event, 'retain'::text, NULL::name, NULL::timestamptz, NULL::timestamptz, NULL::bigint, NULL::bigint, NULL::bigint,
-            NULL::bytea, NULL::jsonb, NULL::jsonb,
+            NULL::bytea, NULL::text, NULL::jsonb, NULL::jsonb,
             format('kept for %s, and not for %s any more', retain, coalesce(policy.retain, 'ever')));
     END IF;
 END
@@ -749,6 +750,7 @@ DECLARE
     manifest regclass := playevent.manifest(event);
     name name;
     sealed record;
+    moved record;
     rows record;
     counts jsonb;
     hash text;
@@ -775,6 +777,17 @@ BEGIN
           WHERE m.entry <> m.expected OR m.hash <> m.computed OR m.previous IS DISTINCT FROM m.hash_before
           ORDER BY m.entry', manifest)) AS p(problem text);
 
+    RETURN QUERY SELECT format('manifest: no entry tells of table %s', s.relname)
+      FROM (SELECT c.relname, p.since, (playevent.trigger_arguments(t.tgargs))[1] AS hash
+              FROM playevent.partitions(event) p
+              JOIN pg_class c ON c.oid = p.part
+             CROSS JOIN LATERAL playevent.triggers(p.part) AS t
+             WHERE t.function = 'playevent.sealed'::regproc) AS s
+     WHERE s.hash IS NOT NULL AND NOT EXISTS (
+         SELECT FROM playevent.read_own(manifest, manifest,
+             format('SELECT entry FROM ONLY %s WHERE action = ''seal'' AND encode(hash, ''hex'') = %L', manifest, s.hash)) AS m(entry bigint))
+     ORDER BY s.since;
+
     -- What was retired of each counter: all that has moved since it was there
     RETURN QUERY SELECT format('counter %s: what was retired is not what the manifest says', n.key)
       FROM jsonb_each_text(playevent.digest_retired(event, false)) AS n
@@ -783,7 +796,7 @@ BEGIN
            FROM playevent.read_own(manifest, manifest, format(
                'SELECT counters FROM ONLY %1$s AS m
                  WHERE action IN (''retire'', ''derive'') AND counters ? %2$L
-                   AND entry >= coalesce((SELECT max(d.entry) FROM ONLY %1$s AS d WHERE d.action = ''derive'' AND d.counters ? %2$L), 0)',
+                   AND entry >= coalesce((SELECT max(d.entry) FROM ONLY %1$s AS d WHERE d.action IN (''derive'', ''drop'') AND d.part = %2$L), 0)',
                manifest, n.key)) AS m(counters jsonb))
      ORDER BY n.key;
     RETURN QUERY SELECT format('counter %s: what was retired is not what entry %s of the manifest says', n.key, m.entry)
@@ -799,16 +812,16 @@ BEGIN
                FROM playevent.triggers(archive) AS t WHERE t.function = 'playevent.sealed'::regproc LIMIT 1);
     SELECT * INTO sealed
       FROM playevent.read_own(manifest, manifest, format(
-          'SELECT entry, n, first_id, last_id, digest, counters FROM ONLY %s
+          'SELECT entry, n, first_id, last_id, digest, columns, counters FROM ONLY %s
             WHERE action = ''seal'' AND (encode(hash, ''hex'') = %L OR part = %L)
             ORDER BY encode(hash, ''hex'') = %2$L DESC NULLS LAST, entry DESC LIMIT 1', manifest, hash, name))
-        AS t(entry bigint, n bigint, first_id bigint, last_id bigint, digest bytea, counters jsonb);
+        AS t(entry bigint, n bigint, first_id bigint, last_id bigint, digest bytea, columns text, counters jsonb);
     IF sealed.entry IS NULL THEN
         problem := format('manifest: no entry tells of table %s', name);
         RETURN NEXT;
         RETURN;
     END IF;
-    rows := playevent.digest_rows(event, archive);
+    rows := playevent.digest_rows(event, archive, sealed.columns);
     IF rows.n <> sealed.n THEN
         problem := format('table %s has %s rows, and had %s', name, rows.n, sealed.n);
         RETURN NEXT;
@@ -822,12 +835,23 @@ BEGIN
         problem := format('table %s: its rows are not those that entry %s of the manifest tells of', name, sealed.entry);
         RETURN NEXT;
     END IF;
-    -- Verdicts may have come between, so what moved is what counts.
-    SELECT coalesce(max(t.counters::text)::jsonb, sealed.counters) INTO sealed.counters
+    -- Verdicts may have come between, so what moved is what counts; of counters that
+    -- are as they were then, and not of those by listeners, for one may be forgotten.
+    SELECT t.entry, t.counters INTO moved
       FROM playevent.read_own(manifest, manifest, format(
-          'SELECT counters FROM ONLY %s WHERE action = ''retire'' AND part = %L AND entry > %s ORDER BY entry LIMIT 1', manifest, name, sealed.entry))
-        AS t(counters jsonb);
-    counts := playevent.digest_counts(event, archive);
+          'SELECT entry, counters FROM ONLY %s WHERE action = ''retire'' AND part = %L AND entry > %s ORDER BY entry LIMIT 1', manifest, name, sealed.entry))
+        AS t(entry bigint, counters jsonb);
+    IF FOUND THEN
+        sealed.entry := moved.entry;
+        sealed.counters := moved.counters;
+    END IF;
+    counts := playevent.digest_counts(event, archive, ARRAY(
+        SELECT k.counter FROM playevent.counter k
+         WHERE k.event = verify_archive_as_owner.event AND sealed.counters ? k.counter
+           AND coalesce((SELECT p.listener_column FROM playevent.policy(verify_archive_as_owner.event) p), '') <> ALL (k.columns)
+           AND NOT EXISTS (
+               SELECT FROM playevent.read_own(manifest, manifest, format(
+                   'SELECT entry FROM ONLY %s WHERE action = ''drop'' AND part = %L AND entry > %s', manifest, k.counter, sealed.entry)) AS t(entry bigint))));
     RETURN QUERY SELECT format('table %s: what counter %s counted of it is not what its rows say', name, c.key)
       FROM jsonb_each_text(sealed.counters) AS c
      WHERE counts ? c.key AND counts ->> c.key <> c.value

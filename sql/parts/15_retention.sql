@@ -689,7 +689,14 @@ DECLARE
     step text;
     put_off text[] := '{}';
 BEGIN
-    PERFORM playevent.check_log(event);
+    BEGIN
+        PERFORM playevent.check_log(event);
+    EXCEPTION WHEN lock_not_available THEN
+        what := 'all: put off, for a lock could not be had';
+        done := 0;
+        RETURN NEXT;
+        RETURN;
+    END;
     SELECT * INTO policy FROM playevent.policy(event);
     FOREACH step IN ARRAY ARRAY['partitions made', 'partitions sealed', 'event_ids forgotten', 'slots removed', 'partitions retired'] LOOP
         BEGIN

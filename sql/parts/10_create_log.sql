@@ -36,6 +36,7 @@ CREATE FUNCTION playevent.create_log_in(
 RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET "IntervalStyle" = 'postgres'
 AS $$
 DECLARE
     taken text;

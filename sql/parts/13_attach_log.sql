@@ -74,6 +74,7 @@ CREATE FUNCTION playevent.attach_log_as_owner(
 RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET "IntervalStyle" = 'postgres'
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -242,6 +243,8 @@ BEGIN
     PERFORM playevent.warn_of_actions(event);
     PERFORM playevent.warn_of_unfilled(wanted, shape);
     PERFORM playevent.rebuild(event);
+    PERFORM playevent.derive_retired(event, k.counter::text) FROM playevent.counter k
+      WHERE k.event = attach_log_as_owner.event AND k.listener_column IS NULL;
     IF wanted.partition_by IS NOT NULL THEN
         PERFORM playevent.extend(event);
     END IF;

@@ -106,7 +106,7 @@ BEGIN
     END LOOP;
     SELECT c.relname INTO taken
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE n.nspname = schema AND c.relname IN (counter, counter || '_slot')
+     WHERE n.nspname = schema AND c.relname IN (counter, counter || '_slot', counter || '_retired')
      ORDER BY c.relname DESC LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING
@@ -259,6 +259,9 @@ BEGIN
         EXECUTE format('DROP VIEW %I.%I', schema, counter);
     END IF;
     EXECUTE format('DROP TABLE %s', concat_ws(', ', retired, dropped.counter_slot));
+    IF playevent.manifest(event) IS NOT NULL THEN
+        PERFORM playevent.note(event, 'drop'::text, counter);
+    END IF;
 END
 $$;
 

@@ -80,7 +80,7 @@ BEGIN
             MESSAGE = format('argument "dedupe_for" is %L', dedupe_for),
             HINT = 'Say for how long a client may send a play again: ''30 days''.';
     END IF;
-    IF retain IS NOT NULL AND (NOT isfinite(retain) OR retain < '1 day') THEN
+    IF retain IS NOT NULL AND (NOT isfinite(retain) OR retain < '1 day' OR retain > '5000 years') THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('argument "retain" is %L', retain),
@@ -97,6 +97,22 @@ $$;
 
 COMMENT ON FUNCTION playevent.check_policy(text, interval, interval) IS
 'internal: checks the arguments about partitions';
+
+-- Are plays kept for a shorter time by one retain than by another, on any day?  Null
+-- is for ever.  How long a month is hangs on the day; to compare intervals is to say
+-- that it has 30 days, and a year 360.
+CREATE FUNCTION playevent.is_shorter(retain interval, than interval) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'
+RETURN CASE WHEN retain IS NULL THEN false
+            WHEN than IS NULL THEN true
+            ELSE EXISTS (
+                SELECT FROM generate_series('2000-01-01'::timestamptz, '2008-01-01'::timestamptz, '1 day') AS t(now)
+                 WHERE now - retain > now - than) END;
+
+COMMENT ON FUNCTION playevent.is_shorter(interval, interval) IS
+'internal: are plays kept for a shorter time than by another policy';
 
 -- A table that is there: is it partitioned so that playevent can make partitions, or
 -- retire them, as it is asked to?
@@ -116,7 +132,7 @@ BEGIN
             DETAIL = 'Arguments "partition_by" and "retain" are for a table that is partitioned by the column that tells when a row was recorded.',
             HINT = 'Make it anew with PARTITION BY RANGE of that column, or leave the arguments out.';
     END IF;
-    IF was.created_column IS NOT NULL AND retain < coalesce(was.retain, '178000000 years')::interval THEN
+    IF was.created_column IS NOT NULL AND retain IS NOT NULL AND playevent.is_shorter(retain, was.retain::interval) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('table "%s" keeps its plays for longer than that', event_name),

@@ -129,15 +129,15 @@ BEGIN
         RETURN;
     END IF;
     FOR part IN
-        SELECT * FROM playevent.read_own(manifest, manifest, format(
-            'SELECT DISTINCT ON (part) part, hash FROM ONLY %s WHERE action = ''seal'' ORDER BY part, entry DESC', manifest))
-            AS t(part text, hash bytea)
+        SELECT p.part, n.hash
+          FROM playevent.read_own(manifest, manifest, format(
+              'SELECT DISTINCT ON (since, until) since, until, hash FROM ONLY %s WHERE action = ''seal'' ORDER BY since, until, entry DESC', manifest))
+              AS n(since timestamptz, until timestamptz, hash bytea)
+          JOIN playevent.partitions(wanted.event) p ON (p.since, p.until) = (n.since, n.until)
+         WHERE NOT p.is_sealed
     LOOP
-        PERFORM playevent.set_trigger(p.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
-                    'sealed'::text, ARRAY[encode(part.hash, 'hex')])
-           FROM playevent.partitions(wanted.event) p
-           JOIN pg_class c ON c.oid = p.part AND c.relname = part.part
-          WHERE NOT p.is_sealed;
+        PERFORM playevent.set_trigger(part.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
+            'sealed'::text, ARRAY[encode(part.hash, 'hex')]);
     END LOOP;
     PERFORM playevent.set_trigger(p.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
                 'sealed'::text, '{}'::text[])
@@ -250,7 +250,10 @@ BEGIN
         SELECT b.counted_by, k.counter_slot
           FROM playevent.counter k
          CROSS JOIN LATERAL playevent.counted_by(k.columns, k.listener_column) AS b(counted_by)
-         WHERE k.event = digest_counts.event AND k.listener_column IS NULL AND (earlier IS NULL OR earlier ? b.counted_by)
+         WHERE k.event = digest_counts.event AND k.listener_column IS NULL
+           -- A listener may have been forgotten since.
+           AND (earlier IS NULL OR earlier ? b.counted_by
+                AND (SELECT p.listener_column IS NULL OR p.listener_column <> ALL (k.columns) FROM playevent.policy(event) p))
     LOOP
         digests := digests || jsonb_build_object(counter.counted_by, encode(
             (playevent.digest(part, coalesce(verdicts, part),
@@ -361,12 +364,16 @@ COMMENT ON FUNCTION playevent.seal_as_owner(regclass, timestamptz) IS
 'internal: seal, acting as the log''s owner';
 
 -- Of what was retired, an empty, sealed partition keeps the place, so that no row and
--- no partition gets there.
+-- no partition gets there.  Its seal names no entry of the manifest; that of a
+-- partition with rows does, which may begin with all time, too.
 CREATE FUNCTION playevent.retired_partition(event regclass) RETURNS regclass
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT p.part FROM playevent.partitions(event) p WHERE p.since = '-infinity' AND p.is_sealed
+    SELECT p.part FROM playevent.partitions(event) p
+     WHERE p.since = '-infinity' AND EXISTS (
+         SELECT FROM playevent.triggers(p.part) AS t
+          WHERE t.function = 'playevent.sealed'::regproc AND cardinality(playevent.trigger_arguments(t.tgargs)) = 0)
 $$;
 
 COMMENT ON FUNCTION playevent.retired_partition(regclass) IS
@@ -390,7 +397,8 @@ BEGIN
         IF keep THEN
             PERFORM playevent.set_trigger(part, 'playevent_append_only'::name,
                 'BEFORE UPDATE OR DELETE'::text, 'ROW'::text, NULL::text, 'append_only'::text, '{}'::text[]);
-            PERFORM playevent.refuse_truncate(part);
+            PERFORM playevent.refuse_truncate(t.rel)
+               FROM (SELECT part UNION SELECT relid FROM pg_partition_tree(part)) AS t(rel);
         ELSE
             EXECUTE format('DROP TABLE %s', part);
         END IF;
@@ -470,6 +478,14 @@ BEGIN
      WHERE p.is_sealed AND p.until <= retire_as_owner.until AND p.part IS DISTINCT FROM playevent.retired_partition(event);
     IF parts IS NULL THEN
         RETURN 0;
+    END IF;
+    -- Of a counter that isn't known now, what is retired would be lost later.
+    IF NOT coalesce((SELECT l.intact FROM playevent.log l WHERE l.event = retire_as_owner.event), false) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('log "%s" is not intact', (SELECT relname FROM pg_class WHERE oid = event)),
+            DETAIL = 'Counts of what is retired could be lost.',
+            HINT = 'Call playevent.attach_log for it again, which mends it.';
     END IF;
 
     FOR part IN
@@ -551,7 +567,19 @@ $$;
 COMMENT ON FUNCTION playevent.check_sealed(regclass, regclass, name) IS
 'internal: checks that a partition has as many rows as its manifest says, and returns how many';
 
--- A new counter gets what was retired before it was there, from another that tells.
+-- Has a table any row?
+CREATE FUNCTION playevent.has_rows(rel regclass) RETURNS boolean
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM playevent.read_own(rel, rel, format('SELECT 1 FROM ONLY %s LIMIT 1', rel)) AS t(one int))
+$$;
+
+COMMENT ON FUNCTION playevent.has_rows(regclass) IS
+'internal: in a function that acts as a log''s owner, has a table of his any row';
+
+-- A counter gets what was retired before it was there, or what was lost of it, from
+-- another that tells.
 CREATE FUNCTION playevent.derive_retired(event regclass, counter text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -570,10 +598,14 @@ BEGIN
     END IF;
     SELECT k.columns, k.count_column, k.listener_column, playevent.retired_table(k.counter_slot) AS retired INTO made
       FROM playevent.counter k WHERE k.event = derive_retired.event AND k.counter = derive_retired.counter;
+    IF playevent.has_rows(made.retired) THEN
+        RETURN;
+    END IF;
     SELECT k.count_column, playevent.retired_table(k.counter_slot) AS retired INTO source
       FROM playevent.counter k
      WHERE k.event = derive_retired.event AND k.counter <> derive_retired.counter
        AND made.listener_column IS NULL AND k.listener_column IS NULL AND k.columns @> made.columns
+       AND playevent.has_rows(playevent.retired_table(k.counter_slot))
      ORDER BY cardinality(k.columns), k.counter LIMIT 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
@@ -596,7 +628,7 @@ END
 $$;
 
 COMMENT ON FUNCTION playevent.derive_retired(regclass, text) IS
-'internal: fills in what was retired before a counter was there';
+'internal: fills in what was retired of a counter, if it has nothing of it';
 
 -- playevent.set_retain(event regclass, retain interval, shorten boolean = false)
 --     returns void
@@ -622,14 +654,13 @@ SET "IntervalStyle" = 'postgres'
 SET lock_timeout = '200ms'
 AS $$
 DECLARE
-    forever interval := '178000000 years';
     policy record;
     shorter boolean;
 BEGIN
     PERFORM playevent.check_not_null(shorten IS NULL, 'shorten'::text);
     policy := playevent.lock_partitions(event);
     PERFORM playevent.check_policy('month'::text, '1 day'::interval, retain);
-    shorter := coalesce(retain, forever) < coalesce(policy.retain::interval, forever);
+    shorter := playevent.is_shorter(retain, policy.retain::interval);
     IF shorter AND NOT shorten THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
@@ -657,7 +688,8 @@ COMMENT ON FUNCTION playevent.set_retain_as_owner(regclass, interval, boolean) I
 -- to come, seals those that ended a day ago, forgets event_ids that are too old to
 -- come again, merges spare slots, and retires what is older than the log's retain.
 -- Returns what was done, and how often; what a lock could not be had for is put off,
--- and done the next time.
+-- and done the next time; what fails is a warning, too, and keeps nothing else from
+-- being done.
 --
 -- Errors: not a log (55000), not its owner (42501), in a transaction with a snapshot
 -- of its own (25001).  Locks: those of extend, seal, compact and retire.
@@ -671,14 +703,22 @@ COMMENT ON FUNCTION playevent.maintain(regclass) IS
 CREATE FUNCTION playevent.maintain_as_owner(event regclass) RETURNS TABLE (what text, done bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'  -- for months to be the same everywhere
 SET lock_timeout = '200ms'
 AS $$
 DECLARE
     policy record;
     step text;
-    put_off text[] := '{}';
+    left_undone text[] := '{}';
 BEGIN
-    PERFORM playevent.check_log(event);
+    BEGIN
+        PERFORM playevent.check_log(event);
+    EXCEPTION WHEN lock_not_available THEN
+        what := 'all: put off, for a lock could not be had';
+        done := 0;
+        RETURN NEXT;
+        RETURN;
+    END;
     SELECT * INTO policy FROM playevent.policy(event);
     FOREACH step IN ARRAY ARRAY['partitions made', 'partitions sealed', 'event_ids forgotten', 'slots removed', 'partitions retired'] LOOP
         BEGIN
@@ -697,12 +737,19 @@ BEGIN
             IF done IS NOT NULL THEN
                 RETURN NEXT;
             END IF;
-        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-            put_off := put_off || step;
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN
+                left_undone := left_undone || (step || ': put off, for a lock could not be had');
+            WHEN active_sql_transaction OR read_only_sql_transaction THEN
+                RAISE;
+            WHEN OTHERS THEN
+                -- The other steps are not to wait for somebody to see to this one.
+                RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('%s: %s', step, SQLERRM);
+                left_undone := left_undone || format('%s: failed, %s', step, SQLERRM);
         END;
     END LOOP;
-    FOREACH step IN ARRAY put_off LOOP
-        what := step || ': put off, for a lock could not be had';
+    FOREACH step IN ARRAY left_undone LOOP
+        what := step;
         done := 0;
         RETURN NEXT;
     END LOOP;

@@ -253,7 +253,7 @@ BEGIN
          WHERE k.event = digest_counts.event AND k.listener_column IS NULL
            -- A listener may have been forgotten since.
            AND (earlier IS NULL OR earlier ? b.counted_by
-                AND (SELECT p.listener_column IS NULL OR p.listener_column <> ALL (k.columns) FROM playevent.policy(event) p))
+                AND (SELECT p.listener_column IS NULL OR p.listener_column <> ALL (k.columns) FROM playevent.policy(digest_counts.event) p))
     LOOP
         digests := digests || jsonb_build_object(counter.counted_by, encode(
             (playevent.digest(part, coalesce(verdicts, part),

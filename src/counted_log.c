@@ -182,9 +182,22 @@ find_verdicts(Relation event, Verdicts *verdicts)
 						  &isnull);
 	verdicts->relid = isnull ? InvalidOid : DatumGetObjectId(found);
 	if (!isnull)
+	{
 		namestrcpy(&verdicts->id_column,
-				   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-								2));
+				   SPI_getvalue(SPI_tuptable->vals[0],
+								SPI_tuptable->tupdesc, 2));
+		if (get_attnum(RelationGetRelid(event),
+					   NameStr(verdicts->id_column)) == InvalidAttrNumber)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("table \"%s\" has no column \"%s\"",
+							RelationGetRelationName(event),
+							NameStr(verdicts->id_column)),
+					 errdetail("Table \"%s\" names it.",
+							   get_rel_name(verdicts->relid)),
+					 errhint("Call playevent.attach_log again if the column has another name."),
+					 errtable(event)));
+	}
 	SPI_freetuptable(SPI_tuptable);
 }
 

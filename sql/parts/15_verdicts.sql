@@ -101,12 +101,25 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    verdicts regclass := (playevent.verdicts(event)).verdicts;
+    known record;
+    missing name;
 BEGIN
-    IF verdicts IS NOT NULL THEN
-        EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', verdicts);
+    SELECT * INTO known FROM playevent.verdicts(event);
+    IF known.verdicts IS NULL THEN
+        RETURN NULL;
     END IF;
-    RETURN verdicts;
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', known.verdicts);
+    SELECT u.c INTO missing FROM unnest(ARRAY[known.id_column, known.listener_column]) AS u(c)
+     WHERE u.c IS NOT NULL
+       AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = event AND a.attname = u.c AND NOT a.attisdropped);
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_column',
+            MESSAGE = format('table "%s" has no column "%s"', (SELECT relname FROM pg_class WHERE oid = event), missing),
+            DETAIL = format('Table "%s" names it.', (SELECT relname FROM pg_class WHERE oid = known.verdicts)),
+            HINT = 'Call playevent.attach_log again if the column has another name.';
+    END IF;
+    RETURN known.verdicts;
 END
 $$;
 
@@ -185,16 +198,16 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    event regclass := (SELECT g.event FROM playevent.guard g WHERE g.slot = verdicts AND g.function = 'verdict' ORDER BY g.trigger_oid LIMIT 1);
+    log_event regclass := (SELECT g.event FROM playevent.guard g WHERE g.slot = verdicts AND g.function = 'verdict' ORDER BY g.trigger_oid LIMIT 1);
     state record;
 BEGIN
-    IF event IS NULL THEN
+    IF log_event IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('table "%s" does not say which log''s verdicts it has', (SELECT relname FROM pg_class WHERE oid = verdicts)),
             HINT = 'Call playevent.attach_log for that log again.';
     END IF;
-    IF NOT (SELECT l.count_replicated FROM playevent.log l WHERE l.event = judge_replicated.event) THEN
+    IF NOT (SELECT l.count_replicated FROM playevent.log l WHERE l.event = log_event) THEN
         RETURN;
     END IF;
     SELECT * INTO state FROM playevent.read_own(verdicts, verdicts, format(
@@ -202,7 +215,7 @@ BEGIN
                 (SELECT v.counts FROM ONLY %1$s AS v WHERE v.event = %2$L ORDER BY v.id DESC LIMIT 1)',
         verdicts, play, id)) AS t(before boolean, after boolean);
     IF state.before <> state.after THEN
-        PERFORM playevent.follow_verdicts(event, format('v.event = %L AND v.id = %L', play, id), state.after);
+        PERFORM playevent.follow_verdicts(log_event, format('v.event = %L AND v.id = %L', play, id), state.after);
     END IF;
 END
 $$;
@@ -276,6 +289,7 @@ DECLARE
 BEGIN
     SELECT * INTO known FROM playevent.verdicts(event);
     IF known.verdicts IS NULL THEN
+        PERFORM playevent.check_log(event);
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('table "%s" has no table of verdicts', event_name),
@@ -283,7 +297,7 @@ BEGIN
             HINT = format('If it was dropped: call playevent.attach_log for table "%s" again.', event_name);
     END IF;
     decided_by := playevent.may_write(known.verdicts);
-    PERFORM playevent.check_not_null(ids IS NULL OR array_position(ids, NULL) IS NOT NULL, 'ids'::text);
+    PERFORM playevent.check_not_null(ids IS NULL OR EXISTS (SELECT FROM unnest(ids) AS id WHERE id IS NULL), 'ids'::text);
     PERFORM playevent.check_not_null(reason IS NULL, 'reason'::text);
     IF reason = '' THEN
         RAISE EXCEPTION USING

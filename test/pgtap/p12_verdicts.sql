@@ -362,8 +362,6 @@ SELECT is((SELECT bool_and(intact) FROM playevent.log), true, 'P1: all of them a
 
 SET LOCAL ROLE verdict_owner;
 SELECT playevent.create_log('listen', track => 'track', partition_by => 'month', retain => NULL);
-RESET ROLE;
-SELECT count(*) > 0 AS extended FROM playevent.partitions('listen_event');
 CREATE TEMP TABLE month AS SELECT date_trunc('month', now() AT TIME ZONE 'UTC') AS this;
 DO $$
 DECLARE
@@ -377,6 +375,7 @@ BEGIN
     END LOOP;
 END
 $$;
+RESET ROLE;
 INSERT INTO listen_event (track_entry_key, bucket, anon_id, created_at)
 SELECT 'k' || n % 3, 'most', 'l' || n % 5, ((SELECT this FROM month) - make_interval(months => n % 4)) AT TIME ZONE 'UTC' + interval '1 hour'
   FROM generate_series(1, 80) n;
@@ -394,7 +393,7 @@ SELECT bag_eq('TABLE listen_counter', 'TABLE totals', 'P11: totals stay, without
 SELECT bag_eq('TABLE listen_daily', 'TABLE days', 'P11: by day as well');
 SELECT is_empty($$SELECT playevent.verify('listen_event')$$, 'P12: and verify knows');
 SELECT is(playevent.rebuild('listen_event'), 0::bigint, 'P12: so does rebuild');
-SELECT is((SELECT count(*) FROM listen_valid), 59::bigint, 'P12: the view has the rows that are left, and count');
+SELECT is((SELECT count(*) FROM listen_valid), 57::bigint, 'P12: the view has the rows that are left, and count');
 SELECT refuses($$void('listen_event', '{3}', 'x')$$, '55000', 'row 3 of table "listen_event" was retired', 'a retired play can''t be voided');
 SELECT refuses($$reinstate('listen_event', '{8,7}', 'x')$$, '55000', 'row 7 of table "listen_event" was retired', 'nor reinstated, whatever else is named');
 SELECT refuses($$void('listen_event', '{1000}', 'x')$$, 'P0002', NULL, 'one that never was is unknown');

@@ -37,6 +37,7 @@
 
 PG_FUNCTION_INFO_V1(playevent_judge);
 PG_FUNCTION_INFO_V1(playevent_count_judged);
+PG_FUNCTION_INFO_V1(playevent_add_counted);
 PG_FUNCTION_INFO_V1(playevent_may_write);
 
 /* Columns of a table of verdicts */
@@ -82,6 +83,39 @@ playevent_count_judged(PG_FUNCTION_ARGS)
 	(void) add_amounts_of(binding,
 						  prepare_owner_query(query.data, 0, tables,
 											  lengthof(tables)),
+						  !PG_GETARG_BOOL(3));
+	SPI_finish();
+	pending_flush(RelationGetRelid(event));
+	relation_close(event, NoLock);
+	PG_RETURN_VOID();
+}
+
+/*
+ * playevent.add_counted(event regclass, slot regclass, rows text,
+ *						 counts boolean)
+ *		returns void
+ *
+ * In a twin: adds what a query of counted_rows on the log returns to the counter with
+ * this slot table, or takes it off it.
+ */
+Datum
+playevent_add_counted(PG_FUNCTION_ARGS)
+{
+	TriggerDesc *triggers;
+	Relation	event = open_counted_log(PG_GETARG_OID(0), &triggers);
+	CounterBinding *binding = counter_of(event, triggers, PG_GETARG_OID(1));
+	Oid			tables[2];
+	Verdicts	verdicts;
+
+	check_twin(RelationGetRelid(event));
+	check_all_counted(event);
+	SPI_connect();
+	find_verdicts(event, &verdicts);
+	tables[0] = RelationGetRelid(event);
+	tables[1] = verdicts.relid;
+	(void) add_amounts_of(binding,
+						  prepare_owner_query(text_to_cstring(PG_GETARG_TEXT_PP(2)),
+											  0, tables, lengthof(tables)),
 						  !PG_GETARG_BOOL(3));
 	SPI_finish();
 	pending_flush(RelationGetRelid(event));

@@ -166,6 +166,35 @@ RETURN (
 COMMENT ON FUNCTION playevent.keys_intact(regclass) IS
 'internal: do a log''s trigger that keeps event_ids apart and the guards of its key table agree, if it has one';
 
+-- Is the table of a log's verdicts there, if its rows have ids, and guarded, and does it
+-- count what replication brings?  What was voided and is not known any more would count.
+CREATE FUNCTION playevent.verdicts_intact(event regclass, own_columns text[]) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN (
+    SELECT CASE pg_catalog.count(DISTINCT g.slot)
+               WHEN 0 THEN NOT EXISTS (
+                   SELECT FROM pg_catalog.pg_index i
+                     JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+                    WHERE i.indrelid = verdicts_intact.event AND i.indisprimary
+                      AND a.atttypid IN ('pg_catalog.int8'::pg_catalog.regtype, 'pg_catalog.int4'::pg_catalog.regtype,
+                                         'pg_catalog.int2'::pg_catalog.regtype)
+                      AND a.attname <> ALL (own_columns))
+               WHEN 1 THEN
+                   2 = pg_catalog.count(*) FILTER (WHERE playevent.as_made(g.trigger_oid) AND NOT EXISTS (
+                       SELECT FROM pg_catalog.unnest(g.arguments) AS named(c)
+                        WHERE named.c <> ''
+                          AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
+                                           WHERE a.attrelid = g.event AND a.attname = named.c AND NOT a.attisdropped)))
+                   AND (SELECT pg_catalog.count(*) = 1 AND pg_catalog.bool_and(playevent.as_made(t.oid))
+                          FROM pg_catalog.pg_trigger t
+                         WHERE t.tgrelid = pg_catalog.min(g.slot) AND t.tgfoid = 'playevent.judge'::pg_catalog.regproc)
+               ELSE false END
+      FROM playevent.guard g
+     WHERE g.event = verdicts_intact.event AND g.function = 'verdict');
+
+COMMENT ON FUNCTION playevent.verdicts_intact(regclass, text[]) IS
+'internal: is the table of a log''s verdicts there, and guarded';
+
 -- A partition inherits the triggers that new rows fire.
 CREATE VIEW playevent.stray_trigger AS
 SELECT t.tgrelid AS part, t.tgname AS name
@@ -264,6 +293,7 @@ SELECT class.oid::pg_catalog.regclass AS event,
            AND playevent.counters_intact(class.oid::pg_catalog.regclass)
            AND playevent.retention_intact(class.oid::pg_catalog.regclass)
            AND playevent.keys_intact(class.oid::pg_catalog.regclass)
+           AND playevent.verdicts_intact(class.oid::pg_catalog.regclass, own.columns)
            AND playevent.part_intact(class.oid)
            AND NOT EXISTS (
                SELECT FROM pg_catalog.pg_class p

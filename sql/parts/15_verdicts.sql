@@ -23,6 +23,13 @@ AS 'MODULE_PATHNAME', 'playevent_count_judged';
 COMMENT ON FUNCTION playevent.count_judged(regclass, regclass, text, boolean) IS
 'internal: counts the rows that verdicts are about in a counter, or takes them off it';
 
+CREATE FUNCTION playevent.add_counted(event regclass, slot regclass, rows text, counts boolean) RETURNS void
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_add_counted';
+
+COMMENT ON FUNCTION playevent.add_counted(regclass, regclass, text, boolean) IS
+'internal: adds what a query says of each key to a counter, or takes it off';
+
 CREATE FUNCTION playevent.may_write(rel regclass) RETURNS name
 LANGUAGE c VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'playevent_may_write';
@@ -101,12 +108,25 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    verdicts regclass := (playevent.verdicts(event)).verdicts;
+    known record;
+    missing name;
 BEGIN
-    IF verdicts IS NOT NULL THEN
-        EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', verdicts);
+    SELECT * INTO known FROM playevent.verdicts(event);
+    IF known.verdicts IS NULL THEN
+        RETURN NULL;
     END IF;
-    RETURN verdicts;
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', known.verdicts);
+    SELECT u.c INTO missing FROM unnest(ARRAY[known.id_column, known.listener_column]) AS u(c)
+     WHERE u.c IS NOT NULL
+       AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = event AND a.attname = u.c AND NOT a.attisdropped);
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_column',
+            MESSAGE = format('table "%s" has no column "%s"', (SELECT relname FROM pg_class WHERE oid = event), missing),
+            DETAIL = format('Table "%s" names it.', (SELECT relname FROM pg_class WHERE oid = known.verdicts)),
+            HINT = 'Call playevent.attach_log again if the column has another name.';
+    END IF;
+    RETURN known.verdicts;
 END
 $$;
 
@@ -185,16 +205,16 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    event regclass := (SELECT g.event FROM playevent.guard g WHERE g.slot = verdicts AND g.function = 'verdict' ORDER BY g.trigger_oid LIMIT 1);
+    log_event regclass := (SELECT g.event FROM playevent.guard g WHERE g.slot = verdicts AND g.function = 'verdict' ORDER BY g.trigger_oid LIMIT 1);
     state record;
 BEGIN
-    IF event IS NULL THEN
+    IF log_event IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('table "%s" does not say which log''s verdicts it has', (SELECT relname FROM pg_class WHERE oid = verdicts)),
             HINT = 'Call playevent.attach_log for that log again.';
     END IF;
-    IF NOT (SELECT l.count_replicated FROM playevent.log l WHERE l.event = judge_replicated.event) THEN
+    IF NOT (SELECT l.count_replicated FROM playevent.log l WHERE l.event = log_event) THEN
         RETURN;
     END IF;
     SELECT * INTO state FROM playevent.read_own(verdicts, verdicts, format(
@@ -202,7 +222,7 @@ BEGIN
                 (SELECT v.counts FROM ONLY %1$s AS v WHERE v.event = %2$L ORDER BY v.id DESC LIMIT 1)',
         verdicts, play, id)) AS t(before boolean, after boolean);
     IF state.before <> state.after THEN
-        PERFORM playevent.follow_verdicts(event, format('v.event = %L AND v.id = %L', play, id), state.after);
+        PERFORM playevent.follow_verdicts(log_event, format('v.event = %L AND v.id = %L', play, id), state.after);
     END IF;
 END
 $$;
@@ -276,6 +296,7 @@ DECLARE
 BEGIN
     SELECT * INTO known FROM playevent.verdicts(event);
     IF known.verdicts IS NULL THEN
+        PERFORM playevent.check_log(event);
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('table "%s" has no table of verdicts', event_name),
@@ -283,7 +304,7 @@ BEGIN
             HINT = format('If it was dropped: call playevent.attach_log for table "%s" again.', event_name);
     END IF;
     decided_by := playevent.may_write(known.verdicts);
-    PERFORM playevent.check_not_null(ids IS NULL OR array_position(ids, NULL) IS NOT NULL, 'ids'::text);
+    PERFORM playevent.check_not_null(ids IS NULL OR EXISTS (SELECT FROM unnest(ids) AS id WHERE id IS NULL), 'ids'::text);
     PERFORM playevent.check_not_null(reason IS NULL, 'reason'::text);
     IF reason = '' THEN
         RAISE EXCEPTION USING
@@ -381,6 +402,27 @@ AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
 COMMENT ON FUNCTION playevent.forget_listener(regclass, text) IS
 'empties the token of a listener in up to 10,000 rows of a log, takes it out of sketches, and returns in how many rows it was; call it until that is 0';
 
+-- Counters that count by the listener, too, follow what is done to rows' tokens.
+CREATE FUNCTION playevent.count_listeners_rows(event regclass, listener_column name, filter text, counts boolean) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    slot regclass;
+BEGIN
+    FOR slot IN
+        SELECT k.counter_slot FROM playevent.counter k
+         WHERE k.event = count_listeners_rows.event AND k.listener_column IS NULL
+           AND count_listeners_rows.listener_column = ANY (k.columns)
+    LOOP
+        PERFORM playevent.add_counted(event, slot, (playevent.counted_rows(event, slot, event, filter)).query, counts);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.count_listeners_rows(regclass, name, text, boolean) IS
+'internal: adds rows to counters by listener, or takes them off';
+
 CREATE FUNCTION playevent.forget_listener_as_owner(event regclass, listener text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -412,9 +454,11 @@ BEGIN
     IF ids IS NULL THEN
         RETURN 0;
     END IF;
+    PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), false);
     PERFORM playevent.empty_column(event, known.listener_column, format(
         'UPDATE %1$s AS l SET %2$I = NULL WHERE l.%3$I = ANY (%4$L::bigint[]) AND l.%2$I OPERATOR(pg_catalog.=) %5$L',
         event, known.listener_column, known.id_column, ids, listener));
+    PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), true);
     PERFORM playevent.resketch(event, format('SELECT unnest(%L::bigint[])', ids), event);
     RETURN cardinality(ids);
 END

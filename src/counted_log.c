@@ -211,11 +211,12 @@ find_verdicts(Relation event, Verdicts *verdicts)
 		if (get_attnum(RelationGetRelid(event), id) == InvalidAttrNumber)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of table \"%s\" does not exist",
-							id, RelationGetRelationName(event)),
-					 errdetail("Verdicts in table \"%s\" tell its rows by it.",
+					 errmsg("table \"%s\" has no column \"%s\"",
+							RelationGetRelationName(event), id),
+					 errdetail("Verdicts in table \"%s\" tell rows by it.",
 							   get_rel_name(verdicts->relid)),
-					 errhint("Rename it back.")));
+					 errhint("Call playevent.attach_log again if the column has another name."),
+					 errtable(event)));
 	}
 	SPI_freetuptable(SPI_tuptable);
 }

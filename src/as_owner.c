@@ -316,6 +316,25 @@ in_twin(void)
 }
 
 /*
+ * leave_twin, return_to_twin
+ *		What is run in between is not in a twin, though it is called by one.
+ */
+Oid
+leave_twin(void)
+{
+	Oid			was = caller;
+
+	caller = InvalidOid;
+	return was;
+}
+
+void
+return_to_twin(Oid was)
+{
+	caller = was;
+}
+
+/*
  * check_twin
  *		Check that this is in a twin, and the table its owner's.
  */

@@ -21,6 +21,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "parser/analyze.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/smgr.h"
@@ -247,5 +248,12 @@ adds_column(AlterTableType subcommand)
 	return subcommand == AT_AddColumn;
 #endif
 }
+
+/* 19 keeps hooks from changing how a query was jumbled. */
+#if PG_VERSION_NUM >= 190000
+typedef const JumbleState *QueryJumble;
+#else
+typedef JumbleState *QueryJumble;
+#endif
 
 #endif							/* PLAYEVENT_COMPAT_H */

@@ -419,7 +419,7 @@ playevent_verify(PG_FUNCTION_ARGS)
 		{
 			MemoryContext oldcontext;
 
-			SPI_cursor_fetch(portal, true, FETCH_ROWS);
+			fetch_table_query(portal, FETCH_ROWS);
 			if (SPI_processed == 0)
 				break;
 			oldcontext = MemoryContextSwitchTo(context);

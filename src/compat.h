@@ -16,6 +16,7 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/tableam.h"
+#include "catalog/pg_auth_members.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "executor/executor.h"
@@ -27,6 +28,7 @@
 #include "storage/smgr.h"
 #include "utils/acl.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #if PG_VERSION_NUM < 150000
 #error "playevent needs PostgreSQL 15 or later"
@@ -246,6 +248,25 @@ adds_column(AlterTableType subcommand)
 	return subcommand == AT_AddColumn || subcommand == AT_AddColumnRecurse;
 #else
 	return subcommand == AT_AddColumn;
+#endif
+}
+
+/*
+ * The hash value of a membership in cache AUTHMEMROLEMEM.  16 lets several roles
+ * grant the same one.
+ */
+static inline uint32
+hash_of_membership(Form_pg_auth_members form)
+{
+#if PG_VERSION_NUM >= 160000
+	return GetSysCacheHashValue3(AUTHMEMROLEMEM,
+								 ObjectIdGetDatum(form->roleid),
+								 ObjectIdGetDatum(form->member),
+								 ObjectIdGetDatum(form->grantor));
+#else
+	return GetSysCacheHashValue2(AUTHMEMROLEMEM,
+								 ObjectIdGetDatum(form->roleid),
+								 ObjectIdGetDatum(form->member));
 #endif
 }
 

@@ -319,10 +319,12 @@ open_track(TrackBinding *binding, Relation event, Trigger *trigger)
 				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks in it.",
 						   trigger->tgname, RelationGetRelationName(event)),
 				 errhint(HINT_REATTACH, RelationGetRelationName(event))));
+	depend_on_schema(binding, namespace);
 	binding->track_relid = RelationGetRelid(track);
 	binding->track_is_heap = track->rd_rel->relam == HEAP_TABLE_AM_OID;
 	binding->altered_by = altered_by(binding->track_relid);
 
+	depend_on_role(binding, owner_of(binding->log_relid));
 	check_track_rights(event, trigger, binding->log_relid, track, namespace);
 	check_no_shell(binding->event_relid, binding->track_relid);
 

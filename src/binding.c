@@ -61,6 +61,7 @@ typedef struct BindingEntry
 } BindingEntry;
 
 uint64		binding_invalidations;
+uint64		catalog_invalidations;
 
 static BindingCache caches[MAX_CACHES];
 static int	ncaches;
@@ -75,6 +76,7 @@ static void
 invalidate_relation(Datum arg pg_attribute_unused(), Oid relid)
 {
 	binding_invalidations++;
+	catalog_invalidations++;
 	for (int i = 0; i < ncaches; i++)
 	{
 		HASH_SEQ_STATUS scan;
@@ -113,6 +115,7 @@ static void
 invalidate_rights(Datum arg pg_attribute_unused(),
 				  int cacheid pg_attribute_unused(), uint32 hashvalue)
 {
+	catalog_invalidations++;
 	for (int i = 0; i < ncaches; i++)
 	{
 		HASH_SEQ_STATUS scan;

@@ -30,8 +30,12 @@ typedef struct BindingCache BindingCache;
 /* Is what the binding says read off this relation? */
 typedef bool (*BindingDepends) (const void *binding, Oid relid);
 
-/* Counts invalidations, to notice one during a lookup. */
+/*
+ * Counts invalidations of relations, to notice one during a lookup; and with them
+ * those of any role, membership or schema.
+ */
 extern uint64 binding_invalidations;
+extern uint64 catalog_invalidations;
 
 extern void binding_init(void);
 extern BindingCache *binding_cache(const char *name, Size size,

@@ -32,6 +32,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/sinval.h"
 #include "utils/catcache.h"
@@ -109,7 +110,8 @@ has_right(BindingHead *binding, uint32 hashvalue)
 
 /*
  * invalidate_rights
- *		Syscache callback: a role, a membership or a schema changed (any, for 0).
+ *		Syscache callback: a role, a membership, a schema or a database changed
+ *		(any, for 0).
  */
 static void
 invalidate_rights(Datum arg pg_attribute_unused(),
@@ -194,6 +196,7 @@ binding_init(void)
 	CacheRegisterSyscacheCallback(AUTHOID, invalidate_rights, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, invalidate_rights, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, invalidate_rights, (Datum) 0);
+	CacheRegisterSyscacheCallback(DATABASEOID, invalidate_rights, (Datum) 0);
 	RegisterXactCallback(forget_replaced, NULL);
 }
 
@@ -298,6 +301,9 @@ depend_on_role(void *binding, Oid role)
 {
 	List	   *roles = list_make1_oid(role);
 
+	/* whose owner is a member of pg_database_owner */
+	add_right(binding, GetSysCacheHashValue1(DATABASEOID,
+											 ObjectIdGetDatum(MyDatabaseId)));
 	for (int i = 0; i < list_length(roles); i++)
 	{
 		Oid			member = list_nth_oid(roles, i);

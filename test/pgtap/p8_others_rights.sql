@@ -2,7 +2,7 @@
 -- inserts; what takes the log's owner a right away is seen at once.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(14);
+SELECT plan(16);
 SET LOCAL client_min_messages = error;
 \ir include/run_as.sql
 
@@ -65,8 +65,9 @@ SELECT test.needs('REVOKE USAGE ON SCHEMA t FROM rights_alice', 'GRANT USAGE ON 
 SELECT test.needs('REVOKE SELECT ON t.track FROM rights_outer', 'GRANT SELECT ON t.track TO rights_outer', '42501', 'SELECT');
 SELECT test.needs('REVOKE rights_outer FROM rights_inner; ALTER ROLE rights_alice SUPERUSER; SELECT test.insert(); ALTER ROLE rights_alice NOSUPERUSER',
     'GRANT rights_outer TO rights_inner', '42501', 'that it was a superuser''s');
-SET LOCAL session_replication_role = replica;
-SET LOCAL session_replication_role = origin;
+SELECT test.needs(format('REVOKE rights_outer FROM rights_inner; GRANT SELECT ON t.track TO pg_database_owner; ALTER DATABASE %1$I OWNER TO rights_alice;
+        SELECT test.insert(); ALTER DATABASE %1$I OWNER TO %2$I', current_database(), current_user),
+    'GRANT rights_outer TO rights_inner', '42501', 'that it was the database''s owner');
 ALTER EVENT TRIGGER playevent_follow_renames DISABLE;
 SELECT test.needs('ALTER SCHEMA t RENAME TO other', 'ALTER SCHEMA other RENAME TO t', '42P01', 'a schema''s name');
 

@@ -48,7 +48,10 @@ PG_FUNCTION_INFO_V1(playevent_call_for_reader);
 /* What the name of the function that is called ends with. */
 #define TWIN_ENDING "_as_owner"
 
-/* Who has called the function whose twin runs; InvalidOid if none does. */
+/*
+ * Who has called the function whose twin runs; InvalidOid if none does, or if
+ * what runs is a query of the twin's on a table.
+ */
 static Oid	caller = InvalidOid;
 
 /*
@@ -313,6 +316,25 @@ bool
 in_twin(void)
 {
 	return OidIsValid(caller);
+}
+
+/*
+ * leave_twin, return_to_twin
+ *		What is run in between is not in a twin, though it is called by one.
+ */
+Oid
+leave_twin(void)
+{
+	Oid			was = caller;
+
+	caller = InvalidOid;
+	return was;
+}
+
+void
+return_to_twin(Oid was)
+{
+	caller = was;
 }
 
 /*

@@ -27,6 +27,8 @@ extern void check_usage(Oid namespace, Oid role);
 extern void check_readable(Oid relid, Oid role, List *columns);
 extern void check_caller(Oid relid, ArrayType *columns);
 extern bool in_twin(void);
+extern Oid	leave_twin(void);
+extern void return_to_twin(Oid was);
 extern void check_twin(Oid relid);
 extern Oid	check_writer(Oid relid);
 extern void run_as_twin(Oid owner, const char *query, int nargs, Oid *types,

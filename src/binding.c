@@ -11,8 +11,9 @@
  * (the track table in AccessShareLock, the slot table in RowExclusiveLock), as
  * if the statement had named it, but by the transaction itself, whichever
  * subtransaction is the current one (lock_until_end).  Whatever changes what a
- * binding says invalidates a relation's cache entry, or the roles, memberships
- * or schemas caches; the callbacks here then only mark bindings stale, because
+ * binding says invalidates a relation's cache entry, or that of a role, membership
+ * or schema which it depends on, for anybody can alter those of his own at any
+ * time; the callbacks here then only mark bindings stale, because
  * they may run at any table_open.  Invalidations are read when a lock is
  * granted, so an entry is trusted only after that.  What is looked up under
  * these locks stays true while they are held, but for rights: GRANT locks no
@@ -29,7 +30,9 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_auth_members.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/sinval.h"
 #include "utils/catcache.h"
@@ -59,6 +62,7 @@ typedef struct BindingEntry
 } BindingEntry;
 
 uint64		binding_invalidations;
+uint64		catalog_invalidations;
 
 static BindingCache caches[MAX_CACHES];
 static int	ncaches;
@@ -73,6 +77,7 @@ static void
 invalidate_relation(Datum arg pg_attribute_unused(), Oid relid)
 {
 	binding_invalidations++;
+	catalog_invalidations++;
 	for (int i = 0; i < ncaches; i++)
 	{
 		HASH_SEQ_STATUS scan;
@@ -89,14 +94,46 @@ invalidate_relation(Datum arg pg_attribute_unused(), Oid relid)
 }
 
 /*
+ * has_right
+ *		Does the binding depend on a role, membership or schema of this hash value?
+ */
+static bool
+has_right(BindingHead *binding, uint32 hashvalue)
+{
+	for (int i = 0; i < binding->nrights; i++)
+	{
+		if (binding->rights[i] == hashvalue)
+			return true;
+	}
+	return false;
+}
+
+/*
  * invalidate_rights
- *		Syscache callback: a role, a membership or a schema changed.
+ *		Syscache callback: a role, a membership, a schema or a database changed
+ *		(any, for 0).
  */
 static void
-invalidate_rights(Datum arg, int cacheid pg_attribute_unused(),
-				  uint32 hashvalue pg_attribute_unused())
+invalidate_rights(Datum arg pg_attribute_unused(),
+				  int cacheid pg_attribute_unused(), uint32 hashvalue)
 {
-	invalidate_relation(arg, InvalidOid);
+	catalog_invalidations++;
+	for (int i = 0; i < ncaches; i++)
+	{
+		HASH_SEQ_STATUS scan;
+		BindingEntry *entry;
+
+		hash_seq_init(&scan, caches[i].entries);
+		while ((entry = hash_seq_search(&scan)) != NULL)
+		{
+			if (entry->binding != NULL &&
+				(hashvalue == 0 || has_right(entry->binding, hashvalue)))
+			{
+				entry->binding->valid = false;
+				entry->binding->stale = true;
+			}
+		}
+	}
 }
 
 /*
@@ -159,6 +196,7 @@ binding_init(void)
 	CacheRegisterSyscacheCallback(AUTHOID, invalidate_rights, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, invalidate_rights, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, invalidate_rights, (Datum) 0);
+	CacheRegisterSyscacheCallback(DATABASEOID, invalidate_rights, (Datum) 0);
 	RegisterXactCallback(forget_replaced, NULL);
 }
 
@@ -223,6 +261,70 @@ new_binding(BindingCache *cache, Oid key)
 	return binding;
 }
 
+static void
+add_right(BindingHead *binding, uint32 hashvalue)
+{
+	uint32	   *rights = MemoryContextAlloc(binding->context,
+											(binding->nrights + 1) * sizeof(uint32));
+
+	if (binding->nrights > 0)
+	{
+		memcpy(rights, binding->rights, binding->nrights * sizeof(uint32));
+		pfree(binding->rights);
+	}
+	rights[binding->nrights] = hashvalue;
+	binding->rights = rights;
+	binding->nrights++;
+}
+
+/*
+ * depend_on_schema
+ *		The binding, which is being built, is stale once the schema has another
+ *		name, or others have rights on it.  To be called before what it says is
+ *		read, or right behind that, while no invalidation is.
+ */
+void
+depend_on_schema(void *binding, Oid namespace)
+{
+	if (OidIsValid(namespace))
+		add_right(binding, GetSysCacheHashValue1(NAMESPACEOID,
+												 ObjectIdGetDatum(namespace)));
+}
+
+/*
+ * depend_on_role
+ *		The same of what a role may do, before it is asked: by itself, and by what
+ *		it is a member of.  Memberships to come take no right away.
+ */
+void
+depend_on_role(void *binding, Oid role)
+{
+	List	   *roles = list_make1_oid(role);
+
+	/* whose owner is a member of pg_database_owner */
+	add_right(binding, GetSysCacheHashValue1(DATABASEOID,
+											 ObjectIdGetDatum(MyDatabaseId)));
+	for (int i = 0; i < list_length(roles); i++)
+	{
+		Oid			member = list_nth_oid(roles, i);
+		CatCList   *granted;
+
+		add_right(binding, GetSysCacheHashValue1(AUTHOID,
+												 ObjectIdGetDatum(member)));
+		granted = SearchSysCacheList1(AUTHMEMMEMROLE, ObjectIdGetDatum(member));
+		for (int j = 0; j < granted->n_members; j++)
+		{
+			Form_pg_auth_members form = (Form_pg_auth_members)
+			GETSTRUCT(&granted->members[j]->tuple);
+
+			add_right(binding, hash_of_membership(form));
+			roles = list_append_unique_oid(roles, form->roleid);
+		}
+		ReleaseSysCacheList(granted);
+	}
+	list_free(roles);
+}
+
 /*
  * end_building
  *		The binding says all it has to, and is valid unless something was
@@ -234,7 +336,7 @@ end_building(void *binding, uint64 seen)
 	BindingHead *head = binding;
 
 	head->built = true;
-	head->valid = seen == binding_invalidations;
+	head->valid = seen == binding_invalidations && !head->stale;
 }
 
 /*

@@ -19,7 +19,10 @@ typedef struct BindingHead
 	Oid			key;			/* its trigger */
 	bool		valid;			/* cleared by invalidation */
 	bool		built;			/* to its end, so others may hold it */
+	bool		stale;			/* by now, before it has been built */
 	MemoryContext context;		/* that it is in, with all it points to */
+	uint32	   *rights;			/* hash values of what rights it depends on */
+	int			nrights;
 } BindingHead;
 
 typedef struct BindingCache BindingCache;
@@ -27,14 +30,20 @@ typedef struct BindingCache BindingCache;
 /* Is what the binding says read off this relation? */
 typedef bool (*BindingDepends) (const void *binding, Oid relid);
 
-/* Counts invalidations, to notice one during a lookup. */
+/*
+ * Counts invalidations of relations, to notice one during a lookup; and with them
+ * those of any role, membership or schema.
+ */
 extern uint64 binding_invalidations;
+extern uint64 catalog_invalidations;
 
 extern void binding_init(void);
 extern BindingCache *binding_cache(const char *name, Size size,
 								   BindingDepends depends);
 extern void *find_binding(BindingCache *cache, Oid key);
 extern void *new_binding(BindingCache *cache, Oid key);
+extern void depend_on_schema(void *binding, Oid namespace);
+extern void depend_on_role(void *binding, Oid role);
 extern void end_building(void *binding, uint64 seen);
 extern void lock_until_end(Oid relid, LOCKMODE mode);
 

@@ -16,16 +16,19 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/tableam.h"
+#include "catalog/pg_auth_members.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "parser/analyze.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/smgr.h"
 #include "utils/acl.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #if PG_VERSION_NUM < 150000
 #error "playevent needs PostgreSQL 15 or later"
@@ -247,5 +250,31 @@ adds_column(AlterTableType subcommand)
 	return subcommand == AT_AddColumn;
 #endif
 }
+
+/*
+ * The hash value of a membership in cache AUTHMEMROLEMEM.  16 lets several roles
+ * grant the same one.
+ */
+static inline uint32
+hash_of_membership(Form_pg_auth_members form)
+{
+#if PG_VERSION_NUM >= 160000
+	return GetSysCacheHashValue3(AUTHMEMROLEMEM,
+								 ObjectIdGetDatum(form->roleid),
+								 ObjectIdGetDatum(form->member),
+								 ObjectIdGetDatum(form->grantor));
+#else
+	return GetSysCacheHashValue2(AUTHMEMROLEMEM,
+								 ObjectIdGetDatum(form->roleid),
+								 ObjectIdGetDatum(form->member));
+#endif
+}
+
+/* 19 keeps hooks from changing how a query was jumbled. */
+#if PG_VERSION_NUM >= 190000
+typedef const JumbleState *QueryJumble;
+#else
+typedef JumbleState *QueryJumble;
+#endif
 
 #endif							/* PLAYEVENT_COMPAT_H */

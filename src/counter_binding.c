@@ -197,6 +197,8 @@ build_counter_binding(CounterBinding *binding, Relation event,
 				 errdetail("Trigger \"%s\" on table \"%s\" keeps its counts there.",
 						   trigger->tgname, RelationGetRelationName(event)),
 				 errhint(HINT_REATTACH, get_rel_name(binding->log_relid))));
+	depend_on_schema(binding, namespace);
+	depend_on_schema(binding, get_rel_namespace(binding->log_relid));
 
 	/*
 	 * His own, not that of a role whose rights he has: a superuser has those

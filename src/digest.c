@@ -214,7 +214,7 @@ add_rows(Digest *digest, TableQuery *query)
 	{
 		MemoryContext oldcontext;
 
-		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		fetch_table_query(portal, FETCH_ROWS);
 		if (SPI_processed == 0)
 			break;
 		oldcontext = MemoryContextSwitchTo(context);

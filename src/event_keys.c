@@ -132,7 +132,7 @@ fill(Relation event, KeyBinding *keys)
 	{
 		MemoryContext oldcontext;
 
-		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		fetch_table_query(portal, FETCH_ROWS);
 		if (SPI_processed == 0)
 			break;
 		oldcontext = MemoryContextSwitchTo(context);

@@ -308,6 +308,8 @@ build_key_binding(KeyBinding *keys, Relation event, Trigger *trigger)
 				 errdetail("Trigger \"%s\" on table \"%s\" keeps event_ids there.",
 						   trigger->tgname, RelationGetRelationName(event)),
 				 errhint(HINT_REATTACH, get_rel_name(keys->log_relid))));
+	depend_on_schema(keys, namespace);
+	depend_on_schema(keys, get_rel_namespace(keys->log_relid));
 
 	/* As of a slot table: not a role's whose rights he has. */
 	if (keys->owner != rel->rd_rel->relowner)

@@ -131,7 +131,7 @@ rebuild_counter(Relation event, CounterBinding *binding, int64 *lacking)
 	{
 		MemoryContext oldcontext;
 
-		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		fetch_table_query(portal, FETCH_ROWS);
 		if (SPI_processed == 0)
 			break;
 		oldcontext = MemoryContextSwitchTo(context);
@@ -190,7 +190,7 @@ add_amounts_of(CounterBinding *binding, TableQuery *query, bool negative)
 	{
 		MemoryContext oldcontext;
 
-		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		fetch_table_query(portal, FETCH_ROWS);
 		if (SPI_processed == 0)
 			break;
 		oldcontext = MemoryContextSwitchTo(context);

@@ -23,6 +23,7 @@
 #include "pending.h"
 #include "playevent.h"
 #include "row_hint.h"
+#include "table_query.h"
 #include "track_binding.h"
 #include "trigger_role.h"
 
@@ -55,4 +56,5 @@ _PG_init(void)
 	key_binding_init();
 	pending_init();
 	leaving_init();
+	table_query_init();
 }

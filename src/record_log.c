@@ -94,12 +94,12 @@ open_log(text *name)
 	uint64		seen;
 	Relation	rel;
 
-	if (known != NULL && known->seen == binding_invalidations &&
+	if (known != NULL && known->seen == catalog_invalidations &&
 		known->owner == GetUserId())
 	{
 		relid = known->relid;
 		LockRelationOid(relid, RowExclusiveLock);
-		if (known->seen == binding_invalidations)
+		if (known->seen == catalog_invalidations)
 			return table_open(relid, NoLock);
 		UnlockRelationOid(relid, RowExclusiveLock);
 	}
@@ -107,7 +107,7 @@ open_log(text *name)
 	table = makeRangeVarFromNameList(textToQualifiedNameList(name));
 	relid = RangeVarGetRelidExtended(table, RowExclusiveLock, RVR_MISSING_OK,
 									 check_owner, NULL);
-	seen = binding_invalidations;
+	seen = catalog_invalidations;
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),

@@ -221,7 +221,7 @@ static void
 look_at_log(Plans *plans, Relation rel)
 {
 	RecordLog	log = {.rel = rel};
-	uint64		seen = binding_invalidations;
+	uint64		seen = catalog_invalidations;
 	Oid		   *types = plans->key.types;
 	Oid			key_table = InvalidOid;
 	bool		renamed;
@@ -374,7 +374,7 @@ record(Relation rel, OneRow *row, ArrayType *kinds, int64 *id)
 	int			security;
 	bool		found;
 
-	if (plans->seen != binding_invalidations || plans->key_attno == InvalidAttrNumber)
+	if (plans->seen != catalog_invalidations || plans->key_attno == InvalidAttrNumber)
 		look_at_log(plans, rel);
 	judge(row, kinds, plans, rel);
 	table_close(rel, NoLock);

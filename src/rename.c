@@ -154,6 +154,27 @@ old_relation(const char *name, Oid default_namespace, Snapshot before)
 }
 
 /*
+ * may_mean
+ *		May a name have meant what the command renames, as far as can be told
+ *		without looking into catalogs?  Anybody may have any number of triggers.
+ */
+static bool
+may_mean(const char *name, Node *command)
+{
+	RenameStmt *rename = (RenameStmt *) command;
+	List	   *parts;
+
+	if (!split_name(name, &parts))
+		return false;
+	if (!IsA(command, RenameStmt))
+		return true;
+	if (rename->renameType == OBJECT_SCHEMA)
+		return list_length(parts) == 2 &&
+			strcmp(linitial(parts), rename->subname) == 0;
+	return strcmp(llast(parts), rename->relation->relname) == 0;
+}
+
+/*
  * reference
  *		How a trigger of a table in that schema refers to a relation; NULL if it
  *		has been dropped meanwhile.
@@ -240,7 +261,7 @@ have_same_owner(Oid one, Oid other)
  */
 static void
 follow_trigger(Relation pg_trigger, HeapTuple trigger, bool by_name,
-			   Snapshot before)
+			   Node *command, Snapshot before)
 {
 	Datum		value;
 	bool		isnull;
@@ -261,6 +282,8 @@ follow_trigger(Relation pg_trigger, HeapTuple trigger, bool by_name,
 		return;
 	tgargs = DatumGetByteaPP(value);
 	name = VARDATA_ANY(tgargs);
+	if (!may_mean(name, command))
+		return;
 
 	/* Names without a schema are those of the table it was made on. */
 	base = made_on(((Form_pg_trigger) GETSTRUCT(trigger))->oid, true);
@@ -336,7 +359,7 @@ dependent_triggers(Oid function)
  */
 static List *
 follow_triggers(Relation pg_trigger, const char *function, Oid namespace,
-				bool by_name, Snapshot before)
+				bool by_name, Node *command, Snapshot before)
 {
 	List	   *tables = NIL;
 	ListCell   *lc;
@@ -361,7 +384,7 @@ follow_triggers(Relation pg_trigger, const char *function, Oid namespace,
 		form = (Form_pg_trigger) GETSTRUCT(trigger);
 		if (form->tgfoid != oid)
 			continue;
-		follow_trigger(pg_trigger, trigger, by_name, before);
+		follow_trigger(pg_trigger, trigger, by_name, command, before);
 		if (!OidIsValid(form->tgparentid))
 			tables = lappend_oid(tables, form->tgrelid);
 	}
@@ -392,7 +415,7 @@ renames(Node *command)
  *		See to what names tables that have another name by now.
  */
 static void
-follow_tables(Oid namespace)
+follow_tables(Oid namespace, Node *command)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, RowExclusiveLock);
 	Snapshot	before = register_snapshot_before();
@@ -410,7 +433,7 @@ follow_tables(Oid namespace)
 			role != ROLE_DEDUPE && role != ROLE_SLOT_GUARD)
 			continue;
 		followed = follow_triggers(pg_trigger, functions[i].name, namespace,
-								   role == ROLE_RESOLVE, before);
+								   role == ROLE_RESOLVE, command, before);
 		if (role != ROLE_SLOT_GUARD)
 			logs = list_concat(logs, followed);
 	}
@@ -531,6 +554,6 @@ playevent_follow_renames(PG_FUNCTION_ARGS)
 	else if (IsA(command, AlterEnumStmt))
 		follow_enum((AlterEnumStmt *) command);
 	else if (renames(command))
-		follow_tables(get_func_namespace(fcinfo->flinfo->fn_oid));
+		follow_tables(get_func_namespace(fcinfo->flinfo->fn_oid), command);
 	PG_RETURN_NULL();
 }

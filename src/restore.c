@@ -455,6 +455,19 @@ look_as_owner(Look *look)
 }
 
 /*
+ * is_cancel
+ *		Has somebody cancelled the command, or a timeout?  The SQLSTATE alone, the
+ *		owner's code may have said; that it raised it elsewhere, it can't hide.
+ */
+static bool
+is_cancel(ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) ==
+		ERRCODE_OPERATOR_INTERVENTION && error->funcname != NULL &&
+		strcmp(error->funcname, "ProcessInterrupts") == 0;
+}
+
+/*
  * look_safely
  *		look_as_owner, of whose errors only those end the command that somebody
  *		has called for.
@@ -486,8 +499,7 @@ look_safely(Look *look)
 
 	if (error == NULL)
 		return;
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION ||
-		look->bound)
+	if (is_cancel(error) || look->bound)
 		ReThrowError(error);
 
 	/*

@@ -30,13 +30,17 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
 #include "parser/parse_node.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
 #include "as_owner.h"
+#include "compat.h"
 #include "table_query.h"
 
 PG_FUNCTION_INFO_V1(playevent_read_table);
@@ -49,6 +53,36 @@ struct TableQuery
 	int			nargs;
 	Oid			types[FLEXIBLE_ARRAY_MEMBER];
 };
+
+/* The owner's query that is being prepared, and as whom; or none. */
+typedef struct Lifting
+{
+	TableQuery *query;
+	Oid			user;
+	int			sec_context;
+} Lifting;
+
+static Lifting lifting;
+static post_parse_analyze_hook_type outer_analyze_hook;
+
+/*
+ * A query may run code of a table's owner, in a domain, an index or a policy,
+ * whoever's twin this is; that code is none.
+ */
+#define OUTSIDE_TWIN(call) \
+	do { \
+		Oid			twin_ = leave_twin(); \
+\
+		PG_TRY(); \
+		{ \
+			call; \
+		} \
+		PG_FINALLY(); \
+		{ \
+			return_to_twin(twin_); \
+		} \
+		PG_END_TRY(); \
+	} while (0)
 
 /* Is it one of the query's tables? */
 static bool
@@ -120,14 +154,16 @@ param_ref(ParseState *pstate, ParamRef *ref)
 static void
 set_up_parser(ParseState *pstate, void *query)
 {
+	/* the text's next statement */
+	if (lifting.query == query)
+		SetUserIdAndSecContext(lifting.user, lifting.sec_context);
 	pstate->p_pre_columnref_hook = column_ref;
 	pstate->p_paramref_hook = param_ref;
 	pstate->p_ref_hook_state = query;
 }
 
 static TableQuery *
-prepare(const char *text, int cursor_options, const Oid *tables, int ntables,
-		int nargs, const Oid *types)
+make_query(const Oid *tables, int ntables, int nargs, const Oid *types)
 {
 	TableQuery *query = palloc0(offsetof(TableQuery, types) +
 								nargs * sizeof(Oid));
@@ -137,12 +173,17 @@ prepare(const char *text, int cursor_options, const Oid *tables, int ntables,
 	query->nargs = nargs;
 	if (nargs > 0)
 		memcpy(query->types, types, nargs * sizeof(Oid));
-	query->plan = SPI_prepare_params(text, set_up_parser, query,
-									 cursor_options);
+	return query;
+}
+
+static void
+prepare(TableQuery *query, const char *text, int cursor_options)
+{
+	OUTSIDE_TWIN(query->plan = SPI_prepare_params(text, set_up_parser, query,
+												  cursor_options));
 	if (query->plan == NULL)
 		elog(ERROR, "SPI_prepare_params failed: %s",
 			 SPI_result_code_string(SPI_result));
-	return query;
 }
 
 /*
@@ -156,33 +197,122 @@ prepare_table_query(const char *text, int cursor_options, Oid table,
 					Oid other_table, int nargs, const Oid *types)
 {
 	Oid			tables[] = {table, other_table};
+	TableQuery *query = make_query(tables, lengthof(tables), nargs, types);
 
-	return prepare(text, cursor_options, tables, lengthof(tables), nargs,
-				   types);
+	prepare(query, text, cursor_options);
+	return query;
+}
+
+/*
+ * names_others
+ *		Does the query, or one within it, name a table that it is not on?
+ */
+static bool
+names_others(Node *node, TableQuery *query)
+{
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, names_others, query);
+	foreach(lc, castNode(Query, node)->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind == RTE_RELATION && !is_meant(query, rte->relid))
+			return true;
+	}
+	return query_tree_walker((Query *) node, names_others, query, 0);
+}
+
+/*
+ * are_own_tables
+ *		Are all of the query's tables the current user's own, and will be read as
+ *		they are, and not by a view or a rule of anybody's?
+ */
+static bool
+are_own_tables(TableQuery *query)
+{
+	for (int i = 0; i < QUERY_MAX_TABLES; i++)
+	{
+		HeapTuple	tuple;
+		Form_pg_class class;
+		bool		own;
+
+		if (!OidIsValid(query->tables[i]))
+			continue;
+		tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(query->tables[i]));
+		if (!HeapTupleIsValid(tuple))
+			return false;
+		class = (Form_pg_class) GETSTRUCT(tuple);
+		own = class->relowner == GetUserId() && !class->relhasrules &&
+			(class->relkind == RELKIND_RELATION ||
+			 class->relkind == RELKIND_PARTITIONED_TABLE);
+		ReleaseSysCache(tuple);
+		if (!own)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * lift_policies
+ *		Hook: this query has been parsed, and is to be rewritten.
+ */
+static void
+lift_policies(ParseState *pstate, Query *query, QueryJumble jumble)
+{
+	if (outer_analyze_hook != NULL)
+		outer_analyze_hook(pstate, query, jumble);
+	if (lifting.query != NULL && pstate->p_ref_hook_state == lifting.query &&
+		!names_others((Node *) query, lifting.query) &&
+		are_own_tables(lifting.query))
+		SetUserIdAndSecContext(lifting.user,
+							   lifting.sec_context | SECURITY_NOFORCE_RLS);
 }
 
 /*
  * prepare_owner_query
- *		The same on several tables, without parameters, by their owner, whom policies that are forced
- *		on his own tables don't concern.
+ *		The same on several tables, without parameters, by their owner, whom
+ *		policies that are forced on his own tables don't concern.
  *
- * That holds while the query is parsed and rewritten, which runs nobody's code.
- * Were it to hold for all that is done as the owner, then his code, in an index,
- * could call functions of others' whose own forced policies it would lift.
+ * That holds while the query is rewritten, which runs nobody's code, if it is on
+ * his own tables and nothing else.  Were it to hold for all that is done as the
+ * owner, or for parsing, which runs the checks of domains in composites, then his
+ * code could call functions of others' whose own forced policies it would lift.
  */
 TableQuery *
 prepare_owner_query(const char *text, int cursor_options, const Oid *tables,
 					int ntables)
 {
-	TableQuery *query;
-	Oid			user;
-	int			sec_context;
+	Lifting		outer = lifting;
+	TableQuery *query = make_query(tables, ntables, 0, NULL);
 
-	GetUserIdAndSecContext(&user, &sec_context);
-	SetUserIdAndSecContext(user, sec_context | SECURITY_NOFORCE_RLS);
-	query = prepare(text, cursor_options, tables, ntables, 0, NULL);
-	SetUserIdAndSecContext(user, sec_context);
+	PG_TRY();
+	{
+		lifting.query = query;
+		GetUserIdAndSecContext(&lifting.user, &lifting.sec_context);
+		prepare(query, text, cursor_options);
+		SetUserIdAndSecContext(lifting.user, lifting.sec_context);
+	}
+	PG_FINALLY();
+	{
+		lifting = outer;
+	}
+	PG_END_TRY();
 	return query;
+}
+
+/*
+ * table_query_init
+ *		Set the hook; once per backend, when the library is loaded.
+ */
+void
+table_query_init(void)
+{
+	outer_analyze_hook = post_parse_analyze_hook;
+	post_parse_analyze_hook = lift_policies;
 }
 
 /*
@@ -221,10 +351,11 @@ void
 run_table_query(TableQuery *query, const Datum *values, const char *nulls,
 				bool read_only)
 {
-	int			result = SPI_execute_plan_with_paramlist(query->plan,
-														 make_params(query, values, nulls),
-														 read_only, 0);
+	ParamListInfo params = make_params(query, values, nulls);
+	volatile int result;
 
+	OUTSIDE_TWIN(result = SPI_execute_plan_with_paramlist(query->plan, params,
+														  read_only, 0));
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan_with_paramlist failed: %s",
 			 SPI_result_code_string(result));
@@ -237,8 +368,21 @@ run_table_query(TableQuery *query, const Datum *values, const char *nulls,
 Portal
 open_table_query(TableQuery *query)
 {
+	Portal volatile portal;
+
 	Assert(query->nargs == 0);
-	return SPI_cursor_open(NULL, query->plan, NULL, NULL, true);
+	OUTSIDE_TWIN(portal = SPI_cursor_open(NULL, query->plan, NULL, NULL, true));
+	return portal;
+}
+
+/*
+ * fetch_table_query
+ *		SPI_cursor_fetch of its next rows.
+ */
+void
+fetch_table_query(Portal portal, long rows)
+{
+	OUTSIDE_TWIN(SPI_cursor_fetch(portal, true, rows));
 }
 
 /*
@@ -252,7 +396,7 @@ return_rows(FunctionCallInfo fcinfo, Oid relid, Oid other, text *query)
 	SPIExecuteOptions options = {.read_only = true};
 	Oid			tables[] = {relid, other};
 	TableQuery *prepared;
-	int			result;
+	volatile int result;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 
@@ -265,7 +409,7 @@ return_rows(FunctionCallInfo fcinfo, Oid relid, Oid other, text *query)
 									rsinfo->econtext->ecxt_per_query_memory,
 									false, rsinfo->setDesc,
 									"the query has other columns");
-	result = SPI_execute_plan_extended(prepared->plan, &options);
+	OUTSIDE_TWIN(result = SPI_execute_plan_extended(prepared->plan, &options));
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan_extended failed: %s",
 			 SPI_result_code_string(result));

@@ -24,5 +24,7 @@ extern void keep_table_query(TableQuery *query);
 extern void run_table_query(TableQuery *query, const Datum *values,
 							const char *nulls, bool read_only);
 extern Portal open_table_query(TableQuery *query);
+extern void fetch_table_query(Portal portal, long rows);
+extern void table_query_init(void);
 
 #endif							/* PLAYEVENT_TABLE_QUERY_H */

@@ -16,6 +16,7 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
@@ -115,14 +116,22 @@ check_track_rights(Relation event, Trigger *trigger, Oid log, Relation track,
  * take_index
  *		Let tracks be found by the index, if it has an operator for keys of the
  *		event's type; false if not.
+ *
+ * Operators of enums, ranges, arrays and composites take any two of their kind,
+ * and count on it that both are of one type: with others they fail, or find
+ * another track.
  */
 static bool
-take_index(TrackBinding *binding, Relation index, Oid key_type)
+take_index(TrackBinding *binding, Relation index, Oid key_type, Oid track_type)
 {
 	Oid			opfamily = index->rd_opfamily[0];
 	Oid			opcintype = index->rd_opcintype[0];
 	Oid			subtype = key_type;
 	Oid			operator;
+
+	if ((IsPolymorphicType(opcintype) || opcintype == RECORDOID) &&
+		key_type != track_type)
+		return false;
 
 	operator = get_opfamily_member(opfamily, opcintype, subtype,
 								   BTEqualStrategyNumber);
@@ -175,6 +184,8 @@ find_track_index(TrackBinding *binding, Relation event, Trigger *trigger,
 {
 	Form_pg_attribute key = TupleDescAttr(RelationGetDescr(event),
 										  binding->event_key - 1);
+	Form_pg_attribute track_key = TupleDescAttr(RelationGetDescr(track),
+												binding->track_key - 1);
 	bool		other_type = false;
 	ListCell   *lc;
 
@@ -183,7 +194,8 @@ find_track_index(TrackBinding *binding, Relation event, Trigger *trigger,
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 		bool		fits = tells_tracks_apart(binding, index);
 		bool		taken = fits && take_index(binding, index,
-											   getBaseType(key->atttypid));
+											   getBaseType(key->atttypid),
+											   getBaseType(track_key->atttypid));
 
 		index_close(index, AccessShareLock);
 		if (taken)
@@ -259,6 +271,34 @@ altered_by(Oid relid)
 }
 
 /*
+ * check_no_children
+ *		Check that no table inherits from the track table: tracks in it would be
+ *		the track table's for queries, and no index of that has them.
+ *
+ * relhassubclass stays when the last one has gone.  Whoever makes one
+ * invalidates the track table.
+ */
+static void
+check_no_children(Relation event, Trigger *trigger, Relation track)
+{
+	List	   *children;
+
+	if (!track->rd_rel->relhassubclass)
+		return;
+	children = find_inheritance_children(RelationGetRelid(track), NoLock);
+	if (children == NIL)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("track table \"%s\" has child tables",
+					RelationGetRelationName(track)),
+			 errdetail("Trigger \"%s\" on table \"%s\" would not find tracks that are in table \"%s\".",
+					   trigger->tgname, RelationGetRelationName(event),
+					   get_rel_name(linitial_oid(children))),
+			 errhint("Put all tracks into one table, and part the others from it by ALTER TABLE ... NO INHERIT.")));
+}
+
+/*
  * open_track
  *		Open and lock the track table, and check that it can be read: by the
  *		log's owner, and as an ordinary table.
@@ -279,10 +319,12 @@ open_track(TrackBinding *binding, Relation event, Trigger *trigger)
 				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks in it.",
 						   trigger->tgname, RelationGetRelationName(event)),
 				 errhint(HINT_REATTACH, RelationGetRelationName(event))));
+	depend_on_schema(binding, namespace);
 	binding->track_relid = RelationGetRelid(track);
 	binding->track_is_heap = track->rd_rel->relam == HEAP_TABLE_AM_OID;
 	binding->altered_by = altered_by(binding->track_relid);
 
+	depend_on_role(binding, owner_of(binding->log_relid));
 	check_track_rights(event, trigger, binding->log_relid, track, namespace);
 	check_no_shell(binding->event_relid, binding->track_relid);
 
@@ -295,6 +337,7 @@ open_track(TrackBinding *binding, Relation event, Trigger *trigger)
 				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks in it.",
 						   trigger->tgname, RelationGetRelationName(event)),
 				 errhint(HINT_REATTACH, RelationGetRelationName(event))));
+	check_no_children(event, trigger, track);
 	return track;
 }
 
@@ -399,7 +442,7 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
  *		locked in AccessShareLock.
  *
  * Errors: the track table or a column is missing (42P01, 42703), has the
- * wrong kind or type (42809, 42804), no usable unique index (42704), is
+ * wrong kind or type (42809, 42804), others inherit from it (42809), no usable unique index (42704), is
  * managed by Citus (55000), the log's owner may not read it (42501), or not all
  * of it (0A000).
  */

@@ -34,6 +34,7 @@
 #include "counter_binding.h"
 #include "table_query.h"
 #include "trigger_argument.h"
+#include "trigger_role.h"
 #include "verify.h"
 
 PG_FUNCTION_INFO_V1(playevent_verify);
@@ -262,35 +263,65 @@ playevent_tell_progress(FunctionCallInfo fcinfo pg_attribute_unused())
 
 /*
  * check_compared
- *		Check that the role may read what open_differences compares.
+ *		Check that the role may read what open_differences compares: the slot
+ *		table, and the columns that the counter's trigger names.
  */
 static void
-check_compared(Relation event, CounterBinding *binding, Oid role)
+check_compared(Relation event, Trigger *trigger, Oid slot, Oid role)
 {
-	SlotBinding *slot = binding->slot;
-	const char *source = source_name(event, binding);
-	List	   *counted = list_make1(NameStr(slot->amount_name));
+	const AmountKind *kind = amount_kind_of(trigger);
+	List	   *counted = list_make1(trigger->tgargs[COUNTER_AMOUNT_COLUMN]);
 	List	   *logged = NIL;
 
-	for (int i = 0; i < slot->nkeys; i++)
+	for (int i = first_key_of(kind); i < trigger->tgnargs; i++)
 	{
-		char	   *column = NameStr(slot->key_names[i]);
-
-		counted = lappend(counted, column);
-		logged = lappend(logged, column);
+		counted = lappend(counted, trigger->tgargs[i]);
+		logged = lappend(logged, trigger->tgargs[i]);
 	}
-	if (source != NULL)
-		logged = lappend(logged, unconstify(char *, source));
-	check_readable(slot->relid, role, counted);
+	if (kind->has_source)
+		logged = lappend(logged, trigger->tgargs[COUNTER_SOURCE]);
+	check_readable(slot, role, counted);
 	check_readable(RelationGetRelid(event), role, logged);
 }
 
 /*
- * check_may_ask
- *		Check that the role may read anything of the log.
+ * check_all_compared
+ *		Check that of all of the log's counters.
  *
- * To find out more, slot tables are locked to the end of the transaction.  Who
- * may read nothing is to lock none.
+ * Their slot tables are locked to the end of the transaction, for which rights
+ * are asked of what is called so first: whoever may not read one, is to lock
+ * none.
+ */
+static void
+check_all_compared(Relation event, TriggerDesc *triggers, Oid role)
+{
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+		Oid			namespace;
+		Oid			slot;
+
+		if (role_of(trigger) != ROLE_COUNT ||
+			trigger->tgnargs <= first_key_of(amount_kind_of(trigger)))
+			continue;
+		slot = named_relation(trigger->tgargs[COUNTER_SLOT_TABLE],
+							  RelationGetNamespace(event), &namespace);
+		if (OidIsValid(slot))
+			check_compared(event, trigger, slot, role);
+	}
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (role_of(trigger) == ROLE_COUNT)
+			check_compared(event, trigger,
+						   counter_binding(event, trigger)->slot->relid, role);
+	}
+}
+
+/*
+ * check_may_ask
+ *		Check that the role may read anything of the log, before more is looked at.
  */
 static void
 check_may_ask(Relation event, Oid role)
@@ -402,12 +433,9 @@ playevent_verify(PG_FUNCTION_ARGS)
 	context = AllocSetContextCreate(CurrentMemoryContext, "playevent verify",
 									ALLOCSET_DEFAULT_SIZES);
 
-	check_none_retired(event);
-
 	/* Nothing is run for whoever may not ask for all of it. */
-	while ((binding = next_counter(event, triggers, &position)) != NULL)
-		check_compared(event, binding, outer.userid);
-	position = 0;
+	check_all_compared(event, triggers, outer.userid);
+	check_none_retired(event);
 	while ((binding = next_counter(event, triggers, &position)) != NULL)
 	{
 		char	   *counter = counter_name(binding);
@@ -419,7 +447,7 @@ playevent_verify(PG_FUNCTION_ARGS)
 		{
 			MemoryContext oldcontext;
 
-			SPI_cursor_fetch(portal, true, FETCH_ROWS);
+			fetch_table_query(portal, FETCH_ROWS);
 			if (SPI_processed == 0)
 				break;
 			oldcontext = MemoryContextSwitchTo(context);

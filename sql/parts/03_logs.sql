@@ -56,6 +56,13 @@ SELECT class.oid::pg_catalog.regclass AS event,
 COMMENT ON VIEW playevent.counter IS
 'the counters of the logs of this database, as their triggers and their slot tables tell; with a listener column, one of distinct listeners';
 
+CREATE FUNCTION playevent.has_column(rel regclass, col name) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = rel AND a.attname = col);
+
+COMMENT ON FUNCTION playevent.has_column(regclass, name) IS
+'internal: has a table a column of that name';
+
 -- Is all there that a log's counters need, once each, and does it fire?
 CREATE FUNCTION playevent.counters_intact(event regclass) RETURNS boolean
 LANGUAGE sql STABLE
@@ -72,6 +79,12 @@ RETURN (
                SELECT FROM playevent.guard g
                 WHERE g.event = counters_intact.event AND g.function IN ('count', 'sketch')
                   AND g.slot <> ALL (pg_catalog.array_agg(k.counter_slot)))
+           -- The columns are there, in both tables.
+           AND pg_catalog.bool_and(NOT EXISTS (
+               SELECT FROM (SELECT k.event, pg_catalog.unnest(k.columns || k.listener_column)
+                             UNION ALL
+                            SELECT k.counter_slot, pg_catalog.unnest(k.columns || k.count_column)) AS c(rel, name)
+                WHERE c.name IS NOT NULL AND NOT playevent.has_column(c.rel, c.name::pg_catalog.name)))
            -- Only the amount is not null, and nothing is checked.
            AND NOT EXISTS (
                SELECT FROM pg_catalog.pg_attribute a

@@ -139,6 +139,78 @@ $$;
 COMMENT ON FUNCTION playevent.base_type(regclass, name, text) IS
 'internal: a column''s type without its domains, or an error that names the argument';
 
+-- What a column's type is made of: types within types, and collations.  An array or
+-- a multirange is what its elements or ranges are, and goes with them.
+CREATE FUNCTION playevent.made_of(type oid, collated oid, OUT class regclass, OUT oid oid, OUT owner oid)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH RECURSIVE part(type, collated) AS (
+        SELECT made_of.type, made_of.collated
+         UNION
+        SELECT inner_part.type, inner_part.collated
+          FROM part
+          JOIN pg_catalog.pg_type t ON t.oid = part.type
+         CROSS JOIN LATERAL (
+             SELECT t.typelem, 0::pg_catalog.oid WHERE t.typelem <> 0
+              UNION ALL
+             SELECT t.typbasetype, t.typcollation WHERE t.typtype = 'd'
+              UNION ALL
+             SELECT a.atttypid, a.attcollation FROM pg_catalog.pg_attribute a
+              WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+              UNION ALL
+             SELECT r.rngsubtype, r.rngcollation FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid
+              UNION ALL
+             SELECT r.rngtypid, 0::pg_catalog.oid FROM pg_catalog.pg_range r WHERE r.rngmultitypid = t.oid
+         ) AS inner_part(type, collated)
+         WHERE t.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace)
+    SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid, t.typowner
+      FROM part JOIN pg_catalog.pg_type t ON t.oid = part.type
+     WHERE t.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace AND t.typtype <> 'm'
+       AND (t.typelem = 0 OR t.typsubscript <> 'pg_catalog.array_subscript_handler'::pg_catalog.regproc)
+     UNION
+    SELECT 'pg_catalog.pg_collation'::pg_catalog.regclass, c.oid, c.collowner
+      FROM part JOIN pg_catalog.pg_collation c ON c.oid = part.collated
+     WHERE c.collnamespace <> 'pg_catalog'::pg_catalog.regnamespace;
+END;
+
+COMMENT ON FUNCTION playevent.made_of(oid, oid) IS
+'internal: the types and collations that a type is made of, but for Postgres''s own, and their owners';
+
+-- Whoever owns a type or a collation can drop it, and a log's column with it; and
+-- his code is in it.  So what a log gets from somebody's track table is its owner's
+-- own, or a superuser's, or of an extension.
+CREATE FUNCTION playevent.check_own_type(rel regclass, col name, argument text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    stranger record;
+BEGIN
+    SELECT pg_describe_object(part.class, part.oid, 0) AS what, pg_get_userbyid(part.owner) AS owner INTO stranger
+      FROM playevent.base_type(rel, col, argument) AS base,
+           pg_attribute a,
+           playevent.made_of(base.type, a.attcollation) AS part
+     WHERE a.attrelid = rel AND a.attname = col
+       AND part.owner <> (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user)
+       AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = part.owner AND r.rolsuper)
+       AND NOT EXISTS (SELECT FROM pg_depend d
+                        WHERE d.classid = part.class AND d.objid = part.oid AND d.deptype = 'e')
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = format('%s of column "%s" of table "%s" belongs to role "%s"',
+                stranger.what, col, (SELECT relname FROM pg_class WHERE oid = rel), stranger.owner),
+            DETAIL = 'The log would have a column of it, which that role could drop.',
+            HINT = 'Make the log''s table yourself, with types that you trust, and use playevent.attach_log; or let the log''s owner own the type.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.check_own_type(regclass, name, text) IS
+'internal: checks that nobody else owns what a column''s type is made of';
+
 -- A function takes such a column's values as its base type, of any length.
 CREATE FUNCTION playevent.argument_type(rel regclass, col name, argument text) RETURNS text
 LANGUAGE sql STABLE
@@ -149,13 +221,6 @@ RETURN (
 
 COMMENT ON FUNCTION playevent.argument_type(regclass, name, text) IS
 'internal: the type of an argument for a column, or an error that names the argument of playevent''s';
-
-CREATE FUNCTION playevent.has_column(rel regclass, col name) RETURNS boolean
-LANGUAGE sql STABLE
-RETURN EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = rel AND a.attname = col);
-
-COMMENT ON FUNCTION playevent.has_column(regclass, name) IS
-'internal: has a table a column of that name';
 
 CREATE FUNCTION playevent.literals(strings text[]) RETURNS text
 LANGUAGE sql IMMUTABLE

@@ -100,6 +100,8 @@ BEGIN
     END IF;
     PERFORM playevent.check_kinds(wanted, log::text, kinds, 'kinds'::text);
     PERFORM playevent.check_arguments(wanted);
+    PERFORM playevent.check_own_type(track, track_key, 'track_key'::text);
+    PERFORM playevent.check_own_type(track, track_release, 'track_release'::text);
     PERFORM playevent.check_role(ingest_role, 'ingest_role'::text);
     PERFORM playevent.check_role(reader_role, 'reader_role'::text);
     IF thresholds IS NULL AND kinds = '{partial,most,complete}' THEN
@@ -233,7 +235,7 @@ COMMENT ON FUNCTION playevent.create_log_in(name, name, regclass, name, name, na
 -- Errors: an argument is null (22004), there is no current schema, or it is
 -- temporary (3F000), a bad or too long name (42602, 42622), bad kinds, thresholds,
 -- unknown_track or day_zone (22023), no such table, column or role (42P01, 42703, 42704), the
--- track table is no ordinary one (42809), a column would be counted by and be the
+-- track table is no ordinary one (42809), has types of somebody else's (42501), a column would be counted by and be the
 -- count (42701), something is there of a name (42P07), what check_no_shell,
 -- track_binding and counter_binding report.  Locks: the track table in
 -- AccessShareLock.

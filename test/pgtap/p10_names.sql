@@ -320,14 +320,14 @@ INSERT INTO harness.cases (statements, remedy, expected) VALUES
 
 -- Columns are not followed, but counters if they change places
 INSERT INTO harness.cases (statements, remedy, expected)
-    SELECT format('ALTER %s play_event RENAME COLUMN %s TO b', kind, col), format('ALTER %s play_event RENAME b TO %s', kind, col), 'play: 42703 -> exact'
+    SELECT format('ALTER %s play_event RENAME COLUMN %s TO b', kind, col), format('ALTER %s play_event RENAME b TO %s', kind, col), 'play: 42703, not intact -> exact'
       FROM unnest('{TABLE,VIEW,MATERIALIZED VIEW}'::text[]) AS kind, unnest('{track_entry_key,bucket,release_id,day}'::text[]) AS col;
 INSERT INTO harness.cases (statements, remedy, expected) VALUES
-    ('ALTER TABLE play_counter_slot RENAME bucket TO b', 'ALTER TABLE play_counter_slot RENAME b TO bucket', 'play: 42703 -> exact'),
-    ('ALTER TABLE play_counter_slot RENAME bucket TO b', 'play', 'play: 42703 -> table "play_counter_slot" is there already, and does not fit table "play_event"'),
-    ('ALTER TABLE play_daily_slot RENAME plays TO b', 'play', 'play: 42703 -> table "play_daily_slot" is there already, and does not fit table "play_event"'),
+    ('ALTER TABLE play_counter_slot RENAME bucket TO b', 'ALTER TABLE play_counter_slot RENAME b TO bucket', 'play: 42703, not intact -> exact'),
+    ('ALTER TABLE play_counter_slot RENAME bucket TO b', 'play', 'play: 42703, not intact -> table "play_counter_slot" is there already, and does not fit table "play_event"'),
+    ('ALTER TABLE play_daily_slot RENAME plays TO b', 'play', 'play: 42703, not intact -> table "play_daily_slot" is there already, and does not fit table "play_event"'),
     ('ALTER TABLE share_event RENAME channel TO c; ALTER TABLE share_counter_slot RENAME channel TO c',
-        $$SELECT playevent.attach_log('share_event', track => 'track', kind_column => 'c', release => 'album')$$, 'share: 42703 -> exact'),
+        $$SELECT playevent.attach_log('share_event', track => 'track', kind_column => 'c', release => 'album')$$, 'share: 42703, not intact -> exact'),
     ('ALTER TABLE part_event RENAME track_entry_key TO b; ALTER TABLE part_event RENAME note TO track_entry_key; ALTER TABLE part_event RENAME b TO note',
         'ALTER TABLE part_event RENAME track_entry_key TO b; ALTER TABLE part_event RENAME note TO track_entry_key; ALTER TABLE part_event RENAME b TO note', 'exact -> exact'),
     ('ALTER VIEW part_event RENAME track_entry_key TO b; ALTER MATERIALIZED VIEW part_event RENAME note TO track_entry_key; ALTER VIEW part_event RENAME b TO note', NULL, 'exact'),

@@ -2,7 +2,7 @@
 -- triggers, questions that are refused, keys of any length.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(7);
+SELECT plan(9);
 SET LOCAL client_min_messages = error;
 
 CREATE ROLE burden_mallory;
@@ -36,6 +36,22 @@ SELECT calls('playevent.trigger_arguments(bytea)') AS before \gset
 SELECT is((SELECT count(*) FROM playevent.counter WHERE event = 'm.log'::regclass), 0::bigint, 'P8: whose slots have so many guards has no counters');
 SELECT cmp_ok(calls('playevent.trigger_arguments(bytea)') - :before, '<', 10000::bigint, 'P8: and few of them are read');
 SET LOCAL track_functions = 'none';
+
+-- Nor are catalogs looked into for each when somebody renames a table.
+CREATE FUNCTION scans() RETURNS bigint LANGUAGE sql AS $$
+    SELECT coalesce(sum(pg_stat_get_xact_numscans(indexrelid)), 0)::bigint FROM pg_index
+     WHERE indrelid IN ('pg_class'::regclass, 'pg_namespace'::regclass)
+$$;
+CREATE TABLE unrelated (a int);
+SELECT scans() AS before \gset
+ALTER TABLE unrelated RENAME TO renamed;
+SELECT cmp_ok(scans() - :before, '<', 200::bigint, 'P8: a rename looks into catalogs for none of what cannot be meant');
+ALTER TABLE track RENAME TO tracks;
+ALTER TABLE tracks RENAME TO track;
+ALTER SCHEMA o RENAME TO other;
+INSERT INTO other.play_event (track_entry_key, bucket) VALUES ('k1', 'most');
+ALTER SCHEMA other RENAME TO o;
+SELECT is_empty($$SELECT * FROM playevent.verify('o.play_event')$$, 'P10: what can is followed');
 
 -- Keys as long as an index takes them, when they are compressed: what is kept in
 -- memory until it is written is bounded all the same.

@@ -100,7 +100,7 @@ SELECT throws_ok($$SELECT * FROM playevent.series('pretend_event', '2020-01-01',
 
 -- What is for twins alone is so after one has failed, too.
 CREATE FUNCTION read_play() RETURNS bigint LANGUAGE sql AS
-    $$SELECT n FROM playevent.read_table('play_event', '{id}', 'SELECT count(id) FROM play_event') AS t(n bigint)$$;
+    $$SELECT n FROM playevent.read_table('play_event', 'play_event', '{id}', 'SELECT count(id) FROM play_event') AS t(n bigint)$$;
 SELECT throws_ok('SELECT read_play()', '0A000', NULL, 'P8: nobody reads a table by read_table, who is no twin');
 DO $$ BEGIN PERFORM playevent.top('play_event', by => 'nothing'); EXCEPTION WHEN invalid_parameter_value THEN NULL; END $$;
 SELECT throws_ok('SELECT read_play()', '0A000', NULL, 'P8: nor after an error in one');

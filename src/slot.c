@@ -38,8 +38,8 @@
  * SQL writes), no rules, no policies.  Index entries are made by
  * ExecInsertIndexTuples.
  *
- * A slot's amount is a count, or of another kind (amount.h).  Counts are added
- * here, inline.  Sketches of listeners are united instead, and a slot that
+ * A slot's amount is a count, or of another kind (amount.h).  Counts and sums are
+ * added here, inline.  Sketches of listeners are united instead, and a slot that
  * covers what is to be added, for it has all listeners already, is left as it is,
  * even unlocked, if the snapshot sees it: it was committed then, or written by
  * this very transaction, so whoever sees this transaction sees it too; and as
@@ -332,11 +332,7 @@ add_amounts(SlotWriter *writer, Datum a, Datum b)
 		return binding->kind->add(binding->column, a, b);
 
 	if (pg_add_s64_overflow(DatumGetInt64(a), DatumGetInt64(b), &sum))
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("count in table \"%s\" out of range",
-						RelationGetRelationName(writer->rel)),
-				 errtablecol(writer->rel, binding->amount_attno)));
+		report_out_of_range(binding);
 	return Int64GetDatum(sum);
 }
 

@@ -596,7 +596,7 @@ BEGIN
     THEN
         RETURN;
     END IF;
-    SELECT k.columns, k.count_column, k.listener_column, playevent.retired_table(k.counter_slot) AS retired INTO made
+    SELECT k.columns, k.count_column, k.listener_column, k.amount_column, playevent.retired_table(k.counter_slot) AS retired INTO made
       FROM playevent.counter k WHERE k.event = derive_retired.event AND k.counter = derive_retired.counter;
     IF playevent.has_rows(made.retired) THEN
         RETURN;
@@ -604,16 +604,17 @@ BEGIN
     SELECT k.count_column, playevent.retired_table(k.counter_slot) AS retired INTO source
       FROM playevent.counter k
      WHERE k.event = derive_retired.event AND k.counter <> derive_retired.counter
-       AND made.listener_column IS NULL AND k.listener_column IS NULL AND k.columns @> made.columns
+       AND made.listener_column IS NULL AND k.listener_column IS NULL
+       AND k.amount_column IS NOT DISTINCT FROM made.amount_column AND k.columns @> made.columns
        AND playevent.has_rows(playevent.retired_table(k.counter_slot))
      ORDER BY cardinality(k.columns), k.counter LIMIT 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('what was retired of table "%s" can''t be counted by those columns', (SELECT relname FROM pg_class WHERE oid = event)),
-            DETAIL = CASE WHEN made.listener_column IS NULL
-                          THEN format('No counter that was there then has all of the columns %s.', array_to_string(made.columns, ', '))
-                          ELSE 'Who listened is not known any more.' END,
+            DETAIL = CASE WHEN made.listener_column IS NOT NULL THEN 'Who listened is not known any more.'
+                          ELSE format('No counter that was there then has all of the columns %s%s.', array_to_string(made.columns, ', '),
+                              coalesce(format(', and sums "%s"', made.amount_column), '')) END,
             HINT = 'Count by columns that another counter has too, or the plays that are there yet in a view of your own.';
     END IF;
     SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) INTO column_list

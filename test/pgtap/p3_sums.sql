@@ -29,8 +29,10 @@ BEGIN
     RETURN QUERY SELECT v::text FROM playevent.verify(log) v;
 END
 $$;
-CREATE FUNCTION seconds(track text) RETURNS bigint LANGUAGE sql AS $$
-    SELECT coalesce(sum(seconds), 0)::bigint FROM play_seconds WHERE track_entry_key = track
+CREATE FUNCTION seconds(track text) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT coalesce(sum(seconds), 0) FROM play_seconds WHERE track_entry_key = track);
+END
 $$;
 
 INSERT INTO play_event (track_entry_key, bucket, seconds) VALUES ('k1', 'most', 100), ('k1', 'most', NULL), ('k2', 'partial', 7);

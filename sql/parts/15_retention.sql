@@ -503,7 +503,7 @@ BEGIN
             counted := playevent.counted_rows(event, counter.counter_slot, part.part, NULL::text);
             SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) INTO column_list
               FROM unnest(counter.columns) WITH ORDINALITY AS u(c, ord);
-            PERFORM playevent.write_guarded(counter.retired, ARRAY[part.part, verdicts], format(
+            PERFORM playevent.write_guarded(counter.retired, array_remove(ARRAY[part.part, verdicts], NULL), format(
                 'INSERT INTO %s AS counted (%s, %I) %s ON CONFLICT (%2$s) DO UPDATE SET %3$I = %5$s',
                 counter.retired, column_list, counter.count_column, counted.query, counted.sum));
             PERFORM playevent.take_off(event, counter.counter_slot, part.part, (part.until AT TIME ZONE 'UTC')::date);

@@ -12,15 +12,21 @@ use Model::Looks;
 use Model::Plays;
 use Model::Works;
 
-$works{'counter added'} = [ {}, sub {
-	my ($session) = @_;
-	my $log = any(grep { is_free($_, 'x') && !$history->{counters}{$_}{"${_}_extra"} } 'play', 'part', $history->{share} ? 'share' : ());
-	return if !defined $log;
-	my $l = $logs{$log};
-	my @columns = shuffle(@$l{qw(key release kind)}, $l->{time} ? qw(anon_id day event_id) : 'month');
-	my $columns = join ', ', @columns[ 0 .. rand 3 ];
-	add($session, $log, "${log}_extra", "add_counter('$l->{table}', '${log}_extra', '{$columns}')", $columns);
-	return; } ];
+# The table makes the amounts of rows, at random: sums are compared with the log.
+foreach my $amount (undef, 'seconds')
+{
+	my $name = defined $amount ? 'sums' : 'extra';
+	$works{ defined $amount ? 'sum added' : 'counter added' } = [ {}, sub {
+		my ($session) = @_;
+		my $log = any(grep { is_free($_, 'x') && !$history->{counters}{$_}{"${_}_$name"} } 'play', 'part', $history->{share} ? 'share' : ());
+		return if !defined $log;
+		my $l = $logs{$log};
+		my @columns = shuffle(@$l{qw(key release kind)}, $l->{time} ? qw(anon_id day event_id) : 'month');
+		my $columns = join ', ', @columns[ 0 .. rand 3 ];
+		add($session, $log, "${log}_$name", "add_counter('$l->{table}', '${log}_$name', '{$columns}'"
+			. (defined $amount ? ", '$amount')" : ')'), $columns, $amount);
+		return; } ];
+}
 
 $works{'counter dropped'} = [ {}, sub {
 	my ($session) = @_;
@@ -43,14 +49,14 @@ $works{'sketch added'} = [ {}, sub {
 # is a sketch.
 sub add
 {
-	my ($session, $log, $counter, $call, $columns) = @_;
+	my ($session, $log, $counter, $call, $columns, $amount) = @_;
 	my $tx = $model->begin('READ COMMITTED');
 	run($session, 'BEGIN');
 	$session->{tx} = $tx;
 	touch($tx, $log);
 	play_plainly($session, $log);
 	run($session, "SELECT playevent.$call");
-	$history->{counters}{$log}{$counter} = { made => ++$history->{counters_made}, columns => $columns };
+	$history->{counters}{$log}{$counter} = { made => ++$history->{counters_made}, columns => $columns, amount => $amount };
 	play_plainly($session, $log);
 	look($session);
 	if (chance(20))

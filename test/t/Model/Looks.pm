@@ -57,8 +57,10 @@ sub difference
 {
 	my ($log, $counter) = @_;
 	my $l = $logs{$log};
-	my $columns = $history->{counters}{$log}{$counter}{columns};
-	my ($logged, $counted) = defined $columns
+	my ($columns, $amount) = @{ $history->{counters}{$log}{$counter} }{qw(columns amount)};
+	my ($logged, $counted) = defined $amount
+	  ? ("SELECT $columns, sum($amount)::bigint FROM $l->{table} GROUP BY $columns HAVING sum($amount) <> 0", "SELECT $columns, $amount FROM $counter")
+	  : defined $columns
 	  ? ("SELECT $columns, count(*) FROM $l->{table} GROUP BY $columns", "SELECT $columns, $l->{count} FROM $counter")
 	  : ("SELECT $l->{key}, $l->{release}, day, hll_add_agg(hll_hash_text(anon_id), 13, 5, 256, 1)::text "
 		  . "FROM $l->{table} WHERE anon_id IS NOT NULL GROUP BY 1, 2, 3",

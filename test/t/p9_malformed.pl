@@ -287,6 +287,7 @@ my %pool = (
 	regrole => [ '0', '99999', '4294967295', scalar getpwuid($<), 'pg_read_all_data' ],
 	bytea => [ '\x', '\x00', '\x0000', '\x6100', '\x61', '\xff00', '\xc3', '\x' . '6100' x 3000 ],
 	oid => [ '0', '11', '2200', '99999', '4294967295' ],
+	other => [ '0', '1', '-1', '', '{}', 'now', '1 day', '2020-01-01', 'x' ],
 	regproc => [ '0', '99999', 'playevent.sum', 'playevent.resolve', 'pg_catalog.now' ],
 	'double precision[]' => [ '{}', '{0.5}', '{NULL}', '{NaN}', '{-1,2}', '{{0.1,0.2}}', '[0:1]={0.1,0.5}', '{1e-320,Infinity}' ],
 	'uuid[]' => [ '{}', '{NULL}', '{00000000-0000-4000-8000-000000000001}' ]);
@@ -310,7 +311,7 @@ sub function_call
 	my @arguments = map {
 		my $type = $_;
 		$type eq 'regclass' && $function =~ /_log/ && chance(60) ? any(quoted('track'), quoted('victim'), quoted('play_event')) . '::regclass'
-		  : chance(12) ? "NULL::$type" : quoted(any($pool{$type}->@*)) . "::$type";
+		  : chance(12) ? "NULL::$type" : quoted(any(($pool{$type} // $pool{other})->@*)) . "::$type";
 	} @types;
 	my $named = chance(50) && $function =~ /^(create|attach)_log$/;
 	my $call = "playevent.$function(" . join(', ', @arguments) . ')';

@@ -76,22 +76,22 @@ COMMENT ON FUNCTION playevent.judge() IS
 'trigger AFTER INSERT, row, of a table of verdicts: counts what logical replication brings';
 
 -- The functions that count.
-CREATE FUNCTION playevent.counts(function regproc) RETURNS boolean
+CREATE FUNCTION playevent.counts(function oid) RETURNS boolean
 LANGUAGE sql IMMUTABLE
 RETURN function IN ('playevent.count'::pg_catalog.regproc, 'playevent.sum'::pg_catalog.regproc,
                     'playevent.sketch'::pg_catalog.regproc);
 
-COMMENT ON FUNCTION playevent.counts(regproc) IS
+COMMENT ON FUNCTION playevent.counts(oid) IS
 'internal: is it a trigger function that counts';
 
 -- What guards call them.
-CREATE FUNCTION playevent.counting(function regproc) RETURNS text
+CREATE FUNCTION playevent.counting(function oid) RETURNS text
 LANGUAGE sql IMMUTABLE
 RETURN CASE function WHEN 'playevent.count'::pg_catalog.regproc THEN 'count'
                      WHEN 'playevent.sum'::pg_catalog.regproc THEN 'sum'
                      WHEN 'playevent.sketch'::pg_catalog.regproc THEN 'sketch' END;
 
-COMMENT ON FUNCTION playevent.counting(regproc) IS
+COMMENT ON FUNCTION playevent.counting(oid) IS
 'internal: the name of a trigger function that counts, or null';
 
 -- Their arguments are the slot table, its column, so many columns of the log that

@@ -81,9 +81,8 @@ static void
 append_sums(StringInfo query, const Comparison *of)
 {
 	appendStringInfo(query,
-					 "SELECT %ssum(%s)::bigint FROM %s GROUP BY %s"
-					 " HAVING sum(%s) <> 0",
-					 of->keys, of->source, of->log, of->numbers, of->source);
+					 "SELECT %scoalesce(sum(%s), 0)::bigint FROM %s GROUP BY %s",
+					 of->keys, of->source, of->log, of->numbers);
 }
 
 const AmountKind amount_sum = {

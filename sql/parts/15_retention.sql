@@ -21,12 +21,13 @@ $$;
 COMMENT ON FUNCTION playevent.digested_columns(regclass) IS
 'internal: the columns of a log that its manifest''s digests are of';
 
--- What a manifest calls a counter, whose tables may be renamed: what it counts by.
-CREATE FUNCTION playevent.counted_by(columns name[], listener_column name) RETURNS text
+-- What a manifest calls a counter, whose tables may be renamed: what it counts by, and
+-- of which column.
+CREATE FUNCTION playevent.counted_by(columns name[], listener_column name, amount_column name) RETURNS text
 LANGUAGE sql IMMUTABLE
-RETURN pg_catalog.array_to_string(columns, ', ') || coalesce(', distinct ' || listener_column, '');
+RETURN pg_catalog.array_to_string(columns, ', ') || coalesce(', distinct ' || listener_column, ', sum of ' || amount_column, '');
 
-COMMENT ON FUNCTION playevent.counted_by(name[], name) IS
+COMMENT ON FUNCTION playevent.counted_by(name[], name, name) IS
 'internal: what a counter counts by, as manifests have it';
 
 CREATE FUNCTION playevent.digest(rel regclass, other regclass, query text, in_order boolean, OUT n bigint, OUT digest bytea)
@@ -249,7 +250,7 @@ BEGIN
     FOR counter IN
         SELECT b.counted_by, k.counter_slot
           FROM playevent.counter k
-         CROSS JOIN LATERAL playevent.counted_by(k.columns, k.listener_column) AS b(counted_by)
+         CROSS JOIN LATERAL playevent.counted_by(k.columns, k.listener_column, k.amount_column) AS b(counted_by)
          WHERE k.event = digest_counts.event AND k.listener_column IS NULL
            -- A listener may have been forgotten since.
            AND (earlier IS NULL OR earlier ? b.counted_by
@@ -282,7 +283,7 @@ DECLARE
     counter record;
 BEGIN
     FOR counter IN
-        SELECT playevent.counted_by(k.columns, k.listener_column) AS counted_by,
+        SELECT playevent.counted_by(k.columns, k.listener_column, k.amount_column) AS counted_by,
                k.columns, k.count_column, playevent.retired_table(k.counter_slot) AS retired
           FROM playevent.counter k
          WHERE k.event = digest_retired.event AND (k.listener_column IS NOT NULL) = of_sketches
@@ -624,7 +625,7 @@ BEGIN
         made.retired, column_list, made.count_column, source.count_column, source.retired));
     PERFORM playevent.note(event, 'derive'::text, counter::name,
         counters => (SELECT jsonb_build_object(b, playevent.digest_retired(event, false) -> b)
-                       FROM playevent.counted_by(made.columns, made.listener_column) AS b));
+                       FROM playevent.counted_by(made.columns, made.listener_column, made.amount_column) AS b));
 END
 $$;
 

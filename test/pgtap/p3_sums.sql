@@ -3,7 +3,7 @@
 -- that is out of range is an error (P9).
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(70);
+SELECT plan(71);
 CREATE SCHEMA s;
 SET LOCAL search_path = s, public;
 SET LOCAL client_min_messages = error;
@@ -228,6 +228,9 @@ CREATE TABLE heard_b PARTITION OF heard_event FOR VALUES FROM ('2020-02-01 UTC')
 INSERT INTO heard_event (track_entry_key, bucket, seconds, created_at) VALUES ('k1', 'most', 10, '2020-01-10'), ('k1', 'most', NULL, '2020-01-11');
 SELECT playevent.attach_log('heard_event', 'track', kinds => '{most,complete}', created_column => 'created_at', partition_by => 'month');
 SELECT playevent.add_counter('heard_event', 'heard_seconds', '{track_entry_key,bucket}', 'seconds');
+-- by what the log's own counter counts by
+SELECT playevent.add_counter('heard_event', 'heard_sums', '{track_entry_key,release_id,bucket}', 'seconds');
+SELECT playevent.add_counter('heard_event', 'heard_ids', '{track_entry_key,release_id,bucket}', 'id');
 INSERT INTO heard_event (track_entry_key, bucket, seconds, created_at) VALUES
     ('k1', 'most', 20, '2020-01-12'), ('k1', 'complete', 5, '2020-02-12'), ('k2', 'most', -30, '2020-01-15'), ('k2', 'most', 30, '2020-02-15');
 SAVEPOINT part;
@@ -238,6 +241,7 @@ SELECT results_eq('SELECT track_entry_key, bucket, seconds FROM heard_seconds OR
 SELECT is_empty($$SELECT differs('heard_event')$$, 'P3: exact');
 SELECT is(playevent.seal('heard_event', '2020-02-01 UTC'), 1, 'P11: sealed');
 SELECT is(playevent.retire('heard_event', '2020-02-01 UTC'), 1, 'P11: retired');
+SELECT is((SELECT count(*) FROM jsonb_object_keys((SELECT counters FROM heard_manifest WHERE action = 'retire'))), 5::bigint, 'P11: the manifest tells of each counter');
 SELECT results_eq('SELECT track_entry_key, bucket, seconds FROM heard_seconds ORDER BY 1, 2',
     $$VALUES ('k1', 'complete', 5::bigint), ('k1', 'most', 30), ('k3', 'most', 7)$$, 'P11: sums stay');
 SELECT is_empty($$SELECT * FROM playevent.verify('heard_event')$$, 'P11: and are verified');
@@ -246,7 +250,7 @@ SELECT is((SELECT intact FROM playevent.log WHERE event = 'heard_event'::regclas
 SELECT playevent.add_counter('heard_event', 'heard_of_track', '{track_entry_key}', 'seconds');
 SELECT results_eq('SELECT track_entry_key, seconds FROM heard_of_track ORDER BY 1', $$VALUES ('k1', 35::bigint), ('k3', 7)$$,
     'P11: a sum by fewer columns is of what was retired too');
-SELECT throws_ok($$SELECT playevent.add_counter('heard_event', 'x', '{track_entry_key}', 'id')$$, '55000',
+SELECT throws_ok($$SELECT playevent.add_counter('heard_event', 'x', '{created_at}', 'id')$$, '55000',
     'what was retired of table "heard_event" can''t be counted by those columns', 'P11: a sum of another column can''t be');
 SELECT is_empty($$SELECT * FROM playevent.verify_archive('heard_event', 'heard_a')$$, 'P11: the archive is as it was');
 

@@ -468,10 +468,12 @@ foreach my $what (sort keys %left_out)
 
 # What was retired can't be told from anything else: it shows that it is missing.
 my %not_kept = (
-	'*_retired' => "hear_event: counter by track_entry_key, release_id, bucket: what was retired is not what the manifest says
+	'*_retired' => "hear_event: counter by track_entry_key, day, sum of seconds: what was retired is not what the manifest says
+hear_event: counter by track_entry_key, release_id, bucket: what was retired is not what the manifest says
 hear_event: counter by track_entry_key, release_id, day: what was retired is not what the manifest says",
 	'*_manifest' => "hear_event: manifest: no entry tells of partition hear_event_p202002, which is sealed
 hear_event: manifest: no entry tells of partition hear_event_p202003, which is sealed
+hear_event: counter by track_entry_key, day, sum of seconds: what was retired is not what the manifest says
 hear_event: counter by track_entry_key, release_id, bucket: what was retired is not what the manifest says
 hear_event: counter by track_entry_key, release_id, day: what was retired is not what the manifest says",
 	'*_event_key' => 'hear_event: event_ids of 10 plays are not known any more: sent again, they would be recorded again',

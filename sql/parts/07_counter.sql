@@ -168,7 +168,7 @@ BEGIN
     EXECUTE format('COMMENT ON TABLE %s IS %L', retired,
         format('what was retired of %I, one row a key: read view %I', slot_name, regexp_replace(slot_name, '_slot$', '')));
     PERFORM playevent.guard_table(retired,
-        ARRAY[playevent.reference(slot, schema), 'retired'] || arguments);
+        ARRAY[playevent.reference(slot, playevent.schema_of(retired)), 'retired'] || arguments);
     RETURN retired;
 END
 $$;

@@ -118,7 +118,7 @@ BEGIN
     END IF;
     EXECUTE format('COMMENT ON TABLE %s IS %L', manifest,
         format('what partitions of %s held when they were sealed, and when they were retired', wanted.event));
-    PERFORM playevent.guard_table(manifest, ARRAY[playevent.reference(wanted.event, schema), 'manifest']);
+    PERFORM playevent.guard_table(manifest, ARRAY[playevent.reference(wanted.event, playevent.schema_of(manifest)), 'manifest']);
 
     PERFORM playevent.set_trigger(wanted.event, 'playevent_partition'::name,
         'BEFORE INSERT'::text, 'STATEMENT'::text, NULL::text, 'partition'::text,

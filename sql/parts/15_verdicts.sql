@@ -66,7 +66,7 @@ BEGIN
     EXECUTE format('COMMENT ON TABLE %s IS %L', verdicts,
         format('which rows of %s don''t count, or count again: the latest verdict about a row holds', wanted.event));
     PERFORM playevent.guard_table(verdicts,
-        ARRAY[playevent.reference(wanted.event, schema), 'verdict', shape.id_column, coalesce(shape.listener_column, '')]::text[]);
+        ARRAY[playevent.reference(wanted.event, playevent.schema_of(verdicts)), 'verdict', shape.id_column, coalesce(shape.listener_column, '')]::text[]);
     PERFORM playevent.set_trigger(verdicts, 'playevent_judge'::name,
         'AFTER INSERT'::text, 'ROW'::text, NULL::text, 'judge'::text, '{}'::text[]);
 END

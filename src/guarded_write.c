@@ -20,6 +20,8 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -31,6 +33,7 @@
 
 PG_FUNCTION_INFO_V1(playevent_write_guarded);
 PG_FUNCTION_INFO_V1(playevent_empty_column);
+PG_FUNCTION_INFO_V1(playevent_wait_for_writers);
 
 /* The table that is being written, or InvalidOid. */
 static Oid	written = InvalidOid;
@@ -167,4 +170,26 @@ playevent_empty_column(PG_FUNCTION_ARGS)
 	rows = SPI_processed;
 	SPI_finish();
 	PG_RETURN_INT64(rows);
+}
+
+/*
+ * playevent.wait_for_writers(rel regclass) returns void
+ *
+ * In a twin: waits until all other transactions have ended that hold a lock on a
+ * table for writing to it.  Those that come meanwhile are not held up, nor waited
+ * for.
+ *
+ * Errors: not called by a twin (0A000), not the table's owner (42501), a deadlock
+ * (40P01).
+ */
+Datum
+playevent_wait_for_writers(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	LOCKTAG		tag;
+
+	check_twin(relid);
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	WaitForLockers(tag, ShareLock, false);
+	PG_RETURN_VOID();
 }

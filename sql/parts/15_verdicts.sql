@@ -463,9 +463,14 @@ BEGIN
         RETURN 0;
     END IF;
     PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), false);
-    PERFORM playevent.empty_column(event, known.listener_column, format(
+    IF playevent.empty_column(event, known.listener_column, format(
         'UPDATE %1$s AS l SET %2$I = NULL WHERE l.%3$I = ANY (%4$L::bigint[]) AND l.%2$I OPERATOR(pg_catalog.=) %5$L',
-        event, known.listener_column, known.id_column, ids, listener));
+        event, known.listener_column, known.id_column, ids, listener)) < cardinality(ids) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('not all rows of a listener of table "%s" could be changed', event_name),
+            HINT = 'Look for a trigger or a rule of your own that keeps rows as they are.';
+    END IF;
     PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), true);
     PERFORM playevent.resketch(event, format('SELECT unnest(%L::bigint[])', ids), event);
     RETURN cardinality(ids);

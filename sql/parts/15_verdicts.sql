@@ -421,7 +421,16 @@ BEGIN
     FOR slot IN
         SELECT k.counter_slot FROM playevent.counter k
          WHERE k.event = count_listeners_rows.event AND k.listener_column IS NULL
-           AND count_listeners_rows.listener_column = ANY (k.columns)
+           AND (count_listeners_rows.listener_column = ANY (k.columns)
+                -- or by a column that is generated from it
+                OR EXISTS (
+                    SELECT FROM pg_attribute token
+                      JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
+                       AND d.refobjid = token.attrelid AND d.refobjsubid = token.attnum
+                      JOIN pg_attrdef made ON made.oid = d.objid AND made.adrelid = token.attrelid AND made.adnum <> token.attnum
+                      JOIN pg_attribute a ON a.attrelid = made.adrelid AND a.attnum = made.adnum
+                     WHERE token.attrelid = count_listeners_rows.event AND token.attname = count_listeners_rows.listener_column
+                       AND a.attname = ANY (k.columns)))
     LOOP
         PERFORM playevent.add_counted(event, slot, (playevent.counted_rows(event, slot, event, filter)).query, counts);
     END LOOP;

@@ -144,6 +144,7 @@ SELECT is_empty('SELECT playevent.verify(''play_event'')', 'P3: such counters ar
 SELECT results_eq('SELECT sum(plays) FILTER (WHERE anon_id IS NULL), sum(plays) FILTER (WHERE anon_id IS NOT NULL) FROM play_by_listener',
     'SELECT count(*) FILTER (WHERE NOT has_token)::numeric, count(*) FILTER (WHERE has_token)::numeric FROM play_valid JOIN play_event USING (id)',
     'P12: and count him as nobody');
+ANALYZE play_event, play_by_listener_slot;
 SELECT is_empty($$SELECT traces('token-3')$$, 'P12: which leaves no trace');
 SELECT playevent.drop_counter('play_event', 'play_by_listener');
 SELECT playevent.drop_counter('play_event', 'play_by_token');

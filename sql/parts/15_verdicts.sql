@@ -44,6 +44,13 @@ AS 'MODULE_PATHNAME', 'playevent_empty_column';
 COMMENT ON FUNCTION playevent.empty_column(regclass, name, text) IS
 'internal: in a function that acts as a log''s owner, an UPDATE of it that empties a column and changes nothing else';
 
+CREATE FUNCTION playevent.wait_for_writers(rel regclass) RETURNS void
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_wait_for_writers';
+
+COMMENT ON FUNCTION playevent.wait_for_writers(regclass) IS
+'internal: in a function that acts as a log''s owner, waits for the transactions that hold a lock for writing to a table';
+
 -- Makes the table of a log's verdicts.
 CREATE FUNCTION playevent.arm_verdicts(wanted playevent.log, shape playevent.log_shape) RETURNS void
 LANGUAGE plpgsql
@@ -133,10 +140,10 @@ $$;
 COMMENT ON FUNCTION playevent.lock_verdicts(regclass) IS
 'internal: the table of a log''s verdicts, locked against other verdicts';
 
--- Makes the sketches anew that some rows of a log belong to.  They are deleted
--- first, for which whoever is adding to one is waited for; inserts meanwhile make
--- slots of their own.  What they are made of is read after that.  The lock keeps out
--- compact, which could move what is to go into a slot that is not.
+-- Makes the sketches anew that some rows of a log belong to.  They are deleted first.
+-- Inserts that come then make slots of their own; those before may rely on what was
+-- deleted (slot.c), so they are waited for.  What sketches are made of is read after
+-- that.  The lock keeps out rebuild, which adds what a sketch lacks.
 CREATE FUNCTION playevent.resketch(event regclass, affected text, other regclass) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -166,6 +173,7 @@ BEGIN
           JOIN pg_attribute att ON att.attrelid = event AND att.attname = u.c;
         PERFORM playevent.write_guarded(counter.slot, ARRAY[event, other], format(
             'DELETE FROM ONLY %s AS l USING (%s) AS k WHERE %s', counter.slot, keys, same));
+        PERFORM playevent.wait_for_writers(counter.slot);
         PERFORM playevent.write_guarded(counter.slot, ARRAY[event, known.verdicts, other], format(
             'INSERT INTO %s (%s, %I) %s', counter.slot,
             (SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) FROM unnest(counter.columns) WITH ORDINALITY AS u(c, ord)),
@@ -243,8 +251,8 @@ COMMENT ON FUNCTION playevent.judge_replicated(regclass, bigint, bigint) IS
 -- log (P0002), or were retired (55000); in a transaction with a snapshot of its own
 -- (25001).
 -- Locks: the table of verdicts in ShareRowExclusiveLock, to the transaction's end:
--- verdicts about a log take turns.  Inserts go on; for sketches, those that are adding
--- to one that is made anew are waited for.
+-- verdicts about a log take turns.  Inserts go on; where there are sketches, the
+-- transactions are waited for that had inserted before.
 CREATE FUNCTION playevent.void(event regclass, ids bigint[], reason text) RETURNS bigint
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'playevent_call_for_reader';
@@ -413,7 +421,16 @@ BEGIN
     FOR slot IN
         SELECT k.counter_slot FROM playevent.counter k
          WHERE k.event = count_listeners_rows.event AND k.listener_column IS NULL
-           AND count_listeners_rows.listener_column = ANY (k.columns)
+           AND (count_listeners_rows.listener_column = ANY (k.columns)
+                -- or by a column that is generated from it
+                OR EXISTS (
+                    SELECT FROM pg_attribute token
+                      JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
+                       AND d.refobjid = token.attrelid AND d.refobjsubid = token.attnum
+                      JOIN pg_attrdef made ON made.oid = d.objid AND made.adrelid = token.attrelid AND made.adnum <> token.attnum
+                      JOIN pg_attribute a ON a.attrelid = made.adrelid AND a.attnum = made.adnum
+                     WHERE token.attrelid = count_listeners_rows.event AND token.attname = count_listeners_rows.listener_column
+                       AND a.attname = ANY (k.columns)))
     LOOP
         PERFORM playevent.add_counted(event, slot, (playevent.counted_rows(event, slot, event, filter)).query, counts);
     END LOOP;
@@ -455,9 +472,14 @@ BEGIN
         RETURN 0;
     END IF;
     PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), false);
-    PERFORM playevent.empty_column(event, known.listener_column, format(
+    IF playevent.empty_column(event, known.listener_column, format(
         'UPDATE %1$s AS l SET %2$I = NULL WHERE l.%3$I = ANY (%4$L::bigint[]) AND l.%2$I OPERATOR(pg_catalog.=) %5$L',
-        event, known.listener_column, known.id_column, ids, listener));
+        event, known.listener_column, known.id_column, ids, listener)) < cardinality(ids) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('not all rows of a listener of table "%s" could be changed', event_name),
+            HINT = 'Look for a trigger or a rule of your own that keeps rows as they are.';
+    END IF;
     PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), true);
     PERFORM playevent.resketch(event, format('SELECT unnest(%L::bigint[])', ids), event);
     RETURN cardinality(ids);

@@ -107,10 +107,10 @@ foreach my $log ('bulk', 'single')
 # each beside a query of our own about the source.
 #
 my $again = q{SELECT id, at - lag(at) OVER (PARTITION BY anon_id, track_entry_key ORDER BY at, id) AS since
-		FROM (SELECT *, coalesce(played_at, created_at) AS at FROM bulk_event WHERE anon_id IS NOT NULL) AS timed};
+		FROM (SELECT *, coalesce(bulked_at, created_at) AS at FROM bulk_event WHERE anon_id IS NOT NULL) AS timed};
 my %rule = (
 	bots => [
-		q{SELECT id FROM (SELECT id, count(*) OVER (PARTITION BY anon_id, date_trunc('hour', coalesce(played_at, created_at))) AS plays
+		q{SELECT id FROM (SELECT id, count(*) OVER (PARTITION BY anon_id, date_trunc('hour', coalesce(bulked_at, created_at))) AS plays
 			FROM bulk_event WHERE anon_id IS NOT NULL) AS p WHERE plays > 60},
 		q{SELECT coalesce(sum(n), 0) FROM (SELECT count(*) AS n FROM source GROUP BY listener, date_trunc('hour', ended_at)) h WHERE n > 60} ],
 	repeats => [
@@ -119,7 +119,7 @@ my %rule = (
 		# Times are to the minute.
 		q{SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM source GROUP BY listener, track_key, ended_at) m} ],
 	'once a day' => [
-		q{SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY anon_id, track_entry_key, day ORDER BY coalesce(played_at, created_at), id) AS nth
+		q{SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY anon_id, track_entry_key, day ORDER BY coalesce(bulked_at, created_at), id) AS nth
 			FROM bulk_event WHERE anon_id IS NOT NULL) AS p WHERE nth > 1},
 		q{SELECT count(*) - count(DISTINCT (listener, track_key, (ended_at AT TIME ZONE 'UTC')::date)) FROM source} ],
 	'own plays' => [

@@ -35,10 +35,12 @@ use Model::Batches;
 use Model::Blocks;
 use Model::Counters;
 use Model::History;
+use Model::Life;
 use Model::Looks;
 use Model::Plays;
 use Model::Tracks;
 use Model::Transactions;
+use Model::Verdicts;
 use Model::Works;
 use PlayEvent;
 use POSIX ();
@@ -114,7 +116,7 @@ sub play_way
 {
 	return pick(values => 5, execute => 2, copy => 4, partition => 5, replica => 2, conflict => 3,
 		from_track => 1, cte => 2, edit_cte => 1, function => 2, plpgsql => 5, many => 0.5, refused => 1,
-		record_many => 8, record_one => 4);
+		record_many => 8, record_one => 4, void => 4, forget => 1);
 }
 
 sub play_step
@@ -201,6 +203,8 @@ sub begin_history
 	$history->{serializable} = pick(reads => 3, edits => 2, plays => 5);
 	$history->{share_serializable} = pick(2 => 3, 20 => 1);
 	$history->{share} = chance(50);
+	$history->{retires} = 0;
+	$history->{life} = life_begins() if chance(50);
 	$model = Model->new;
 	@prepared = ();
 	@partitions = (1, 2);
@@ -210,6 +214,7 @@ sub begin_history
 
 	run($sessions[0], $schema);
 	run($sessions[0], $share_schema) if $history->{share};
+	run($sessions[0], life_schema()) if $history->{life};
 	app_triggers($sessions[0]) if chance(50);
 	my $tx = $model->begin('READ COMMITTED');
 	my @tracks = (
@@ -234,6 +239,7 @@ sub end_history
 	end_all();
 	look($session);
 	check_ids($session);
+	life_ends($session) if $history->{life};
 	foreach my $log (logs_there())
 	{
 		my $l = $logs{$log};

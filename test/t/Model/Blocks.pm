@@ -81,7 +81,7 @@ sub block_statement
 	if ($what eq 'look' && reads_freely($tx))
 	{
 		touch($tx, 'play');
-		return 'IF (SELECT coalesce(sum(plays), 0) FROM play_counter) <> (SELECT count(*) FROM play_event) '
+		return 'IF (SELECT coalesce(sum(plays), 0) FROM play_counter) <> (SELECT count(*) FROM rows_play WHERE void IS NULL) '
 		  . "THEN RAISE 'counted otherwise than logged' USING ERRCODE = 'PE005'; END IF; ";
 	}
 	my $log = any(logs_there());

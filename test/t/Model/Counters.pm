@@ -14,12 +14,15 @@ use Model::Works;
 
 $works{'counter added'} = [ {}, sub {
 	my ($session) = @_;
-	my $log = any(grep { is_free($_, 'x') && !$history->{counters}{$_}{"${_}_extra"} } 'play', 'part', $history->{share} ? 'share' : ());
+	my $log = any(grep { is_free($_, 'x') && !$history->{counters}{$_}{"${_}_extra"} } grep { $_ ne 'other' } logs_there());
 	return if !defined $log;
 	my $l = $logs{$log};
 	my @columns = shuffle(@$l{qw(key release kind)}, $l->{time} ? qw(anon_id day event_id) : 'month');
-	my $columns = join ', ', @columns[ 0 .. rand 3 ];
-	add($session, $log, "${log}_extra", "add_counter('$l->{table}', '${log}_extra', '{$columns}')", $columns);
+	@columns = @columns[ 0 .. rand 3 ];
+	my $columns = join ', ', @columns;
+	my %lacking = map { my $of = $_; $of => scalar grep { my $c = $_; !grep { $_ eq $c } @$l{qw(key release)}, $of } @columns } $l->{kind}, 'day';
+	add($session, $log, "${log}_extra", "add_counter('$l->{table}', '${log}_extra', '{$columns}')", $columns,
+		!grep { !$_ } values %lacking);
 	return; } ];
 
 $works{'counter dropped'} = [ {}, sub {
@@ -34,22 +37,30 @@ $works{'counter dropped'} = [ {}, sub {
 
 $works{'sketch added'} = [ {}, sub {
 	my ($session) = @_;
-	my $log = any(grep { is_free($_, 'x') && !$history->{counters}{$_}{"${_}_listeners"} } 'play', $history->{share} ? 'share' : ());
+	my $log = any(grep { is_free($_, 'x') && !$history->{counters}{$_}{"${_}_listeners"} } grep { $logs{$_}{time} } logs_there());
 	return if !defined $log || !$history->{hll};
-	add($session, $log, "${log}_listeners", "add_listener_sketch('$logs{$log}{table}')");
+	add($session, $log, "${log}_listeners", "add_listener_sketch('$logs{$log}{table}')", undef, 1);
 	return; } ];
 
 # Plays of the transaction that makes a counter are in it too; without columns it
-# is a sketch.
+# is a sketch.  If no other tells what there was of it in retired months, it is refused.
 sub add
 {
-	my ($session, $log, $counter, $call, $columns) = @_;
+	my ($session, $log, $counter, $call, $columns, $untold) = @_;
+	my $life = $log eq 'visit' ? $history->{life} : {};
+	my $refused = $life->{any} && ($untold || !$life->{of_counters});
 	my $tx = $model->begin('READ COMMITTED');
 	run($session, 'BEGIN');
 	$session->{tx} = $tx;
 	touch($tx, $log);
 	play_plainly($session, $log);
-	run($session, "SELECT playevent.$call");
+	run($session, "SELECT playevent.$call", $refused ? '55000' : undef, $refused ? 'counter refused' : $life->{any} ? 'counter derived' : undef);
+	if ($refused)
+	{
+		run($session, 'ROLLBACK');
+		delete $session->{tx};
+		return;
+	}
 	$history->{counters}{$log}{$counter} = { made => ++$history->{counters_made}, columns => $columns };
 	play_plainly($session, $log);
 	look($session);

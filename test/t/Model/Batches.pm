@@ -20,7 +20,7 @@ our @EXPORT = qw(perform_batch batch_plan wait_step race_step check_ids);
 
 my %arguments = (
 	play => [ 'record_play', 'record_plays', 'buckets', 'play_bucket' ],
-	visit => [ 'record_visit', 'record_visits', 'buckets', 'visit_bucket' ],
+	visit => [ 'record_visit', 'record_visits', 'extents', 'visit_extent' ],
 	share => [ 'record_share', 'record_shares', 'channels', 'share_channel' ]);
 
 # What record_play reports where record_plays gives this as the reason.

@@ -24,7 +24,7 @@ our %logs = (
 	share => { table => 'share_event', counter => 'share_counter', count => 'shares',
 		key => 'track_entry_key', release => 'release_id', kind => 'channel', time => 'shared_at' },
 	visit => { table => 'visit_event', counter => 'visit_counter', count => 'visits',
-		key => 'track_entry_key', release => 'release_id', kind => 'bucket', time => 'visited_at' },
+		key => 'track_entry_key', release => 'release_id', kind => 'extent', time => 'visited_at' },
 	part => { table => 'part_event', counter => 'part_counter', count => 'parts',
 		key => 'track_entry_key', release => 'release_id', kind => 'bucket' },
 	other => { table => 'listens', counter => 'listens_counter', count => 'listens',

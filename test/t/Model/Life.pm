@@ -38,7 +38,7 @@ sub life_schema
 {
 	my $life = $history->{life};
 	my $retain = $life->{retain} ? ", retain => '$life->{retain} months'" : '';
-	return "SELECT playevent.create_log('visit', track => 'track', track_deleted => 'is_deleted', "
+	return "SELECT playevent.create_log('visit', track => 'track', track_deleted => 'is_deleted', kind => 'extent', "
 	  . "partition_by => 'month', dedupe_for => '3 years'$retain); "
 	  . join('', map { "CREATE TABLE " . part($_) . " PARTITION OF visit_event "
 		  . "FOR VALUES FROM ('$life->{months}[$_]-01 00:00+00') TO ('$life->{ends}[$_]'); " } 0 .. $months - 1)
@@ -205,7 +205,7 @@ my %steps = (
 			# A table of its own, which stays as it is
 			my $any = grep { (split /\|/)[5] eq "retired $life->{months}[$m]" } keys %{ $model->counts($session->{tx}, 'visit') };
 			attempt($session, any("UPDATE $part SET anon_id = 'other'", "DELETE FROM $part"), $any ? '23001' : undef);
-			attempt($session, "INSERT INTO $part (id, track_entry_key, bucket, created_at) VALUES (1, 't1', 'most', '2001-01-01')", '55000');
+			attempt($session, "INSERT INTO $part (id, track_entry_key, extent, created_at) VALUES (1, 't1', 'most', '2001-01-01')", '55000');
 			return;
 		}
 		attempt($session, any("DROP TABLE $part", "ALTER TABLE visit_event DETACH PARTITION $part"), '55000');
@@ -215,7 +215,7 @@ my %steps = (
 		return if !$life->{sealed};
 		my $m = int rand $life->{sealed};
 		my $part = $m < $life->{retired} ? 'visit_event' : any(part($m), 'visit_event');
-		attempt($session, "INSERT INTO $part (track_entry_key, bucket, created_at) VALUES ('t1', 'most', '$life->{months}[$m]-15 12:00+00')", '55000');
+		attempt($session, "INSERT INTO $part (track_entry_key, extent, created_at) VALUES ('t1', 'most', '$life->{months}[$m]-15 12:00+00')", '55000');
 		return; } ],
 	savepoint => [ 5, sub {
 		my ($session) = @_;

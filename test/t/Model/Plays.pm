@@ -14,7 +14,7 @@ use Model::Tracks;
 our @EXPORT = qw(%ways known_ids use_ids fresh_id random_play random_plays set_late set_created release_of record
 	insert_values insert_any);
 
-my %casts = (bucket => 'play_bucket', channel => 'share_channel', event_id => 'uuid', release_id => 'bigint',
+my %casts = (bucket => 'play_bucket', channel => 'share_channel', extent => 'visit_extent', event_id => 'uuid', release_id => 'bigint',
 	album_id => 'bigint', month => 'int', map { $_ => 'timestamptz' } qw(created_at played_at shared_at visited_at));
 
 # Times of plays that come late, and the days in UTC they are on.

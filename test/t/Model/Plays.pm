@@ -158,7 +158,7 @@ sub random_plays
 	elsif (!$options{plain} && $log eq 'visit')
 	{
 		# Sent again, in whatever month: left out, though no index tells.
-		my @known = known_ids($tx, $log);
+		my @known = grep { $model->id_taken($tx, $log, $_) } known_ids($tx, $log);
 		foreach my $play (@plays)
 		{
 			$play->{id} = any(@known) if @known && chance(20);

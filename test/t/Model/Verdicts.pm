@@ -41,7 +41,7 @@ sub void_plan
 	my (@ids, %error, $changed);
 	if ($tx->{isolation} ne 'READ COMMITTED')
 	{
-		touch($tx, $log);
+		touch($tx, $log, 'track');
 		@ids = (1);
 		%error = (error => '25001');
 	}
@@ -68,6 +68,7 @@ sub void_plan
 			my ($from, $to) = map { join '|', map { $_ // '-' } @$row[ 1 .. 6 ], $_ } undef, 'void';
 			$model->move($tx, $log, $void ? ($from, $to) : ($to, $from), 1);
 		}
+		touch($tx, 'track');
 		$tx->{locks}{$log} = 'sue';
 	}
 	my $ids = join ',', @ids;
@@ -89,7 +90,7 @@ sub forget_plan
 	my $listener = pick('x' => 5, 'y' => 5, 'z' . int rand 9 => 3, 'one of 7' => 1, 'nobody' => 1);
 	if ($tx->{isolation} ne 'READ COMMITTED')
 	{
-		touch($tx, $log);
+		touch($tx, $log, 'track');
 		$error = '25001';
 	}
 	else
@@ -104,6 +105,7 @@ sub forget_plan
 			$to[3] = '-';
 			$model->move($tx, $log, $from, join('|', @to), $counts->{$from}[0]);
 		}
+		touch($tx, 'track');
 		$tx->{locks}{$log} = 'sue';
 	}
 	return {

@@ -174,7 +174,7 @@ sub step
 	else
 	{
 		$what = pick(begin => 40, play => 18, edit => 6, burst => 4, end_prepared => @prepared ? 8 : 0,
-			verify => 2, compact => 4, rebuild => 3, work => 22, race => 2, end_all => 4);
+			verify => 2, compact => 4, rebuild => 3, work => 22, race => 2, end_all => 4, live => may_live() ? 12 : 0);
 	}
 	if ($what eq 'burst') { burst(); }
 	elsif ($what eq 'race') { race_step(); }
@@ -185,7 +185,7 @@ sub step
 			rollback_to => \&rollback_to_step, release => \&release_step, declare => \&declare_step,
 			fetch => \&fetch_step, verify => \&verify_step, compact => \&compact_step,
 			rebuild => \&rebuild_step, end => \&end_step, begin => \&begin_step, wait => \&wait_step,
-			end_prepared => \&end_prepared, work => \&work_step);
+			end_prepared => \&end_prepared, work => \&work_step, live => \&live);
 		$step{$what}->($session);
 	}
 	look($session) if !$session->{tx} || !$session->{tx}{failed} && %{ $session->{tx}{locks} // {} };
@@ -237,6 +237,7 @@ sub end_history
 	my ($amcheck) = @_;
 	my $session = $sessions[0];
 	end_all();
+	live($session) if $history->{life};
 	look($session);
 	check_ids($session);
 	life_ends($session) if $history->{life};

@@ -1,7 +1,8 @@
 # The life of the log "visit" of a history (Model/History.pm), which is partitioned by
 # time: months of the past are filled, sealed and retired, in transactions with
 # savepoints, some of which are undone.  No total changes, and what is closed stays so.
-# By a session that is in no transaction, while nobody else uses the log.
+# By a session that is in no transaction, while nobody else uses the log; and at the
+# end of each history.
 
 package Model::Life;
 
@@ -17,9 +18,7 @@ use Model::Transactions;
 use Model::Verdicts;
 use Model::Works;
 
-our @EXPORT = qw(life_begins life_schema life_ends);
-
-$works{'life'} = [ { visit => 'x', track => 'w' }, \&live ];
+our @EXPORT = qw(life_begins life_schema may_live live life_ends);
 
 # The months before the last: maintain seals them, on whatever day.
 my $months = 5;
@@ -235,14 +234,15 @@ sub remember { my $life = $history->{life}; return { %$life, kept => [ @{ $life-
 
 sub undo { my ($life) = @_; $history->{life} = { %$life, kept => [ @{ $life->{kept} } ] }; return; }
 
+sub may_live { return $history->{life} && is_free('visit', 'x'); }
+
 sub live
 {
 	my ($session) = @_;
-	return if !$history->{life};
 	my $before = remember();
 	begin_step($session, 'READ COMMITTED');
 	touch($session->{tx}, 'visit');
-	foreach (1 .. 2 + rand 7)
+	foreach (1 .. 3 + rand 8)
 	{
 		my $what = pick(map { $_ => $steps{$_}[0] } sort keys %steps);
 		my $said = @{ $history->{said} };

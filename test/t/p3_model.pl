@@ -1,11 +1,12 @@
-# P2, P3, P4, P5, P9 and P10 against a model: random histories of several
+# P2, P3, P4, P5, P9, P10, P11 and P12 against a model: random histories of several
 # sessions, whose every step is compared with plain Perl data (Model.pm).
 #
-# In each history two to four logs are played to in every way there is, by
+# In each history two to five logs are played to in every way there is, by
 # functions that give receipts too, while tracks are edited, tables rewritten,
 # slots merged, counters and sketches made and dropped, partitions added, things
-# renamed, triggers lost, doubled and enabled again (Model/Alterations.pm), transactions
-# prepared, and things go wrong.  After each statement the log must
+# renamed, triggers lost, doubled and enabled again (Model/Alterations.pm), months
+# sealed and retired (Model/Life.pm), rows voided and reinstated, listeners forgotten
+# (Model/Verdicts.pm), transactions prepared, and things go wrong.  After each statement the log must
 # hold the model's rows, with the release that the track table had in the
 # statement's snapshot, and the counters must equal them, in the snapshot of the
 # transaction that asks; each event_id is there once, under the id that all who
@@ -116,7 +117,7 @@ sub play_way
 {
 	return pick(values => 5, execute => 2, copy => 4, partition => 5, replica => 2, conflict => 3,
 		from_track => 1, cte => 2, edit_cte => 1, function => 2, plpgsql => 5, many => 0.5, refused => 1,
-		record_many => 8, record_one => 4, void => 4, forget => 1);
+		record_many => 8, record_one => 4, void => 4, forget => 1, snapshot => $history->{life} ? 1 : 0);
 }
 
 sub play_step
@@ -204,7 +205,7 @@ sub begin_history
 	$history->{share_serializable} = pick(2 => 3, 20 => 1);
 	$history->{share} = chance(50);
 	$history->{retires} = 0;
-	$history->{life} = life_begins() if chance(50);
+	$history->{life} = life_begins() if chance(40);
 	$model = Model->new;
 	@prepared = ();
 	@partitions = (1, 2);
@@ -332,6 +333,7 @@ max_prepared_transactions = 50
 autovacuum = off
 log_min_messages = log
 log_statement = none
+jit = off
 log_lock_waits = on
 deadlock_timeout = $deadlock_timeout
 });
@@ -372,7 +374,7 @@ my ($ran, $statements) = (0, 0);
 foreach my $worker (0 .. $workers - 1)
 {
 	my $result = decode_json(slurp_file("$dir/worker$worker"));
-	ok(!defined $result->{failure}, "P2 to P5: process $worker: every step is as the model says")
+	ok(!defined $result->{failure}, "P2 to P5, P11, P12: process $worker: every step is as the model says")
 	  or diag($result->{failure});
 	$ran += $result->{ran};
 	$statements += $result->{statements};
@@ -386,12 +388,14 @@ note("$_: $covered{$_}") foreach (sort keys %covered);
 my $hll = $node->safe_psql('model0', q{SELECT count(*) FROM pg_extension WHERE extname = 'hll'});
 if ($ran >= 1500)
 {
-	my @must = (keys %ways, keys %works, 'edit', 'declare', 'fetch', 'verify', 'compact', 'rebuild', 'prepare',
+	my @must = ((grep { $_ ne 'snapshot' } keys %ways), keys %works, 'edit', 'declare', 'fetch', 'verify', 'compact', 'rebuild', 'prepare',
 		'commit', 'rollback', 'commit prepared', 'rollback prepared', 'savepoint', 'rollback to', 'release',
 		'burst of values', 'burst of copy', 'burst of partition', 'begin REPEATABLE READ', 'begin SERIALIZABLE',
 		'key of old', 'copy 22P02', 'values 23502', 'values 22012', 'values 23503', 'values 22P02', 'values 23514',
 		'conflict 40001', 'edit 40001', 'edit 23505', 'commit 22012', 'plpgsql 22012', 'refused 23001', 'in failed 25P02',
 		'wait', 'wait 40001', 'ahead of a batch', 'race', 'record_many 40001', 'record_one 23502', 'record_one 23514',
+		'void 25001', 'void P0002', 'void 55000', 'forget 25001', 'snapshot 25001', 'values 55000', 'counter refused',
+		'counter derived', (map { "life: $_" } life_steps()),
 		map { "receipt: $_" } 'recorded', 'duplicate', map { "rejected $_" } 'no key', 'empty key', 'key too long',
 		'no kind', 'time not finite', 'time in the future', 'unknown track', 'unknown release',
 		'left out by a trigger', 'division by zero');

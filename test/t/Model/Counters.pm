@@ -48,13 +48,13 @@ sub add
 {
 	my ($session, $log, $counter, $call, $columns, $untold) = @_;
 	my $life = $log eq 'visit' ? $history->{life} : {};
-	my $refused = $life->{any} && ($untold || !$life->{of_counters});
+	my $refused = $life->{counted} && $untold;
 	my $tx = $model->begin('READ COMMITTED');
 	run($session, 'BEGIN');
 	$session->{tx} = $tx;
 	touch($tx, $log);
 	play_plainly($session, $log);
-	run($session, "SELECT playevent.$call", $refused ? '55000' : undef, $refused ? 'counter refused' : $life->{any} ? 'counter derived' : undef);
+	run($session, "SELECT playevent.$call", $refused ? '55000' : undef, $refused ? 'counter refused' : $life->{counted} ? 'counter derived' : undef);
 	if ($refused)
 	{
 		run($session, 'ROLLBACK');

@@ -18,7 +18,17 @@ use Model::Transactions;
 use Model::Verdicts;
 use Model::Works;
 
-our @EXPORT = qw(life_begins life_schema may_live live life_ends);
+our @EXPORT = qw(life_begins life_schema life_steps may_live live life_ends);
+
+# By a snapshot of one's own, partitions are not changed.
+$ways{snapshot} = sub {
+	my ($tx) = @_;
+	return if $tx->{isolation} eq 'READ COMMITTED';
+	touch($tx, 'visit', 'track');
+	my $end = $history->{life}{ends}[0];
+	my $call = any("seal('visit_event', '$end')", "retire('visit_event', '$end')", "extend('visit_event')", "maintain('visit_event')");
+	return { sql => "SELECT playevent.$call", error => '25001' };
+};
 
 # The months before the last: maintain seals them, on whatever day.
 my $months = 5;
@@ -110,8 +120,7 @@ sub retire_months
 	{
 		my @key = split /\|/, $key;
 		next if !$retired{ $key[5] };
-		$life->{of_counters} = 1 if $key[6] eq '-';
-		$life->{any} = 1;
+		$life->{counted} = 1 if $key[6] eq '-';
 		$key[5] = "retired $key[5]";
 		$model->move($tx, 'visit', $key, join('|', @key), $counts->{$key}[0]);
 	}
@@ -233,6 +242,8 @@ my %steps = (
 sub remember { my $life = $history->{life}; return { %$life, kept => [ @{ $life->{kept} } ] }; }
 
 sub undo { my ($life) = @_; $history->{life} = { %$life, kept => [ @{ $life->{kept} } ] }; return; }
+
+sub life_steps { return sort keys %steps; }
 
 sub may_live { return $history->{life} && is_free('visit', 'x'); }
 

@@ -205,7 +205,7 @@ sub begin_history
 	$history->{share_serializable} = pick(2 => 3, 20 => 1);
 	$history->{share} = chance(50);
 	$history->{retires} = 0;
-	$history->{life} = life_begins() if chance(40);
+	$history->{life} = life_begins() if chance(33);
 	$model = Model->new;
 	@prepared = ();
 	@partitions = (1, 2);

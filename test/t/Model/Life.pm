@@ -31,7 +31,7 @@ $ways{snapshot} = sub {
 };
 
 # The months before the last: maintain seals them, on whatever day.
-my $months = 5;
+my $months = 4;
 
 # sealed and retired are how many of the months were, beginning with the first.
 sub life_begins
@@ -40,7 +40,7 @@ sub life_begins
 	my $of = sub { my ($m) = 12 * $year + $month + shift; return sprintf '%d-%02d', 1900 + int($m / 12), 1 + $m % 12; };
 	return { months => [ map { $of->(-$_) } reverse 2 .. 1 + $months ], now => $of->(0) . '-01 00:00+00',
 		ends => [ map { $of->(1 - $_) . '-01 00:00+00' } reverse 2 .. 1 + $months ],
-		sealed => 0, retired => 0, ahead => 3, kept => [], retain => pick(0 => 2, 3 => 1, 4 => 1, 5 => 1) };
+		sealed => 0, retired => 0, ahead => 3, kept => [], retain => pick(0 => 2, 2 => 1, 3 => 1, 4 => 1) };
 }
 
 sub life_schema

@@ -394,8 +394,7 @@ if ($ran >= 1500)
 		'key of old', 'copy 22P02', 'values 23502', 'values 22012', 'values 23503', 'values 22P02', 'values 23514',
 		'conflict 40001', 'edit 40001', 'edit 23505', 'commit 22012', 'plpgsql 22012', 'refused 23001', 'in failed 25P02',
 		'wait', 'wait 40001', 'ahead of a batch', 'race', 'record_many 40001', 'record_one 23502', 'record_one 23514',
-		'void 25001', 'void P0002', 'void 55000', 'forget 25001', 'snapshot 25001', 'values 55000', 'counter refused',
-		'counter derived', (map { "life: $_" } life_steps()),
+		'void 25001', 'void P0002', 'forget 25001', 'snapshot 25001', (map { "life: $_" } life_steps(), 'refused 55000'),
 		map { "receipt: $_" } 'recorded', 'duplicate', map { "rejected $_" } 'no key', 'empty key', 'key too long',
 		'no kind', 'time not finite', 'time in the future', 'unknown track', 'unknown release',
 		'left out by a trigger', 'division by zero');

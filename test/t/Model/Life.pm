@@ -103,6 +103,7 @@ sub planned
 		return $plan if !defined $plan->{error};
 		$model->undo($of, $mark);
 		attempt($session, $plan->{sql}, $plan->{error});
+		$covered{"life: refused $plan->{error}"}++;
 		return;
 	}) // return;
 	end_plan($plan);

@@ -5,7 +5,7 @@
  *
  * Layer: storage.
  *
- * A slot keeps an amount: a count, or a sketch of listeners.  Each kind of amount
+ * A slot keeps an amount: a count, a sum, or a sketch of listeners.  Each kind of amount
  * is a table of what differs.  Kinds whose amounts are bigints leave most of it
  * out: those are added right where they are (pending.c, slot.c), for that is
  * what every insert waits for.
@@ -26,6 +26,7 @@
 typedef struct AmountSource
 {
 	AttrNumber	attno;
+	Oid			type;			/* without its domains */
 	Oid			output;			/* to text, where that is needed */
 } AmountSource;
 
@@ -64,6 +65,7 @@ typedef struct Difference
 
 typedef struct AmountKind
 {
+	const char *noun;			/* what an amount is called */
 	const char *column_type;	/* of a slot table's column, for messages */
 	bool		is_bigint;		/* and added; else all functions are there */
 	bool		has_source;		/* an argument of the trigger names it */
@@ -132,8 +134,13 @@ typedef struct AmountKind
 extern const AmountKind amount_count;
 extern void append_bigint_query(StringInfo query, const Comparison *of,
 								const char *logged);
+extern void append_bigint_sum(StringInfo query, const Comparison *of,
+							  const char *a, const char *b);
 extern void bigint_difference(const Datum *values, const bool *isnull,
 							  Difference *difference);
+
+/* amount_sum.c */
+extern const AmountKind amount_sum;
 
 /* amount_sketch.c */
 extern const AmountKind amount_sketch;

@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include "common/int.h"
+
 #include "amount.h"
 
 /*
@@ -41,8 +43,13 @@ void
 bigint_difference(const Datum *values, const bool *isnull pg_attribute_unused(),
 				  Difference *difference)
 {
-	int64		missing = DatumGetInt64(values[1]) - DatumGetInt64(values[0]);
+	int64		missing;
 
+	if (pg_sub_s64_overflow(DatumGetInt64(values[1]),
+							DatumGetInt64(values[0]), &missing))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("what a counter lacks is out of range")));
 	difference->adds = true;
 	difference->lacks = missing > 0;
 	difference->has_surplus = false;
@@ -62,19 +69,24 @@ append_counts(StringInfo query, const Comparison *of)
 					 of->log, of->numbers);
 }
 
-static void
-append_count_sum(StringInfo query, const Comparison *of pg_attribute_unused(),
-				 const char *a, const char *b)
+/*
+ * append_bigint_sum
+ *		The sum of two amounts that are bigints.
+ */
+void
+append_bigint_sum(StringInfo query, const Comparison *of pg_attribute_unused(),
+				  const char *a, const char *b)
 {
 	appendStringInfo(query, "%s OPERATOR(pg_catalog.+) %s", a, b);
 }
 
 const AmountKind amount_count = {
+	.noun = "count",
 	.column_type = "bigint",
 	.is_bigint = true,
 	.prune_below = BLCKSZ / 8,
 	.append_logged = append_counts,
-	.append_sum = append_count_sum,
+	.append_sum = append_bigint_sum,
 	.append_query = append_count_query,
 	.difference = bigint_difference,
 };

@@ -153,7 +153,8 @@ bind_listener(AmountSource *source, Relation event, Trigger *trigger)
 	bool		is_varlena;
 
 	source->output = InvalidOid;
-	switch (getBaseType(att->atttypid))
+	source->type = getBaseType(att->atttypid);
+	switch (source->type)
 	{
 		case TEXTOID:
 		case VARCHAROID:
@@ -280,6 +281,7 @@ sketch_difference(const Datum *values, const bool *isnull,
  * 128 kB.
  */
 const AmountKind amount_sketch = {
+	.noun = "sketch",
 	.column_type = "hll, with parameters,",
 	.has_source = true,
 	.takes_memory = true,

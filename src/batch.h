@@ -40,6 +40,8 @@ typedef struct Batch
 	ReleaseMemo *releases;		/* by release, for rows without a key */
 	KeyRule		key_rule;
 	KindRule	kind_rule;
+	const PlayFault *heard_faults;	/* if kinds are told by what was heard: of
+									 * each row, what is wrong with that */
 	TimestampTz now;			/* by the clock */
 	TimestampTz recorded;		/* what the rows' times must not be after */
 

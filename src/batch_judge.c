@@ -157,7 +157,9 @@ judge_row(Batch *batch, RecordRow *row)
 {
 	PlayFault	fault = judge_key(batch, row);
 
-	if (fault == FAULT_NONE)
+	if (fault == FAULT_NONE && batch->heard_faults != NULL)
+		fault = batch->heard_faults[row->ord - 1];
+	else if (fault == FAULT_NONE)
 		fault = row->isnull[RECORD_KIND] ? FAULT_NO_KIND :
 			kind_fault(&batch->kind_rule, row->values[RECORD_KIND]);
 	if (fault == FAULT_NONE && !row->isnull[RECORD_TIME])

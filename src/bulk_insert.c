@@ -55,6 +55,7 @@
 #include "bulk_insert.h"
 #include "counter_binding.h"
 #include "day.h"
+#include "heard.h"
 #include "pending.h"
 #include "record_log.h"
 #include "trigger_role.h"
@@ -180,9 +181,12 @@ is_exact(RecordLog *log, RecordColumn c)
 {
 	Form_pg_attribute att;
 
-	if (log->attnos[c] == InvalidAttrNumber)
+	if (log->attnos[c] == InvalidAttrNumber ||
+		(c == RECORD_HEARD && !log->sent[c]))
 		return true;
 	att = TupleDescAttr(RelationGetDescr(log->rel), log->attnos[c] - 1);
+	if (c == RECORD_HEARD)
+		return att->atttypid == heard_type(log->rel, log->attnos[c]);
 	if (get_typtype(att->atttypid) == TYPTYPE_DOMAIN)
 		return false;
 	return att->atttypmod < 0 || (c == RECORD_RELEASE && log->resolved) ||

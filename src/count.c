@@ -19,6 +19,7 @@
 #include "trigger_call.h"
 
 PG_FUNCTION_INFO_V1(playevent_count);
+PG_FUNCTION_INFO_V1(playevent_sum);
 PG_FUNCTION_INFO_V1(playevent_sketch);
 PG_FUNCTION_INFO_V1(playevent_flush);
 
@@ -59,6 +60,21 @@ Datum
 playevent_count(PG_FUNCTION_ARGS)
 {
 	return count_row(fcinfo, "count");
+}
+
+/*
+ * playevent.sum(slot table, sum column, summed column, key column, ...)
+ *		returns trigger
+ *
+ * AFTER INSERT FOR EACH ROW: adds the row's integer, if it has one, to the pending
+ * sums.
+ *
+ * Errors: what counter_binding reports; a sum is out of range (22003).
+ */
+Datum
+playevent_sum(PG_FUNCTION_ARGS)
+{
+	return count_row(fcinfo, "sum");
 }
 
 /*

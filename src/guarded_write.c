@@ -17,9 +17,12 @@
 
 #include "access/htup_details.h"
 #include "catalog/partition.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -31,6 +34,7 @@
 
 PG_FUNCTION_INFO_V1(playevent_write_guarded);
 PG_FUNCTION_INFO_V1(playevent_empty_column);
+PG_FUNCTION_INFO_V1(playevent_wait_for_writers);
 
 /* The table that is being written, or InvalidOid. */
 static Oid	written = InvalidOid;
@@ -38,6 +42,7 @@ static Oid	written = InvalidOid;
 /* The log of which a column is being emptied, or InvalidOid. */
 static Oid	emptied = InvalidOid;
 static NameData emptied_column;
+static int	emptied_depth;
 
 /*
  * is_written_by_us
@@ -50,9 +55,47 @@ is_written_by_us(Oid relid)
 }
 
 /*
+ * trigger_depth
+ *		How many triggers are running, one within the other.
+ */
+static int
+trigger_depth(void)
+{
+	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
+}
+
+/*
+ * is_last_word
+ *		Is the trigger the last of its table that may change the row of an UPDATE?
+ */
+static bool
+is_last_word(TriggerData *trigdata)
+{
+	TriggerDesc *desc = trigdata->tg_relation->trigdesc;
+	bool		is_after = false;
+
+	for (int i = 0; i < desc->numtriggers; i++)
+	{
+		Trigger    *trigger = &desc->triggers[i];
+
+		if (trigger->tgoid == trigdata->tg_trigger->tgoid)
+			is_after = true;
+		else if (is_after && trigger->tgenabled != TRIGGER_DISABLED &&
+				 TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW,
+									  TRIGGER_TYPE_BEFORE,
+									  TRIGGER_TYPE_UPDATE))
+			return false;
+	}
+	return true;
+}
+
+/*
  * only_empties
  *		Does an UPDATE of a log's row, or a partition's, empty the column that is
  *		being emptied, and change nothing else?
+ *
+ * It must be the very statement, and not one of a trigger's that it fires; and no
+ * trigger may come after this one.
  */
 bool
 only_empties(TriggerData *trigdata)
@@ -62,7 +105,8 @@ only_empties(TriggerData *trigdata)
 	Oid			relid = RelationGetRelid(rel);
 	bool		empties = false;
 
-	if (!OidIsValid(emptied) ||
+	if (!OidIsValid(emptied) || trigger_depth() != emptied_depth + 1 ||
+		!is_last_word(trigdata) ||
 		(relid != emptied && (!rel->rd_rel->relispartition ||
 							  llast_oid(get_partition_ancestors(relid)) != emptied)))
 		return false;
@@ -156,6 +200,7 @@ playevent_empty_column(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		emptied = relid;
+		emptied_depth = trigger_depth();
 		namestrcpy(&emptied_column, NameStr(*PG_GETARG_NAME(1)));
 		run_table_query(query, NULL, NULL, false);
 	}
@@ -167,4 +212,26 @@ playevent_empty_column(PG_FUNCTION_ARGS)
 	rows = SPI_processed;
 	SPI_finish();
 	PG_RETURN_INT64(rows);
+}
+
+/*
+ * playevent.wait_for_writers(rel regclass) returns void
+ *
+ * In a twin: waits until all other transactions have ended that hold a lock on a
+ * table for writing to it.  Those that come meanwhile are not held up, nor waited
+ * for.
+ *
+ * Errors: not called by a twin (0A000), not the table's owner (42501), a deadlock
+ * (40P01).
+ */
+Datum
+playevent_wait_for_writers(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	LOCKTAG		tag;
+
+	check_twin(relid);
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	WaitForLockers(tag, ShareLock, false);
+	PG_RETURN_VOID();
 }

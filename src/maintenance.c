@@ -18,6 +18,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_inherits.h"
+#include "common/int.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -203,8 +204,9 @@ add_amounts_of(CounterBinding *binding, TableQuery *query, bool negative)
 			heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
 							  values, isnull);
 			amount = DatumGetInt64(values[binding->nkeys]);
-			pending_add(binding, values, isnull,
-						Int64GetDatum(negative ? -amount : amount));
+			if (negative && pg_sub_s64_overflow(0, amount, &amount))
+				report_out_of_range(binding->slot);
+			pending_add(binding, values, isnull, Int64GetDatum(amount));
 		}
 		MemoryContextSwitchTo(oldcontext);
 		MemoryContextReset(context);

@@ -26,6 +26,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
+#include "common/int.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -484,7 +485,11 @@ add(CounterBinding *binding, Datum *values, bool *isnull, Datum value,
 	PendingKey *key = pending_key(level, counter, values, isnull);
 
 	if (counter->slot->kind->is_bigint)
-		key->count += DatumGetInt64(value);
+	{
+		if (unlikely(pg_add_s64_overflow(key->count, DatumGetInt64(value),
+										 &key->count)))
+			report_out_of_range(counter->slot);
+	}
 	else
 		gather(level, counter, key, value, is_row);
 	if (level->size >= MAX_PENDING)

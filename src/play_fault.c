@@ -73,6 +73,18 @@ static const FaultTexts faults[] = {
 		ERRCODE_CHECK_VIOLATION, "time in the future",
 		"value in column \"%2$s\" of table \"%1$s\" is out of range", NULL
 	},
+	[FAULT_NOT_HEARD] = {
+		ERRCODE_NOT_NULL_VIOLATION, "not said how much was heard",
+		"null value in column \"%2$s\" of table \"%1$s\"", NULL
+	},
+	[FAULT_HEARD_OUT_OF_RANGE] = {
+		ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "heard is not from 0 to 1",
+		"value in column \"%2$s\" of table \"%1$s\" is out of range", NULL
+	},
+	[FAULT_HEARD_TOO_LITTLE] = {
+		ERRCODE_CHECK_VIOLATION, "heard too little",
+		"value in column \"%2$s\" of table \"%1$s\" is out of range", NULL
+	},
 };
 
 /*

@@ -24,7 +24,10 @@ typedef enum PlayFault
 	FAULT_NO_KIND,
 	FAULT_UNKNOWN_KIND,
 	FAULT_TIME_NOT_FINITE,
-	FAULT_TIME_AHEAD
+	FAULT_TIME_AHEAD,
+	FAULT_NOT_HEARD,
+	FAULT_HEARD_OUT_OF_RANGE,
+	FAULT_HEARD_TOO_LITTLE
 } PlayFault;
 
 /* What a log's column asks of a key. */

@@ -37,6 +37,7 @@ static const TriggerFunction ours[] = {
 	{playevent_resolve, "resolve", ROLE_RESOLVE, NULL},
 	{playevent_day, "day", ROLE_DAY, NULL},
 	{playevent_count, "count", ROLE_COUNT, &amount_count},
+	{playevent_sum, "sum", ROLE_COUNT, &amount_sum},
 	{playevent_sketch, "sketch", ROLE_COUNT, &amount_sketch},
 	{playevent_flush, "flush", ROLE_FLUSH, NULL},
 	{playevent_partition, "partition", ROLE_PARTITION, NULL},

@@ -15,6 +15,7 @@ extern Datum playevent_slot_guard(PG_FUNCTION_ARGS);
 extern Datum playevent_resolve(PG_FUNCTION_ARGS);
 extern Datum playevent_day(PG_FUNCTION_ARGS);
 extern Datum playevent_count(PG_FUNCTION_ARGS);
+extern Datum playevent_sum(PG_FUNCTION_ARGS);
 extern Datum playevent_sketch(PG_FUNCTION_ARGS);
 extern Datum playevent_flush(PG_FUNCTION_ARGS);
 extern Datum playevent_partition(PG_FUNCTION_ARGS);

@@ -6,8 +6,8 @@
  *
  * Layer: recording.
  *
- * The SQL function: it reads the arrays, lets the rows be judged
- * (batch_judge.c) and those that pass be inserted (batch_insert.c), and makes
+ * The SQL functions: they read the arrays, let the rows be judged
+ * (batch_judge.c) and those that pass be inserted (batch_insert.c), and make
  * the receipts.
  *
  * Nothing here tells a row's values in a message: anon_id is nobody's business.
@@ -31,11 +31,13 @@
 
 #include "batch.h"
 #include "bulk_insert.h"
+#include "heard.h"
 #include "record_log.h"
 #include "shard.h"
 #include "trigger_role.h"
 
 PG_FUNCTION_INFO_V1(playevent_record_batch);
+PG_FUNCTION_INFO_V1(playevent_record_batch_heard);
 
 /* The arguments of playevent.record_batch. */
 enum RecordArg
@@ -43,22 +45,51 @@ enum RecordArg
 	ARG_EVENT,
 	ARG_COLUMNS,
 	ARG_KINDS,
-	ARG_FIRST_ARRAY,			/* in the order of RecordColumn */
-	ARG_COUNT = ARG_FIRST_ARRAY + RECORD_NCOLUMNS
+	ARG_FIRST_ARRAY				/* in the order of RecordColumn, to releases */
 };
+
+/* Those of playevent.record_batch_heard. */
+enum RecordHeardArg
+{
+	HEARD_EVENT,
+	HEARD_THRESHOLDS,
+	HEARD_KINDS,
+	HEARD_COLUMNS,
+	HEARD_KEYS,
+	HEARD_HEARDS,
+	HEARD_EVENT_IDS,
+	HEARD_ANON_IDS
+};
+
+/*
+ * take_apart
+ *		Take apart an array of a column's elements.
+ */
+static void
+take_apart(BatchColumn *column, ArrayType *array)
+{
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("argument \"%s\" has more than one dimension",
+						column->argument)));
+	get_typlenbyvalalign(column->element_type, &column->len, &column->byval,
+						 &column->align);
+	deconstruct_array(array, column->element_type, column->len, column->byval,
+					  column->align, &column->values, &column->isnull,
+					  &column->n);
+}
 
 /*
  * read_array
  *		Take apart one of the arrays, and check that it fits its column.
  */
 static void
-read_array(FunctionCallInfo fcinfo, Batch *batch, RecordColumn c,
+read_array(FunctionCallInfo fcinfo, int arg, Batch *batch, RecordColumn c,
 		   const char *argument)
 {
 	BatchColumn *column = &batch->columns[c];
-	int			arg = ARG_FIRST_ARRAY + c;
 	AttrNumber	attno = batch->log.attnos[c];
-	ArrayType  *array;
 	Oid			wanted;
 
 	column->argument = argument;
@@ -89,17 +120,7 @@ read_array(FunctionCallInfo fcinfo, Batch *batch, RecordColumn c,
 						argument, format_type_be(TIMESTAMPTZOID),
 						format_type_be(wanted))));
 
-	array = PG_GETARG_ARRAYTYPE_P(arg);
-	if (ARR_NDIM(array) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("argument \"%s\" has more than one dimension",
-						argument)));
-	get_typlenbyvalalign(column->element_type, &column->len, &column->byval,
-						 &column->align);
-	deconstruct_array(array, column->element_type, column->len, column->byval,
-					  column->align, &column->values, &column->isnull,
-					  &column->n);
+	take_apart(column, PG_GETARG_ARRAYTYPE_P(arg));
 }
 
 /*
@@ -131,6 +152,13 @@ check_lengths(Batch *batch)
 					 errhint("Give each row an element in every array, or leave an array out.")));
 	}
 	batch->n = key->n;
+	if ((Size) batch->n > MaxAllocSize / sizeof(RecordRow))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("batch has %d rows, which is too many", batch->n),
+				 errhint("Send them in several batches; more than some thousand rows gain nothing.")));
+	for (int c = 0; c < RECORD_NCOLUMNS; c++)
+		batch->log.sent[c] = batch->columns[c].n >= 0;
 }
 
 /*
@@ -216,19 +244,96 @@ read_arguments(FunctionCallInfo fcinfo, Batch *batch)
 	if (names[RECORD_TIME][0] == '\0')
 		names[RECORD_TIME] = "times";
 
-	for (int c = 0; c < RECORD_NCOLUMNS; c++)
-		read_array(fcinfo, batch, c, names[c]);
+	batch->columns[RECORD_HEARD].n = -1;
+	for (int c = 0; c <= RECORD_RELEASE; c++)
+		read_array(fcinfo, ARG_FIRST_ARRAY + c, batch, c, names[c]);
 	check_lengths(batch);
 	kind_rule(batch->columns[RECORD_KIND].element_type,
 			  PG_ARGISNULL(ARG_KINDS) ? NULL : PG_GETARG_ARRAYTYPE_P(ARG_KINDS),
 			  &batch->kind_rule);
+}
+
+/*
+ * fill_column
+ *		A column whose values are made of another's.
+ */
+static void
+fill_column(BatchColumn *column, const char *argument, Oid type, int n)
+{
+	column->argument = argument;
+	column->element_type = type;
+	column->array_type = get_array_type(type);
+	get_typlenbyvalalign(type, &column->len, &column->byval, &column->align);
+	column->n = n;
+	column->values = palloc0(Max(n, 1) * sizeof(Datum));
+	column->isnull = palloc0(Max(n, 1) * sizeof(bool));
+}
+
+/*
+ * tell_kinds
+ *		Make kinds, and what is kept, of how much was heard.
+ */
+static void
+tell_kinds(Batch *batch, const HeardRule *rule, const BatchColumn *heard)
+{
+	RecordLog  *log = &batch->log;
+	BatchColumn *kind = &batch->columns[RECORD_KIND];
+	BatchColumn *kept = &batch->columns[RECORD_HEARD];
+	Datum	   *kinds = palloc(rule->n * sizeof(Datum));
+	PlayFault  *faults = palloc(Max(heard->n, 1) * sizeof(PlayFault));
+
+	fill_column(kind, heard->argument,
+				kind_type(log->rel, &log->names[NAME_OF(RECORD_KIND)]),
+				heard->n);
+	for (int i = 0; i < rule->n; i++)
+		kinds[i] = kind_value(kind->element_type,
+							  TextDatumGetCString(rule->kinds[i]));
+	if (log->attnos[RECORD_HEARD] != InvalidAttrNumber)
+		fill_column(kept, heard->argument,
+					heard_type(log->rel, log->attnos[RECORD_HEARD]), heard->n);
+
+	for (int i = 0; i < heard->n; i++)
+	{
+		float8		value = DatumGetFloat8(heard->values[i]);
+		int			which;
+
+		faults[i] = heard->isnull[i] ? FAULT_NOT_HEARD :
+			heard_fault(rule, value, &which);
+		if (faults[i] != FAULT_NONE)
+			continue;
+		kind->values[i] = kinds[which];
+		if (kept->n >= 0)
+			kept->values[i] = heard_value(kept->element_type, value);
+	}
+	batch->heard_faults = faults;
+	kind_rule(kind->element_type, NULL, &batch->kind_rule);
+}
+
+/*
+ * read_heard_arguments
+ *		The same, of a batch that says how much was heard.
+ */
+static void
+read_heard_arguments(FunctionCallInfo fcinfo, Batch *batch)
+{
+	BatchColumn heard = {.argument = "heards",.element_type = FLOAT8OID,.n = -1};
+	HeardRule	rule;
+
+	find_record_columns(&batch->log,
+						record_names(PG_GETARG_ARRAYTYPE_P(HEARD_COLUMNS)));
+	heard_rule(PG_GETARG_ARRAYTYPE_P(HEARD_THRESHOLDS),
+			   PG_GETARG_ARRAYTYPE_P(HEARD_KINDS), &rule);
 	for (int c = 0; c < RECORD_NCOLUMNS; c++)
-		log->sent[c] = batch->columns[c].n >= 0;
-	if ((Size) batch->n > MaxAllocSize / sizeof(RecordRow))
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("batch has %d rows, which is too many", batch->n),
-				 errhint("Send them in several batches; more than some thousand rows gain nothing.")));
+		batch->columns[c].n = -1;
+	read_array(fcinfo, HEARD_KEYS, batch, RECORD_KEY, "track_entry_keys");
+	read_array(fcinfo, HEARD_EVENT_IDS, batch, RECORD_EVENT_ID, "event_ids");
+	read_array(fcinfo, HEARD_ANON_IDS, batch, RECORD_ANON_ID, "anon_ids");
+	if (!PG_ARGISNULL(HEARD_HEARDS))
+		take_apart(&heard, PG_GETARG_ARRAYTYPE_P(HEARD_HEARDS));
+	batch->columns[RECORD_KIND].argument = heard.argument;
+	if (heard.n >= 0)
+		tell_kinds(batch, &rule, &heard);
+	check_lengths(batch);
 }
 
 /*
@@ -256,6 +361,67 @@ read_triggers(RecordLog *log)
 			log->has_day = true;
 		}
 	}
+}
+
+/*
+ * check_not_null
+ *		Check that so many arguments are there.
+ */
+static void
+check_not_null(FunctionCallInfo fcinfo, const char *function, int narguments)
+{
+	for (int arg = 0; arg < narguments; arg++)
+	{
+		if (PG_ARGISNULL(arg))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument %d of playevent.%s must not be null",
+							arg + 1, function)));
+	}
+}
+
+/*
+ * record
+ *		Record the batch that is read from the arguments, and return receipts.
+ */
+static Datum
+record(FunctionCallInfo fcinfo, void (*read_batch) (FunctionCallInfo, Batch *))
+{
+	Batch		batch = {0};
+	RecordLog  *log = &batch.log;
+	Oid			caller;
+	int			security;
+	bool		bulk;
+
+	PreventCommandIfReadOnly("INSERT");
+	PreventCommandIfParallelMode("INSERT");
+	InitMaterializedSRF(fcinfo, 0);
+
+	batch.context = CurrentMemoryContext;
+	log->rel = open_log(PG_GETARG_TEXT_PP(0));
+	check_no_shell(RelationGetRelid(log->rel), RelationGetRelid(log->rel));
+	read_batch(fcinfo, &batch);
+
+	/* An error undoes this with the (sub)transaction that it ends. */
+	GetUserIdAndSecContext(&caller, &security);
+	SetUserIdAndSecContext(log->rel->rd_rel->relowner,
+						   security | SECURITY_LOCAL_USERID_CHANGE);
+	read_triggers(log);
+	bulk = bulk_insert_possible(log) && prepare_lookups(&batch);
+	judge_rows(&batch);
+
+	SPI_connect();
+	MemoryContextSwitchTo(batch.context);
+	record_accepted(&batch, bulk);
+	SPI_finish();
+	MemoryContextSwitchTo(batch.context);
+	SetUserIdAndSecContext(caller, security);
+
+	return_receipts((ReturnSetInfo *) fcinfo->resultinfo, &batch);
+	if (batch.estate != NULL)
+		FreeExecutorState(batch.estate);
+	table_close(log->rel, NoLock);
+	return (Datum) 0;
 }
 
 /*
@@ -289,47 +455,27 @@ read_triggers(RecordLog *log)
 Datum
 playevent_record_batch(PG_FUNCTION_ARGS)
 {
-	Batch		batch = {0};
-	RecordLog  *log = &batch.log;
-	Oid			caller;
-	int			security;
-	bool		bulk;
+	check_not_null(fcinfo, "record_batch", ARG_KINDS);
+	return record(fcinfo, read_arguments);
+}
 
-	for (int arg = ARG_EVENT; arg <= ARG_COLUMNS; arg++)
-	{
-		if (PG_ARGISNULL(arg))
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument %d of playevent.record_batch must not be null",
-							arg + 1)));
-	}
-	PreventCommandIfReadOnly("INSERT");
-	PreventCommandIfParallelMode("INSERT");
-	InitMaterializedSRF(fcinfo, 0);
-
-	batch.context = CurrentMemoryContext;
-	log->rel = open_log(PG_GETARG_TEXT_PP(ARG_EVENT));
-	check_no_shell(RelationGetRelid(log->rel), RelationGetRelid(log->rel));
-	read_arguments(fcinfo, &batch);
-
-	/* An error undoes this with the (sub)transaction that it ends. */
-	GetUserIdAndSecContext(&caller, &security);
-	SetUserIdAndSecContext(log->rel->rd_rel->relowner,
-						   security | SECURITY_LOCAL_USERID_CHANGE);
-	read_triggers(log);
-	bulk = bulk_insert_possible(log) && prepare_lookups(&batch);
-	judge_rows(&batch);
-
-	SPI_connect();
-	MemoryContextSwitchTo(batch.context);
-	record_accepted(&batch, bulk);
-	SPI_finish();
-	MemoryContextSwitchTo(batch.context);
-	SetUserIdAndSecContext(caller, security);
-
-	return_receipts((ReturnSetInfo *) fcinfo->resultinfo, &batch);
-	if (batch.estate != NULL)
-		FreeExecutorState(batch.estate);
-	table_close(log->rel, NoLock);
-	return (Datum) 0;
+/*
+ * playevent.record_batch_heard(event text, thresholds double precision[],
+ *								kinds text[], columns name[], keys,
+ *								heards double precision[], event_ids, anon_ids)
+ *		returns table(ord int, status text, id bigint, reason text)
+ *
+ * The same for rows of which it is known how much of the track was heard: of the
+ * kind that kind_of would say, and with that itself, if the log has a column for
+ * it.  One that is under the least threshold is rejected, and so is one that
+ * doesn't say, or says what can't be.
+ *
+ * Errors: as above; thresholds and kinds that don't match (2202E), a kind that is
+ * none (22P02).
+ */
+Datum
+playevent_record_batch_heard(PG_FUNCTION_ARGS)
+{
+	check_not_null(fcinfo, "record_batch_heard", HEARD_KEYS);
+	return record(fcinfo, read_heard_arguments);
 }

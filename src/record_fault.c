@@ -201,6 +201,30 @@ constraint_refuses_row(RecordLog *log, Oid relid, const char *name)
 }
 
 /*
+ * table_of
+ *		The table that an error names, or InvalidOid.
+ */
+static Oid
+table_of(ErrorData *error)
+{
+	return get_relname_relid(error->table_name,
+							 get_namespace_oid(error->schema_name, true));
+}
+
+/*
+ * is_of_log
+ *		Is a table the log, or one of its partitions?
+ */
+static bool
+is_of_log(RecordLog *log, Oid relid)
+{
+	return relid == RelationGetRelid(log->rel) ||
+		(OidIsValid(relid) && get_rel_relispartition(relid) &&
+		 list_member_oid(get_partition_ancestors(relid),
+						 RelationGetRelid(log->rel)));
+}
+
+/*
  * constraint_of_row
  *		Is the violation of a constraint the row's?
  *
@@ -219,14 +243,8 @@ constraint_of_row(RecordLog *log, ErrorData *error)
 	if (error->table_name == NULL || error->schema_name == NULL)
 		return true;
 
-	relid = get_relname_relid(error->table_name,
-							  get_namespace_oid(error->schema_name, true));
-	if (!OidIsValid(relid))
-		return false;
-	if (relid != RelationGetRelid(log->rel) &&
-		!(get_rel_relispartition(relid) &&
-		  list_member_oid(get_partition_ancestors(relid),
-						  RelationGetRelid(log->rel))))
+	relid = table_of(error);
+	if (!is_of_log(log, relid))
 		return false;
 
 	if (error->constraint_name != NULL)
@@ -298,7 +316,10 @@ is_of_row(RecordLog *log, ErrorData *error)
 	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
 		case ERRCODE_DATA_EXCEPTION:
-			return error->sqlerrcode != ERRCODE_SEQUENCE_GENERATOR_LIMIT_EXCEEDED;
+			/* A counter whose sum is full is mended by its owner. */
+			return error->sqlerrcode != ERRCODE_SEQUENCE_GENERATOR_LIMIT_EXCEEDED &&
+				(error->table_name == NULL || error->schema_name == NULL ||
+				 is_of_log(log, table_of(error)));
 		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
 			return constraint_of_row(log, error);
 		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:

@@ -193,7 +193,6 @@ find_record_columns(RecordLog *log, const NameData *names)
 		log->attnos[c] = record_column(rel, &names[NAME_OF(c)],
 									   c == RECORD_KEY || c == RECORD_KIND ||
 									   c == RECORD_RELEASE);
-	(void) record_column(rel, &names[NAME_OF_HEARD], false);
 }
 
 /*

@@ -18,8 +18,7 @@
 
 /*
  * The columns that a batch brings.  The log's functions name its columns in
- * this order, id in front, which comes back, and behind them how much was
- * heard; one that the log has not is empty.
+ * this order, id in front, which comes back; one that the log has not is empty.
  */
 typedef enum RecordColumn
 {
@@ -29,6 +28,7 @@ typedef enum RecordColumn
 	RECORD_ANON_ID,
 	RECORD_TIME,
 	RECORD_RELEASE,
+	RECORD_HEARD,
 	RECORD_NCOLUMNS
 } RecordColumn;
 
@@ -55,12 +55,11 @@ typedef struct RecordRow
 } RecordRow;
 
 /* How many columns a log's functions name. */
-#define RECORD_NNAMES (RECORD_NCOLUMNS + 2)
+#define RECORD_NNAMES (RECORD_NCOLUMNS + 1)
 
 /* Where among them. */
 #define NAME_OF_ID 0
 #define NAME_OF(column) ((column) + 1)
-#define NAME_OF_HEARD (RECORD_NNAMES - 1)
 
 /* The event table of a batch. */
 typedef struct RecordLog

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * record_one.c
- *	  Records one row, and tells its id; the kind of a play by how much of it
- *	  was heard.
+ *	  Records one row, and tells its id.
  *
  * Layer: recording.
  *
@@ -21,19 +20,17 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/pg_enum.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/float.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 #include "binding.h"
+#include "heard.h"
 #include "play_fault.h"
 #include "record_log.h"
 #include "shard.h"
@@ -42,7 +39,6 @@
 
 PG_FUNCTION_INFO_V1(playevent_record_one);
 PG_FUNCTION_INFO_V1(playevent_record_heard);
-PG_FUNCTION_INFO_V1(playevent_kind_of);
 
 /* The arguments of playevent.record_one, and of record_heard. */
 enum RecordOneArg
@@ -84,7 +80,7 @@ static const int value_names[VALUE_COUNT] = {
 	[VALUE_EVENT_ID] = NAME_OF(RECORD_EVENT_ID),
 	[VALUE_ANON_ID] = NAME_OF(RECORD_ANON_ID),
 	[VALUE_RELEASE] = NAME_OF(RECORD_RELEASE),
-	[VALUE_HEARD] = NAME_OF_HEARD,
+	[VALUE_HEARD] = NAME_OF(RECORD_HEARD),
 };
 
 /* A row to record; a type is InvalidOid if the value is not sent. */
@@ -450,135 +446,6 @@ playevent_record_one(PG_FUNCTION_ARGS)
 }
 
 /*
- * check_kinds
- *		Check that kind_of's arrays belong together; their length.
- */
-static int
-check_kinds(ArrayType *thresholds, ArrayType *kinds)
-{
-	int			n = ARR_NDIM(thresholds) == 1 ? ARR_DIMS(thresholds)[0] : 0;
-
-	if (n == 0 || ARR_NDIM(kinds) != 1 || ARR_DIMS(kinds)[0] != n ||
-		array_contains_nulls(thresholds) || array_contains_nulls(kinds))
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("arguments \"thresholds\" and \"kinds\" do not match"),
-				 errhint("Give each kind the fraction of a track it starts at.")));
-	return n;
-}
-
-/*
- * label_value
- *		The value of an enum of this label.
- */
-static Datum
-label_value(Oid type, char *label)
-{
-	if (strlen(label) >= NAMEDATALEN ||
-		!SearchSysCacheExists2(ENUMTYPOIDNAME, ObjectIdGetDatum(type),
-							   CStringGetDatum(label)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-				 errmsg("type %s has no value \"%s\"", format_type_be(type),
-						label),
-				 errdetail("The function that finds kinds knows it by this name."),
-				 errhint("Rename the value back, or put its new name into the function.")));
-	return DirectFunctionCall2(enum_in, CStringGetDatum(label),
-							   ObjectIdGetDatum(type));
-}
-
-/*
- * kind_value
- *		The kind of this name, as a value of the type: an enum's by its label,
- *		since places of values shift when one is added.
- */
-static Datum
-kind_value(Oid type, char *kind)
-{
-	Oid			input;
-	Oid			parameter;
-
-	if (get_typtype(type) == TYPTYPE_ENUM)
-		return label_value(type, kind);
-	switch (type)
-	{
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case TEXTOID:
-		case VARCHAROID:
-			getTypeInputInfo(type, &input, &parameter);
-			return OidInputFunctionCall(input, kind, parameter, -1);
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("kinds of type %s can't be told from how much was heard",
-							format_type_be(type)),
-					 errdetail("They must be of an enum, integers or text.")));
-	}
-}
-
-/*
- * classify
- *		The name of the kind that has the highest threshold which was reached;
- *		NULL if none was.
- *
- * Errors: not from 0 to 1 (22003), arrays that don't match (2202E).
- */
-static char *
-classify(float8 heard, const char *argument, ArrayType *thresholds,
-		 ArrayType *kinds)
-{
-	float8	   *threshold = (float8 *) ARR_DATA_PTR(thresholds);
-	int			n = check_kinds(thresholds, kinds);
-	int			best = -1;
-	bool		isnull;
-
-	/* NaN is neither. */
-	if (!(heard >= 0 && heard <= 1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("argument \"%s\" is %s", argument,
-						float8out_internal(heard)),
-				 errdetail("It is the furthest point that was heard, as a fraction of the track: from 0 to 1.")));
-	for (int i = 0; i < n; i++)
-	{
-		if (heard >= threshold[i] &&
-			(best < 0 || threshold[i] > threshold[best]))
-			best = i;
-	}
-	if (best < 0)
-		return NULL;
-	best += ARR_LBOUND(kinds)[0];
-	return TextDatumGetCString(array_get_element(PointerGetDatum(kinds), 1,
-												 &best, -1, -1, false,
-												 TYPALIGN_INT, &isnull));
-}
-
-/*
- * playevent.kind_of(high_water double precision, thresholds double precision[],
- *					 kinds text[], kind anyelement) returns anyelement
- *
- * The kind, a value of the last argument's type, that has the highest threshold
- * which was reached; null if none was.
- *
- * Errors: those of classify; no value of that label (22P02).
- */
-Datum
-playevent_kind_of(PG_FUNCTION_ARGS)
-{
-	char	   *kind;
-
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
-		PG_RETURN_NULL();
-	kind = classify(PG_GETARG_FLOAT8(0), "high_water",
-					PG_GETARG_ARRAYTYPE_P(1), PG_GETARG_ARRAYTYPE_P(2));
-	if (kind == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(kind_value(get_fn_expr_argtype(fcinfo->flinfo, 3), kind));
-}
-
-/*
  * playevent.record_heard(event text, thresholds double precision[],
  *						  kinds text[], columns name[], track_entry_key,
  *						  heard double precision, event_id uuid, anon_id)
@@ -596,6 +463,7 @@ playevent_record_heard(PG_FUNCTION_ARGS)
 	OneRow		row = {0};
 	Relation	rel;
 	AttrNumber	attno;
+	float8		heard;
 	char	   *kind;
 	int64		id;
 
@@ -604,8 +472,8 @@ playevent_record_heard(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"heard\" must not be null")));
-	kind = classify(PG_GETARG_FLOAT8(HEARD_HEARD), "heard",
-					PG_GETARG_ARRAYTYPE_P(HEARD_THRESHOLDS),
+	heard = PG_GETARG_FLOAT8(HEARD_HEARD);
+	kind = classify(heard, "heard", PG_GETARG_ARRAYTYPE_P(HEARD_THRESHOLDS),
 					PG_GETARG_ARRAYTYPE_P(HEARD_KINDS));
 	if (kind == NULL)
 		PG_RETURN_NULL();
@@ -615,17 +483,16 @@ playevent_record_heard(PG_FUNCTION_ARGS)
 	take_value(&row, VALUE_EVENT_ID, fcinfo, HEARD_EVENT_ID);
 	take_value(&row, VALUE_ANON_ID, fcinfo, HEARD_ANON_ID);
 	row.nulls[VALUE_RELEASE] = 'n';
-	if (NameStr(row.names[NAME_OF_HEARD])[0] != '\0')
-		row.types[VALUE_HEARD] = FLOAT8OID;
-	row.values[VALUE_HEARD] = PG_GETARG_DATUM(HEARD_HEARD);
-	row.nulls[VALUE_HEARD] = ' ';
 
 	rel = open_log(PG_GETARG_TEXT_PP(HEARD_EVENT));
-	attno = record_column(rel, &row.names[value_names[VALUE_KIND]], true);
-	row.types[VALUE_KIND] = getBaseType(TupleDescAttr(RelationGetDescr(rel),
-													  attno - 1)->atttypid);
+	row.types[VALUE_KIND] = kind_type(rel, &row.names[value_names[VALUE_KIND]]);
 	row.values[VALUE_KIND] = kind_value(row.types[VALUE_KIND], kind);
 	row.nulls[VALUE_KIND] = ' ';
+	attno = record_column(rel, &row.names[value_names[VALUE_HEARD]], false);
+	if (attno != InvalidAttrNumber)
+		row.types[VALUE_HEARD] = heard_type(rel, attno);
+	row.values[VALUE_HEARD] = heard_value(row.types[VALUE_HEARD], heard);
+	row.nulls[VALUE_HEARD] = ' ';
 
 	if (!record(rel, &row, NULL, &id))
 		PG_RETURN_NULL();

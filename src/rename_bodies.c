@@ -8,8 +8,8 @@
  *
  * Such a function's body begins with a call of playevent's, as the install
  * script's make_record_functions and make_kind_function write it, up to the
- * literal that names what it is about, as quote_literal spells that.  The one
- * that records by how much was heard names a log and its kinds.
+ * literal that names what it is about, as quote_literal spells that.  Those that
+ * record by how much was heard name a log and its kinds.
  *
  * Bodies that begin otherwise are left alone.  For whoever names a log's schema
  * may be another than who owns the function (P8): in a comment, or in a string
@@ -69,10 +69,12 @@ static const char *const records[] = {
 	"\nBEGIN\n    RETURN playevent.record_one(",
 	("\nBEGIN\n    RETURN QUERY SELECT r.ord, r.status, r.id, r.reason\n"
 	 "      FROM playevent.record_batch("),
-	"\nBEGIN\n    RETURN playevent.record_heard("
+	"\nBEGIN\n    RETURN playevent.record_heard(",
+	("\nBEGIN\n    RETURN QUERY SELECT r.ord, r.status, r.id, r.reason\n"
+	 "      FROM playevent.record_batch_heard(")
 };
 
-/* Which of them has labels too */
+/* From which on they have labels too */
 #define RECORDS_HEARD 2
 
 /* In front of the thresholds, and between them and the labels */
@@ -181,9 +183,11 @@ find_labels(const char *body, LabelOf *of, Form_pg_proc form)
 {
 	const char *at = form->prorettype == of->type ?
 	behind(body, classifies) : NULL;
-	const char *log = behind(body, records[RECORDS_HEARD]);
+	const char *log = NULL;
 	ListCell   *lc;
 
+	for (int i = RECORDS_HEARD; log == NULL && i < (int) lengthof(records); i++)
+		log = behind(body, records[i]);
 	foreach(lc, of->logs)
 	{
 		const char *end = log != NULL ? behind(log, lfirst(lc)) : NULL;

@@ -38,13 +38,16 @@
  * SQL writes), no rules, no policies.  Index entries are made by
  * ExecInsertIndexTuples.
  *
- * A slot's amount is a count, or of another kind (amount.h).  Counts are added
- * here, inline.  Sketches of listeners are united instead, and a slot that
+ * A slot's amount is a count, or of another kind (amount.h).  Counts and sums are
+ * added here, inline.  Sketches of listeners are united instead, and a slot that
  * covers what is to be added, for it has all listeners already, is left as it is,
  * even unlocked, if the snapshot sees it: it was committed then, or written by
- * this very transaction, so whoever sees this transaction sees it too; and as
- * nothing ever takes listeners out of a key's slots, they stay in whatever comes
- * after it.
+ * this very transaction, so whoever sees this transaction sees it too; and they
+ * stay in whatever comes after it.  Where listeners are taken out of a key's
+ * sketches (playevent.void, playevent.forget_listener), its slots are deleted, and
+ * made anew of the log.  A slot that somebody is deleting is not relied upon; and
+ * who deletes waits, before the log is read, for all who may have relied on what
+ * was deleted: they hold a lock on the slot table.
  *
  *-------------------------------------------------------------------------
  */
@@ -332,11 +335,7 @@ add_amounts(SlotWriter *writer, Datum a, Datum b)
 		return binding->kind->add(binding->column, a, b);
 
 	if (pg_add_s64_overflow(DatumGetInt64(a), DatumGetInt64(b), &sum))
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("count in table \"%s\" out of range",
-						RelationGetRelationName(writer->rel)),
-				 errtablecol(writer->rel, binding->amount_attno)));
+		report_out_of_range(binding);
 	return Int64GetDatum(sum);
 }
 
@@ -503,6 +502,27 @@ write_if_free(SlotWriter *writer, SlotVersion *version, Datum amount)
 }
 
 /*
+ * is_being_deleted
+ *		Has a transaction that may yet commit deleted the version?
+ *
+ * SnapshotSelf sees it, so that has not committed.  Its successor is itself where
+ * it was deleted, and another where it was updated.
+ */
+static bool
+is_being_deleted(SlotVersion *version)
+{
+	HeapTupleHeader header = version->tuple.t_data;
+	bool		deleted;
+
+	LockBuffer(version->buffer, BUFFER_LOCK_SHARE);
+	deleted = (header->t_infomask & HEAP_XMAX_INVALID) == 0 &&
+		!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
+		ItemPointerEquals(&header->t_ctid, &version->tuple.t_self);
+	LockBuffer(version->buffer, BUFFER_LOCK_UNLOCK);
+	return deleted;
+}
+
+/*
  * cover_by_version
  *		Add n to a slot of the key, which may cover it, unless the slot is out of
  *		reach.
@@ -519,7 +539,8 @@ cover_by_version(SlotWriter *writer, SlotVersion *version, Datum n)
 
 	if (binding->kind->covers(binding->column, known, n, &sum) &&
 		is_visible(version, writer->snapshot != NULL ? writer->snapshot :
-				   GetActiveSnapshot()))
+				   GetActiveSnapshot()) &&
+		!is_being_deleted(version))
 	{
 		writer->written = version->tuple.t_self;
 		writer->root_buffer = version->buffer;

@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/relation.h"
 #include "access/stratnum.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
@@ -23,6 +24,22 @@
 #include "binding.h"
 #include "slot_binding.h"
 #include "trigger_argument.h"
+
+/*
+ * report_out_of_range
+ *		Say that an amount is more than the slot table, which is locked, can keep.
+ */
+void
+report_out_of_range(SlotBinding *slot)
+{
+	Relation	rel = relation_open(slot->relid, NoLock);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("%s in table \"%s\" out of range", slot->kind->noun,
+					RelationGetRelationName(rel)),
+			 errtablecol(rel, slot->amount_attno)));
+}
 
 /*
  * check_plain

@@ -45,6 +45,7 @@ typedef struct SlotBinding
 	FmgrInfo	index_equal[COUNTER_MAX_KEYS];
 } SlotBinding;
 
+extern void report_out_of_range(SlotBinding *slot);
 extern SlotBinding *slot_binding(Relation rel, Relation event,
 								 Trigger *trigger, const AmountKind *kind,
 								 MemoryContext context);

@@ -18,6 +18,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/date.h"
@@ -123,10 +124,21 @@ keep(Compaction *at, SlotVersion *version)
 	MemoryContextSwitchTo(oldcontext);
 }
 
+/* Is the sum of two amounts one that a slot can have? */
+static bool
+add_up(SlotWriter *writer, Datum a, Datum b)
+{
+	int64		sum;
+
+	return !writer->binding->kind->is_bigint ||
+		!pg_add_s64_overflow(DatumGetInt64(a), DatumGetInt64(b), &sum);
+}
+
 /*
  * merge
  *		Let the kept slot take the amount of another of the key, which goes, if
- *		both are free.  If the kept one is not, the other is kept instead.
+ *		both are free.  If the kept one is not, the other is kept instead; and it
+ *		stays if a bigint can't be both.
  */
 static void
 merge(Compaction *at, SlotVersion *version)
@@ -144,7 +156,9 @@ merge(Compaction *at, SlotVersion *version)
 		at->is_locked = true;
 		at->amount = read_amount(at->writer, &at->kept.tuple);
 	}
-	if (remove_if_free(at->writer, version))
+	if (add_up(at->writer, at->amount,
+			   read_amount(at->writer, &version->tuple)) &&
+		remove_if_free(at->writer, version))
 	{
 		/* A version never changes, not even when it is deleted. */
 		oldcontext = MemoryContextSwitchTo(at->context);

@@ -33,6 +33,12 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_count';
 COMMENT ON FUNCTION playevent.count() IS
 'trigger AFTER INSERT, row: counts it; arguments: slot table, its count column, the key''s columns';
 
+CREATE FUNCTION playevent.sum() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_sum';
+
+COMMENT ON FUNCTION playevent.sum() IS
+'trigger AFTER INSERT, row: adds an integer of it to a sum; arguments: slot table, its sum column, the integer''s column, the key''s columns';
+
 CREATE FUNCTION playevent.sketch() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_sketch';
 
@@ -68,6 +74,34 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'playevent_judge';
 
 COMMENT ON FUNCTION playevent.judge() IS
 'trigger AFTER INSERT, row, of a table of verdicts: counts what logical replication brings';
+
+-- The functions that count.
+CREATE FUNCTION playevent.counts(function oid) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN function IN ('playevent.count'::pg_catalog.regproc, 'playevent.sum'::pg_catalog.regproc,
+                    'playevent.sketch'::pg_catalog.regproc);
+
+COMMENT ON FUNCTION playevent.counts(oid) IS
+'internal: is it a trigger function that counts';
+
+-- What guards call them.
+CREATE FUNCTION playevent.counting(function oid) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN CASE function WHEN 'playevent.count'::pg_catalog.regproc THEN 'count'
+                     WHEN 'playevent.sum'::pg_catalog.regproc THEN 'sum'
+                     WHEN 'playevent.sketch'::pg_catalog.regproc THEN 'sketch' END;
+
+COMMENT ON FUNCTION playevent.counting(oid) IS
+'internal: the name of a trigger function that counts, or null';
+
+-- Their arguments are the slot table, its column, so many columns of the log that
+-- what is added up comes from, and the key's columns.
+CREATE FUNCTION playevent.sources(function text) RETURNS int
+LANGUAGE sql IMMUTABLE
+RETURN CASE function WHEN 'count' THEN 0 WHEN 'sum' THEN 1 WHEN 'sketch' THEN 1 END;
+
+COMMENT ON FUNCTION playevent.sources(text) IS
+'internal: how many columns in front of the key a function that counts has among its arguments; null for others';
 
 CREATE FUNCTION playevent.trigger_arguments(tgargs bytea) RETURNS text[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100

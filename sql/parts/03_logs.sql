@@ -30,19 +30,18 @@ SELECT class.oid::pg_catalog.regclass AS event,
        pg_catalog.regexp_replace(slot.relname::pg_catalog.text, '_slot$', '')::pg_catalog.name AS counter,
        slot.oid::pg_catalog.regclass AS counter_slot,
        args[2] AS count_column,
-       CASE WHEN kind.name = 'sketch' THEN args[4:] ELSE args[3:] END AS columns,
+       args[3 + playevent.sources(kind.name):] AS columns,
        t.tgname AS trigger_name,
-       CASE WHEN kind.name = 'sketch' THEN args[3] END AS listener_column
+       CASE WHEN kind.name = 'sketch' THEN args[3] END AS listener_column,
+       CASE WHEN kind.name = 'sum' THEN args[3] END AS amount_column
   FROM pg_catalog.pg_trigger t
   JOIN pg_catalog.pg_class class ON class.oid = t.tgrelid
    AND class.relkind IN ('r', 'p') AND class.relpersistence <> 't' AND NOT class.relispartition
  CROSS JOIN LATERAL playevent.trigger_arguments(t.tgargs) AS args
   JOIN pg_catalog.pg_class slot ON slot.oid = playevent.named_table(args[1], class.relnamespace)
    AND slot.relkind = 'r' AND slot.relowner = class.relowner
- CROSS JOIN LATERAL (
-     VALUES (CASE t.tgfoid WHEN 'playevent.sketch'::pg_catalog.regproc THEN 'sketch' ELSE 'count' END)) AS kind(name)
- WHERE t.tgfoid IN ('playevent.count'::pg_catalog.regproc,
-                    'playevent.sketch'::pg_catalog.regproc)
+ CROSS JOIN LATERAL (VALUES (playevent.counting(t.tgfoid))) AS kind(name)
+ WHERE playevent.counts(t.tgfoid)
    -- A slot table has two guards.  Whose has many more is up to no good, and each
    -- would be looked at for each of his log's triggers.
    AND (SELECT pg_catalog.count(*) <= 16 AND pg_catalog.bool_and(
@@ -54,7 +53,7 @@ SELECT class.oid::pg_catalog.regclass AS event,
          CROSS JOIN LATERAL playevent.trigger_arguments(guard.tgargs) AS said);
 
 COMMENT ON VIEW playevent.counter IS
-'the counters of the logs of this database, as their triggers and their slot tables tell; with a listener column, one of distinct listeners';
+'the counters of the logs of this database, as their triggers and their slot tables tell; with an amount column, one of what that adds up to; with a listener column, one of distinct listeners';
 
 CREATE FUNCTION playevent.has_column(rel regclass, col name) RETURNS boolean
 LANGUAGE sql STABLE
@@ -69,7 +68,7 @@ LANGUAGE sql STABLE
 RETURN (
     SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
              WHERE t.tgrelid = counters_intact.event
-               AND t.tgfoid IN ('playevent.count'::pg_catalog.regproc, 'playevent.sketch'::pg_catalog.regproc))
+               AND playevent.counts(t.tgfoid))
            = ALL (ARRAY[pg_catalog.count(*), pg_catalog.count(DISTINCT k.counter_slot)])
            AND pg_catalog.bool_and(2 = (
                SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger g
@@ -77,7 +76,7 @@ RETURN (
                   AND playevent.as_made(g.oid)))
            AND NOT EXISTS (
                SELECT FROM playevent.guard g
-                WHERE g.event = counters_intact.event AND g.function IN ('count', 'sketch')
+                WHERE g.event = counters_intact.event AND playevent.sources(g.function) IS NOT NULL
                   AND g.slot <> ALL (pg_catalog.array_agg(k.counter_slot)))
            -- The columns are there, in both tables.
            AND pg_catalog.bool_and(NOT EXISTS (
@@ -214,9 +213,9 @@ SELECT t.tgrelid AS part, t.tgname AS name
   FROM pg_catalog.pg_trigger t
   JOIN pg_catalog.pg_class part ON part.oid = t.tgrelid AND part.relispartition
  WHERE t.tgparentid = 0
-   AND t.tgfoid IN ('playevent.resolve'::pg_catalog.regproc, 'playevent.day'::pg_catalog.regproc,
-                    'playevent.count'::pg_catalog.regproc, 'playevent.sketch'::pg_catalog.regproc,
-                    'playevent.flush'::pg_catalog.regproc, 'playevent.dedupe'::pg_catalog.regproc);
+   AND (playevent.counts(t.tgfoid)
+        OR t.tgfoid IN ('playevent.resolve'::pg_catalog.regproc, 'playevent.day'::pg_catalog.regproc,
+                        'playevent.flush'::pg_catalog.regproc, 'playevent.dedupe'::pg_catalog.regproc));
 
 COMMENT ON VIEW playevent.stray_trigger IS
 'internal: triggers that were made on a partition, and belong on the log';
@@ -349,7 +348,7 @@ SELECT class.oid::pg_catalog.regclass AS event,
       SELECT k.counter_slot, k.count_column, k.columns,
              pg_catalog.substring(k.counter::pg_catalog.text, '^(.+)_counter$') AS log
         FROM playevent.counter k
-       WHERE k.event = class.oid::pg_catalog.regclass AND k.listener_column IS NULL
+       WHERE k.event = class.oid::pg_catalog.regclass AND k.listener_column IS NULL AND k.amount_column IS NULL
          AND pg_catalog.cardinality(k.columns) = 3
          AND (resolve_args IS NULL OR k.columns[1:2] = resolve_args[6:7])
          AND NOT EXISTS (
@@ -361,10 +360,9 @@ SELECT class.oid::pg_catalog.regclass AS event,
    AND EXISTS (
        SELECT FROM pg_catalog.pg_trigger t
         WHERE t.tgrelid = class.oid
-          AND t.tgfoid IN ('playevent.append_only'::pg_catalog.regproc,
-                           'playevent.resolve'::pg_catalog.regproc,
-                           'playevent.count'::pg_catalog.regproc,
-                           'playevent.sketch'::pg_catalog.regproc))
+          AND (playevent.counts(t.tgfoid)
+               OR t.tgfoid IN ('playevent.append_only'::pg_catalog.regproc,
+                               'playevent.resolve'::pg_catalog.regproc)))
    -- A partition that was retired and kept is no log.
    AND NOT EXISTS (
        SELECT FROM pg_catalog.pg_trigger t

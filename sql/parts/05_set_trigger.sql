@@ -31,7 +31,7 @@ COMMENT ON FUNCTION playevent.reference(regclass, name) IS
 CREATE FUNCTION playevent.same_part(function text, a text[], b text[], schema oid) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN CASE
-    WHEN function IN ('count', 'sketch') THEN
+    WHEN playevent.sources(function) IS NOT NULL THEN
         playevent.named_table(a[1], schema) = playevent.named_table(b[1], schema)
     WHEN function = 'resolve' THEN (a[6] = a[7]) = (b[6] = b[7])
     ELSE true END;
@@ -53,7 +53,6 @@ AS $$
 DECLARE
     schema oid := (SELECT relnamespace FROM pg_class WHERE oid = rel);
     ours regproc := format('playevent.%I', function)::regproc;
-    counting regproc[] := ARRAY['playevent.count'::regproc, 'playevent.sketch'::regproc];
     firing int := CASE WHEN level = 'ROW' THEN 1 ELSE 0 END +
         (SELECT sum(bit) FROM (VALUES ('BEFORE', 2), ('INSERT', 4), ('DELETE', 8), ('UPDATE', 16), ('TRUNCATE', 32)) AS v(word, bit)
           WHERE timing LIKE '%' || word || '%');
@@ -67,7 +66,7 @@ BEGIN
                AND t.plain AND condition IS NULL AS is_right
           FROM playevent.triggers(rel) AS t
          CROSS JOIN LATERAL (VALUES (playevent.trigger_arguments(t.tgargs))) AS a(arguments)
-         WHERE (t.function = ours OR t.function = ANY (counting) AND ours = ANY (counting))
+         WHERE (t.function = ours OR playevent.counts(t.function) AND playevent.counts(ours))
            AND t.type & 1 = firing & 1
            AND playevent.same_part(set_trigger.function, a.arguments, set_trigger.arguments, schema)
          ORDER BY 2 DESC, t.name = set_trigger.name DESC, t.name

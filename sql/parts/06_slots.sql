@@ -2,27 +2,41 @@
 -- Slot tables that are there already: whose they are, and whose no more.
 --
 
+-- Can a column of a log be added up?
+CREATE FUNCTION playevent.is_integer(event regclass, col name) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE base(oid) AS (
+        SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = event AND a.attname = col AND a.attnum > 0
+        UNION ALL
+        SELECT t.typbasetype FROM base JOIN pg_type t USING (oid) WHERE t.typtype = 'd')
+    SELECT EXISTS (SELECT FROM base WHERE oid IN ('bigint'::regtype, 'integer'::regtype, 'smallint'::regtype))
+$$;
+
+COMMENT ON FUNCTION playevent.is_integer(regclass, name) IS
+'internal: is a column of integers, or of a domain over these';
+
 -- Slots that are the log's, or were: what guards say, what triggers say of slot
 -- tables that are gone, or that no guard says another log has, and, of tables that
 -- nothing speaks of since the extension was dropped, those that are as arm_counter
--- makes them, with the log's count, and columns that are the log's; others may have
--- tables whose names end like that.
+-- makes them, with the log's count, or a column of integers of the log's, and other
+-- columns that are the log's; others may have tables whose names end like that.
 CREATE FUNCTION playevent.declared_counters(wanted playevent.log)
-RETURNS TABLE (slot regclass, counter text, amount text, columns name[], listener_column name)
+RETURNS TABLE (slot regclass, counter text, amount text, columns name[], function text, source_column name)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH guarded AS (
         SELECT DISTINCT g.slot, g.name::text AS name, g.function, g.arguments
-          FROM playevent.guard g WHERE g.event = wanted.event AND g.function IN ('count', 'sketch')
+          FROM playevent.guard g WHERE g.event = wanted.event AND playevent.sources(g.function) IS NOT NULL
     ), claimed AS (
         SELECT playevent.named_table(a.args[1], e.relnamespace) AS slot,
                (parse_ident(a.args[1]))[cardinality(parse_ident(a.args[1]))] AS name,
-               CASE t.tgfoid WHEN 'playevent.sketch'::regproc THEN 'sketch' ELSE 'count' END AS function,
+               playevent.counting(t.tgfoid) AS function,
                a.args[2:] AS arguments
           FROM pg_class e
-          JOIN pg_trigger t ON t.tgrelid = e.oid
-           AND t.tgfoid IN ('playevent.count'::regproc, 'playevent.sketch'::regproc)
+          JOIN pg_trigger t ON t.tgrelid = e.oid AND playevent.counts(t.tgfoid)
          CROSS JOIN LATERAL (VALUES (playevent.trigger_arguments(t.tgargs))) AS a(args)
          WHERE e.oid = wanted.event
            AND NOT EXISTS (
@@ -30,28 +44,30 @@ AS $$
                 WHERE g.slot = playevent.named_table(a.args[1], e.relnamespace))
     ), orphaned AS (
         SELECT s.oid::regclass AS slot, s.relname::text AS name,
-               CASE WHEN l.is_sketch THEN 'sketch' ELSE 'count' END AS function,
-               CASE WHEN l.is_sketch THEN ARRAY['listeners', 'anon_id'] ELSE ARRAY[wanted.count_column] END || c.keys AS arguments
+               amount.function,
+               amount.name || CASE amount.function WHEN 'sum' THEN ARRAY[amount.name] WHEN 'sketch' THEN ARRAY['anon_id'] ELSE '{}' END
+                   || c.keys AS arguments
           FROM pg_class e
           JOIN pg_class s ON s.relnamespace = e.relnamespace AND s.relowner = e.relowner
            AND s.relkind = 'r' AND s.relname LIKE '_%\_slot' AND s.reloptions @> '{vacuum_truncate=false}'
+         -- Its amount is what may not be null.
          CROSS JOIN LATERAL (
-             SELECT EXISTS (
-                 SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid AND t.typname = 'hll'
-                  WHERE a.attrelid = s.oid AND a.attname = 'listeners' AND NOT a.attisdropped)) AS l(is_sketch)
+             SELECT min(a.attname::text) AS name,
+                    min(CASE WHEN a.attname = 'listeners' AND t.typname = 'hll' THEN 'sketch'
+                             WHEN a.atttypid <> 'bigint'::regtype THEN NULL
+                             WHEN a.attname = wanted.count_column THEN 'count'
+                             WHEN playevent.is_integer(wanted.event, a.attname) THEN 'sum' END) AS function
+               FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+              WHERE a.attrelid = s.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull
+             HAVING count(*) = 1) AS amount
          CROSS JOIN LATERAL (
-             SELECT array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE NOT is_amount.yes) AS keys,
-                    count(*) FILTER (WHERE is_amount.yes AND a.attnotnull) AS amounts,
-                    bool_and(is_amount.yes OR b.attname IS NOT NULL) AS fits
+             SELECT array_agg(a.attname::text ORDER BY a.attnum) AS keys, bool_and(b.attname IS NOT NULL) AS fit
                FROM pg_attribute a
-              CROSS JOIN LATERAL (
-                  VALUES (CASE WHEN l.is_sketch THEN a.attname = 'listeners'
-                               ELSE a.attname = wanted.count_column AND a.atttypid = 'bigint'::regtype END)) AS is_amount(yes)
                LEFT JOIN pg_attribute b ON b.attrelid = wanted.event AND b.attname = a.attname
                 AND b.attnum > 0 AND b.atttypid = a.atttypid
-              WHERE a.attrelid = s.oid AND a.attnum > 0 AND NOT a.attisdropped) AS c
-         WHERE e.oid = wanted.event AND c.amounts = 1 AND c.fits AND c.keys IS NOT NULL
-           AND (NOT l.is_sketch OR c.keys[1:2] = ARRAY[wanted.key_column, wanted.release_column]
+              WHERE a.attrelid = s.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> amount.name) AS c
+         WHERE e.oid = wanted.event AND amount.function IS NOT NULL AND c.fit
+           AND (amount.function <> 'sketch' OR c.keys[1:2] = ARRAY[wanted.key_column, wanted.release_column]
                 AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = wanted.event AND a.attname = 'anon_id'))
            AND NOT EXISTS (
                SELECT FROM pg_trigger g
@@ -62,8 +78,8 @@ AS $$
          UNION ALL SELECT *, 3 FROM orphaned
     )
     SELECT slot, regexp_replace(name, '_slot$', ''), arguments[1],
-           CASE function WHEN 'sketch' THEN arguments[3:] ELSE arguments[2:] END::name[],
-           CASE function WHEN 'sketch' THEN arguments[2] END::name
+           arguments[2 + playevent.sources(function):]::name[], function,
+           CASE playevent.sources(function) WHEN 1 THEN arguments[2] END::name
       FROM (SELECT *, row_number() OVER (PARTITION BY coalesce(slot::oid::text, name) ORDER BY turn, arguments) AS place FROM every) AS e
      WHERE place = 1
      ORDER BY name
@@ -84,7 +100,7 @@ BEGIN
     FOR claim IN
         SELECT t.name
           FROM playevent.triggers(event) AS t
-         WHERE t.function IN ('playevent.count'::regproc, 'playevent.sketch'::regproc)
+         WHERE playevent.counts(t.function)
            AND EXISTS (
                SELECT FROM playevent.guard g
                 WHERE g.event <> drop_claims.event

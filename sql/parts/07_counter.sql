@@ -134,7 +134,7 @@ COMMENT ON FUNCTION playevent.guard_table(regclass, text[]) IS
 -- Makes the table of what was retired of a counter, as far as it is not there: one
 -- row a key, and indexes as those of the slots, of which the first has all of it.
 CREATE FUNCTION playevent.arm_retired(
-    event regclass, slot regclass, columns name[], count_column text, indexes text[], listener_column name)
+    event regclass, slot regclass, indexes text[], count_column text, arguments text[])
 RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -168,32 +168,30 @@ BEGIN
     EXECUTE format('COMMENT ON TABLE %s IS %L', retired,
         format('what was retired of %I, one row a key: read view %I', slot_name, regexp_replace(slot_name, '_slot$', '')));
     PERFORM playevent.guard_table(retired,
-        ARRAY[playevent.reference(slot, schema), 'retired', count_column] ||
-        CASE WHEN listener_column IS NOT NULL THEN ARRAY[listener_column::text] ELSE '{}' END || columns::text[]);
+        ARRAY[playevent.reference(slot, playevent.schema_of(retired)), 'retired'] || arguments);
     RETURN retired;
 END
 $$;
 
-COMMENT ON FUNCTION playevent.arm_retired(regclass, regclass, name[], text, text[], name) IS
+COMMENT ON FUNCTION playevent.arm_retired(regclass, regclass, text[], text, text[]) IS
 'internal: makes the table of what was retired of a counter';
 
 -- Makes the slot table of a counter, the view that adds its slots up, and the
 -- trigger that counts, as far as they are not there; indexes are column lists.
--- declared is the slot table that is known to be the log's, if any.  With a column
--- that tells listeners apart, the counter is a sketch of those.  What is in the
--- log is rebuild's to fill in.
+-- declared is the slot table that is known to be the log's, if any; function is what
+-- counts, and source_column what it takes that from, if anything.  What is in the log
+-- is rebuild's to fill in.
 CREATE FUNCTION playevent.arm_counter(
     event regclass, declared regclass, counter text, count_column text, columns name[],
-    indexes text[], trigger_name name, listener_column name)
+    indexes text[], trigger_name name, function text, source_column name)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    is_sketch boolean := listener_column IS NOT NULL;
-    function text := CASE WHEN is_sketch THEN 'sketch' ELSE 'count' END;
-    arguments text[] := count_column || CASE WHEN is_sketch THEN ARRAY[listener_column::text] ELSE '{}' END || columns::text[];
+    is_sketch boolean := function = 'sketch';
+    arguments text[] := count_column || array_remove(ARRAY[source_column::text], NULL) || columns::text[];
     count_type text := CASE WHEN is_sketch THEN playevent.sketch_type() ELSE 'bigint' END;
     event_schema name := playevent.schema_of(event);
     schema name := coalesce(playevent.schema_of(declared), event_schema);
@@ -284,12 +282,14 @@ BEGIN
     END IF;
     EXECUTE format('COMMENT ON TABLE %s IS %L', slot,
         format('%s of %I in parts, several rows a key: read view %I',
-            CASE WHEN is_sketch THEN 'sketches of the listeners' ELSE 'counts' END, event_name, counter));
+            CASE function WHEN 'sketch' THEN 'sketches of the listeners'
+                          WHEN 'sum' THEN format('sums of %I', source_column)
+                          ELSE 'counts' END, event_name, counter));
     -- Its guards say whose it is.  Logical replication must not bring slots along:
     -- the rows of the log are counted where they arrive.
     PERFORM playevent.guard_table(slot::regclass, ARRAY[playevent.reference(event, schema), function] || arguments);
     IF playevent.partition_column(event) IS NOT NULL THEN
-        retired := playevent.arm_retired(event, slot::regclass, columns, count_column, indexes, listener_column)::text;
+        retired := playevent.arm_retired(event, slot::regclass, indexes, count_column, arguments)::text;
     END IF;
 
     -- A slot table that was given another name has its view already.
@@ -306,7 +306,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION playevent.arm_counter(regclass, regclass, text, text, name[], text[], name, name) IS
+COMMENT ON FUNCTION playevent.arm_counter(regclass, regclass, text, text, name[], text[], name, text, name) IS
 'internal: makes the slot table, view and trigger of a counter';
 
 -- arm_counter for another counter than the log's own, of this name, which its
@@ -315,7 +315,7 @@ COMMENT ON FUNCTION playevent.arm_counter(regclass, regclass, text, text, name[]
 -- are in use, then what is cheap to compare; and another index is for series.
 CREATE FUNCTION playevent.arm_further_counter(
     event regclass, declared regclass, counter text, count_column text, columns name[],
-    listener_column name)
+    function text, source_column name)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -339,11 +339,11 @@ BEGIN
     PERFORM playevent.arm_counter(event, declared, counter, count_column, columns,
         CASE WHEN day_column IS NULL OR first_other IS NULL THEN ARRAY[all_columns]
              ELSE ARRAY[day_first, format('%I, %I', first_other, day_column)] END,
-        CASE WHEN listener_column IS NULL THEN 'playevent_count_' || counter
-             ELSE 'playevent_listeners' END::name,
-        listener_column);
+        CASE WHEN function = 'sketch' THEN 'playevent_listeners'
+             ELSE format('playevent_%s_%s', function, counter) END::name,
+        function, source_column);
 END
 $$;
 
-COMMENT ON FUNCTION playevent.arm_further_counter(regclass, regclass, text, text, name[], name) IS
+COMMENT ON FUNCTION playevent.arm_further_counter(regclass, regclass, text, text, name[], text, name) IS
 'internal: makes the slot table, view and trigger of a counter other than the log''s own';

@@ -38,6 +38,16 @@ AS 'MODULE_PATHNAME', 'playevent_record_batch';
 COMMENT ON FUNCTION playevent.record_batch(text, name[], text[], "any", "any", uuid[], "any", "any", "any") IS
 'internal: records a batch in one''s own log, and returns a receipt for each row';
 
+CREATE FUNCTION playevent.record_batch_heard(
+    event text, thresholds double precision[], kinds text[], columns name[],
+    track_entry_keys "any", heards double precision[], event_ids uuid[], anon_ids "any")
+RETURNS TABLE (ord int, status text, id bigint, reason text)
+LANGUAGE c VOLATILE ROWS 1000
+AS 'MODULE_PATHNAME', 'playevent_record_batch_heard';
+
+COMMENT ON FUNCTION playevent.record_batch_heard(text, double precision[], text[], name[], "any", double precision[], uuid[], "any") IS
+'internal: records a batch in one''s own log by how much was heard, and returns a receipt for each row';
+
 -- The last argument is there for its type.  Not STRICT, since it may be null.
 CREATE FUNCTION playevent.kind_of(
     high_water double precision, thresholds double precision[], kinds text[], kind anyelement)
@@ -145,9 +155,10 @@ $$;
 COMMENT ON FUNCTION playevent.make_function(name, text, text[], text[], boolean, text, text, regrole, text) IS
 'internal: makes a function of a log that acts with the rights of the log''s owner';
 
--- What they run is in playevent.record_one, record_heard and record_batch, for an
--- update of the extension to reach it.  Their bodies name the log, and that of
--- record_heard its kinds, and follow renames (rename_bodies.c): keep both alike.
+-- What they run is in playevent.record_one, record_heard, record_batch and
+-- record_batch_heard, for an update of the extension to reach it.  Their bodies name
+-- the log, and those by how much was heard its kinds, and follow renames
+-- (rename_bodies.c): keep both alike.
 -- An argument that the log has no column for is left out.
 CREATE FUNCTION playevent.make_record_functions(wanted playevent.log, shape playevent.log_shape)
 RETURNS void
@@ -162,6 +173,7 @@ DECLARE
     qualified text := format('%I.%I', schema, event_name);
     one text := 'record_' || shape.log;
     many text := 'record_' || playevent.plural(shape.log);
+    of_receipts text := 'with a receipt for each: recorded, duplicate, or rejected and why';
     receipts text := 'TABLE (ord int, status text, id bigint, reason text) ROWS 1000';
     -- in the order of record_log.h
     columns name[] := ARRAY[shape.id_column, wanted.key_column, wanted.kind_column,
@@ -217,6 +229,26 @@ $f$,        qualified, shape.thresholds,
             format('records one in table %s by the fraction of the track that was heard, and returns its id; null below the least', event_name));
     END IF;
 
+    IF shape.thresholds IS NOT NULL AND NOT playevent.has_function(wanted, schema, many || '_heard') THEN
+        PERFORM playevent.make_function(schema, many || '_heard',
+            ARRAY['track_entry_keys', 'heards'] ||
+                ARRAY(SELECT playevent.plural(u.argument)
+                        FROM unnest(arguments[3:2 + further]) WITH ORDINALITY AS u(argument, ord) ORDER BY u.ord),
+            ARRAY[types[1] || '[]', 'double precision[]'] ||
+                ARRAY(SELECT u.type || '[]'
+                        FROM unnest(types[3:2 + further]) WITH ORDINALITY AS u(type, ord) ORDER BY u.ord),
+            true, receipts,
+            format($f$
+BEGIN
+    RETURN QUERY SELECT r.ord, r.status, r.id, r.reason
+      FROM playevent.record_batch_heard(%L, %L, ARRAY[%s], %L, $1, $2, %s) AS r;
+END
+$f$,        qualified, shape.thresholds,
+            playevent.literals(shape.kinds), columns, array_to_string(places[3:4], ', ')),
+            shape.ingest_role,
+            format('records a batch in table %s by the fractions of tracks that were heard, %s', event_name, of_receipts));
+    END IF;
+
     -- A batch; and one that says when its events were, for roles that are to be
     -- trusted with that.
     IF playevent.has_function(wanted, schema, many) THEN
@@ -234,7 +266,7 @@ BEGIN
     PERFORM playevent.make_function(schema, many, arguments, types, true, receipts,
         format(E'%sNULL, %s) AS r;\nEND\n', batch, places[5]),
         shape.ingest_role,
-        format('records a batch in table %s, with a receipt for each: recorded, duplicate, or rejected and why', event_name));
+        format('records a batch in table %s, %s', event_name, of_receipts));
     IF shape.time_column IS NOT NULL THEN
         SELECT format_type(base.type, NULL) || '[]' INTO time_type
           FROM playevent.base_type(event, shape.time_column, 'time_column'::text) AS base;

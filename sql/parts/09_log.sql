@@ -98,7 +98,7 @@ BEGIN
         ARRAY[wanted.key_column, wanted.release_column, wanted.kind_column]::name[],
         ARRAY[format('%I, %I, %I', wanted.release_column, wanted.key_column, wanted.kind_column),
               quote_ident(wanted.key_column)],
-        'playevent_count'::name, NULL::name);
+        'playevent_count'::name, 'count'::text, NULL::name);
 
     retired := playevent.retired_table(to_regclass(slot));
     SELECT coalesce(string_agg(
@@ -170,7 +170,7 @@ BEGIN
 
     IF shape.daily THEN
         PERFORM playevent.arm_further_counter(wanted.event, NULL::regclass, log || '_daily', wanted.count_column,
-            ARRAY[wanted.key_column, wanted.release_column, shape.day_column]::name[], NULL::name);
+            ARRAY[wanted.key_column, wanted.release_column, shape.day_column]::name[], 'count'::text, NULL::name);
     END IF;
     IF shape.id_column IS NOT NULL THEN
         PERFORM playevent.make_record_functions(wanted, shape);

@@ -3,7 +3,7 @@
 --
 
 -- A log of this name was dropped, with its enum, and so with all its functions but
--- one, which does not have that among its arguments.
+-- those that don't have that among their arguments.
 CREATE FUNCTION playevent.drop_left_over(schema name, name text, event text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -16,7 +16,8 @@ BEGIN
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
          WHERE n.nspname = drop_left_over.schema AND p.proname = drop_left_over.name AND pg_has_role(p.proowner, 'USAGE')
            AND to_regclass(event) IS NULL
-           AND starts_with(p.prosrc, format(E'\nBEGIN\n    RETURN playevent.record_heard(%L, ', event))
+           AND (starts_with(p.prosrc, format(E'\nBEGIN\n    RETURN playevent.record_heard(%L, ', event))
+                OR starts_with(p.prosrc, format(E'\nBEGIN\n    RETURN QUERY SELECT r.ord, r.status, r.id, r.reason\n      FROM playevent.record_batch_heard(%L, ', event)))
     LOOP
         EXECUTE format('DROP FUNCTION %s', left_over);
     END LOOP;
@@ -113,7 +114,8 @@ BEGIN
     wanted.partition_by := partition_by;
     wanted.retain := retain::text;
 
-    PERFORM playevent.drop_left_over(schema, 'record_' || log || '_heard', format('%I.%I', schema, log || '_event'));
+    PERFORM playevent.drop_left_over(schema, 'record_' || u.word || '_heard', format('%I.%I', schema, log || '_event'))
+       FROM unnest(ARRAY[log::text, playevent.plural(log::text)]) AS u(word);
     SELECT relname INTO taken
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = schema
@@ -137,6 +139,7 @@ BEGIN
          WHERE n.nspname = schema
            AND p.proname IN ('record_' || log, 'record_' || playevent.plural(log::text),
                              CASE WHEN thresholds IS NOT NULL THEN 'record_' || log || '_heard' END,
+                             CASE WHEN thresholds IS NOT NULL THEN 'record_' || playevent.plural(log::text) || '_heard' END,
                              CASE WHEN thresholds IS NOT NULL THEN log || '_' || kind || '_of' END)
          ORDER BY p.proname LIMIT 1;
     END IF;

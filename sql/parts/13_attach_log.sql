@@ -204,7 +204,7 @@ BEGIN
     PERFORM playevent.drop_claims(event);
     SELECT c.slot, c.amount, substring(c.counter FROM '^(.+)_counter$') INTO wanted.counter_slot, wanted.count_column, log
       FROM playevent.declared_counters(wanted) AS c
-     WHERE c.listener_column IS NULL AND c.columns = ARRAY[key_column, release_column, kind_column]
+     WHERE c.function = 'count' AND c.columns = ARRAY[key_column, release_column, kind_column]
      ORDER BY c.counter NOT LIKE '_%\_counter', c.counter LIMIT 1;
     log := coalesce(log, name, regexp_replace(class.relname, '(.)_events?$', '\1'));
     IF name = '' OR octet_length(name) > 48 THEN
@@ -237,7 +237,7 @@ BEGIN
          WHERE c.counter <> log || '_counter' AND (c.slot IS NULL OR c.slot IS DISTINCT FROM wanted.counter_slot)
     LOOP
         PERFORM playevent.arm_further_counter(event, counter.slot, counter.counter, counter.amount,
-            counter.columns, counter.listener_column);
+            counter.columns, counter.function, counter.source_column);
     END LOOP;
     PERFORM playevent.check_log(event);
     PERFORM playevent.warn_of_actions(event);

@@ -25,13 +25,13 @@ COMMENT ON FUNCTION playevent.lock_log(regclass) IS
 
 -- Makes a further counter, and counts the rows that are there; returns its view.
 CREATE FUNCTION playevent.fill_counter(
-    event regclass, counter text, count_column text, columns name[], listener_column name)
+    event regclass, counter text, count_column text, columns name[], function text, source_column name)
 RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM playevent.arm_further_counter(event, NULL::regclass, counter, count_column, columns, listener_column);
+    PERFORM playevent.arm_further_counter(event, NULL::regclass, counter, count_column, columns, function, source_column);
     PERFORM playevent.check_log(event);
     PERFORM playevent.rebuild(event);
     PERFORM playevent.derive_retired(event, counter);
@@ -39,32 +39,36 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION playevent.fill_counter(regclass, text, text, name[], name) IS
+COMMENT ON FUNCTION playevent.fill_counter(regclass, text, text, name[], text, name) IS
 'internal: makes a further counter that counts the rows that are there; returns its view';
 
--- playevent.add_counter(event regclass, counter name, columns name[])
+-- playevent.add_counter(event regclass, counter name, columns name[],
+--                       amount name = NULL)
 --     returns regclass
 --
 -- Makes a further counter of a log, by any columns of its event table; its view
--- is called counter, its slot table counter_slot.  Counts the rows that are
--- there.  Returns the view.
+-- is called counter, its slot table counter_slot.  With amount, a column of integers,
+-- it adds that up in place of counting rows, and its view has a column of that name;
+-- null adds nothing, and keys whose sum is zero are not shown.  Takes in the rows that
+-- are there.  Returns the view.
 --
 -- Reads by its first columns are quick, and with a column of type date among
 -- them those by day, and by the first other one and day.
 --
 -- Errors: an argument is null (22004), not a log (55000), not its owner (42501),
 -- what counter_binding reports, no such column (42703), a bad or duplicate
--- name or list (42602, 42622, 22023), something is there of the name (42P07).
+-- name or list (42602, 42622, 22023, 42701), amount is of no integers (42804),
+-- something is there of the name (42P07), a sum is out of range (22003).
 -- Locks: the event table in ShareRowExclusiveLock, to the transaction's end.
-CREATE FUNCTION playevent.add_counter(event regclass, counter name, columns name[])
+CREATE FUNCTION playevent.add_counter(event regclass, counter name, columns name[], amount name DEFAULT NULL)
 RETURNS regclass
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
 
-COMMENT ON FUNCTION playevent.add_counter(regclass, name, name[]) IS
-'makes a further counter of a log, by any of its columns, and counts the rows that are there; returns its view';
+COMMENT ON FUNCTION playevent.add_counter(regclass, name, name[], name) IS
+'makes a further counter of a log, by any of its columns, of rows or of what another column adds up to, and takes in the rows that are there; returns its view';
 
-CREATE FUNCTION playevent.add_counter_as_owner(event regclass, counter name, columns name[])
+CREATE FUNCTION playevent.add_counter_as_owner(event regclass, counter name, columns name[], amount name)
 RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -98,12 +102,22 @@ BEGIN
     END IF;
     FOREACH col IN ARRAY columns LOOP
         PERFORM playevent.column_type(event, col, 'columns'::text);
-        IF col = log.count_column THEN
+        IF col = coalesce(amount, log.count_column) THEN
             RAISE EXCEPTION USING
                 ERRCODE = 'duplicate_column',
-                MESSAGE = format('column "%s" would be both counted by and the count', col);
+                MESSAGE = format('column "%s" would be both counted by and the %s', col,
+                    CASE WHEN amount IS NULL THEN 'count' ELSE 'sum' END);
         END IF;
     END LOOP;
+    IF amount IS NOT NULL THEN
+        PERFORM playevent.column_type(event, amount, 'amount'::text);
+    END IF;
+    IF amount = log.count_column THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_column',
+            MESSAGE = format('column "%s" has the name of the log''s count', amount),
+            HINT = 'Its sums would pass for counts.';
+    END IF;
     SELECT c.relname INTO taken
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = schema AND c.relname IN (counter, counter || '_slot', counter || '_retired')
@@ -115,11 +129,12 @@ BEGIN
             HINT = 'Give the counter another name as argument "counter"; playevent.drop_counter removes a counter.';
     END IF;
 
-    RETURN playevent.fill_counter(event, counter::text, log.count_column, columns, NULL::name);
+    RETURN playevent.fill_counter(event, counter::text, coalesce(amount::text, log.count_column), columns,
+        CASE WHEN amount IS NULL THEN 'count' ELSE 'sum' END, amount);
 END
 $$;
 
-COMMENT ON FUNCTION playevent.add_counter_as_owner(regclass, name, name[]) IS
+COMMENT ON FUNCTION playevent.add_counter_as_owner(regclass, name, name[], name) IS
 'internal: add_counter, acting as the log''s owner';
 
 -- playevent.add_listener_sketch(event regclass, listener_column name = 'anon_id',
@@ -199,7 +214,7 @@ BEGIN
             HINT = 'The view and the slot table of the sketch have these names.';
     END IF;
 
-    RETURN playevent.fill_counter(event, counter, 'listeners'::text, columns, listener_column);
+    RETURN playevent.fill_counter(event, counter, 'listeners'::text, columns, 'sketch'::text, listener_column);
 END
 $$;
 

@@ -1,6 +1,5 @@
 --
--- Verdicts: rows of a log that are there and don't count; and listeners who are
--- forgotten.
+-- Verdicts: rows of a log that are there and don't count.
 --
 
 -- The table of a log's verdicts, as it says itself, and what it knows of the log.
@@ -44,6 +43,13 @@ AS 'MODULE_PATHNAME', 'playevent_empty_column';
 COMMENT ON FUNCTION playevent.empty_column(regclass, name, text) IS
 'internal: in a function that acts as a log''s owner, an UPDATE of it that empties a column and changes nothing else';
 
+CREATE FUNCTION playevent.wait_for_writers(rel regclass) RETURNS void
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_wait_for_writers';
+
+COMMENT ON FUNCTION playevent.wait_for_writers(regclass) IS
+'internal: in a function that acts as a log''s owner, waits for the transactions that hold a lock for writing to a table';
+
 -- Makes the table of a log's verdicts.
 CREATE FUNCTION playevent.arm_verdicts(wanted playevent.log, shape playevent.log_shape) RETURNS void
 LANGUAGE plpgsql
@@ -66,7 +72,7 @@ BEGIN
     EXECUTE format('COMMENT ON TABLE %s IS %L', verdicts,
         format('which rows of %s don''t count, or count again: the latest verdict about a row holds', wanted.event));
     PERFORM playevent.guard_table(verdicts,
-        ARRAY[playevent.reference(wanted.event, schema), 'verdict', shape.id_column, coalesce(shape.listener_column, '')]::text[]);
+        ARRAY[playevent.reference(wanted.event, playevent.schema_of(verdicts)), 'verdict', shape.id_column, coalesce(shape.listener_column, '')]::text[]);
     PERFORM playevent.set_trigger(verdicts, 'playevent_judge'::name,
         'AFTER INSERT'::text, 'ROW'::text, NULL::text, 'judge'::text, '{}'::text[]);
 END
@@ -133,10 +139,10 @@ $$;
 COMMENT ON FUNCTION playevent.lock_verdicts(regclass) IS
 'internal: the table of a log''s verdicts, locked against other verdicts';
 
--- Makes the sketches anew that some rows of a log belong to.  They are deleted
--- first, for which whoever is adding to one is waited for; inserts meanwhile make
--- slots of their own.  What they are made of is read after that.  The lock keeps out
--- compact, which could move what is to go into a slot that is not.
+-- Makes the sketches anew that some rows of a log belong to.  They are deleted first.
+-- Inserts that come then make slots of their own; those before may rely on what was
+-- deleted (slot.c), so they are waited for.  What sketches are made of is read after
+-- that.  The lock keeps out rebuild, which adds what a sketch lacks.
 CREATE FUNCTION playevent.resketch(event regclass, affected text, other regclass) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -166,6 +172,7 @@ BEGIN
           JOIN pg_attribute att ON att.attrelid = event AND att.attname = u.c;
         PERFORM playevent.write_guarded(counter.slot, ARRAY[event, other], format(
             'DELETE FROM ONLY %s AS l USING (%s) AS k WHERE %s', counter.slot, keys, same));
+        PERFORM playevent.wait_for_writers(counter.slot);
         PERFORM playevent.write_guarded(counter.slot, ARRAY[event, known.verdicts, other], format(
             'INSERT INTO %s (%s, %I) %s', counter.slot,
             (SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) FROM unnest(counter.columns) WITH ORDINALITY AS u(c, ord)),
@@ -243,8 +250,8 @@ COMMENT ON FUNCTION playevent.judge_replicated(regclass, bigint, bigint) IS
 -- log (P0002), or were retired (55000); in a transaction with a snapshot of its own
 -- (25001).
 -- Locks: the table of verdicts in ShareRowExclusiveLock, to the transaction's end:
--- verdicts about a log take turns.  Inserts go on; for sketches, those that are adding
--- to one that is made anew are waited for.
+-- verdicts about a log take turns.  Inserts go on; where there are sketches, the
+-- transactions are waited for that had inserted before.
 CREATE FUNCTION playevent.void(event regclass, ids bigint[], reason text) RETURNS bigint
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'playevent_call_for_reader';
@@ -381,88 +388,3 @@ $$;
 
 COMMENT ON FUNCTION playevent.check_ids(regclass, name, bigint[]) IS
 'internal: checks that ids are of rows of a log';
-
--- playevent.forget_listener(event regclass, listener text) returns bigint
---
--- Empties what tells a listener apart in his rows of a log, and takes him out of its
--- sketches; his plays, and all counts, stay.  Returns in how many rows: at most 10,000
--- in one call, so call it until it returns 0.  Plays go on meanwhile.
---
--- The token stays in what was retired (sketches, and archives that were kept), in row
--- versions that VACUUM has not removed yet, in WAL, and in backups.
---
--- Errors: an argument is null (22004), not a log, or one that has no column for
--- listeners (55000), not its owner (42501), a token that the column's type doesn't
--- take (22P02), in a transaction with a snapshot of its own (25001).
--- Locks: as void, and the rows.
-CREATE FUNCTION playevent.forget_listener(event regclass, listener text) RETURNS bigint
-LANGUAGE c VOLATILE
-AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
-
-COMMENT ON FUNCTION playevent.forget_listener(regclass, text) IS
-'empties the token of a listener in up to 10,000 rows of a log, takes it out of sketches, and returns in how many rows it was; call it until that is 0';
-
--- Counters that count by the listener, too, follow what is done to rows' tokens.
-CREATE FUNCTION playevent.count_listeners_rows(event regclass, listener_column name, filter text, counts boolean) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    slot regclass;
-BEGIN
-    FOR slot IN
-        SELECT k.counter_slot FROM playevent.counter k
-         WHERE k.event = count_listeners_rows.event AND k.listener_column IS NULL
-           AND count_listeners_rows.listener_column = ANY (k.columns)
-    LOOP
-        PERFORM playevent.add_counted(event, slot, (playevent.counted_rows(event, slot, event, filter)).query, counts);
-    END LOOP;
-END
-$$;
-
-COMMENT ON FUNCTION playevent.count_listeners_rows(regclass, name, text, boolean) IS
-'internal: adds rows to counters by listener, or takes them off';
-
-CREATE FUNCTION playevent.forget_listener_as_owner(event regclass, listener text) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    event_name name := (SELECT relname FROM pg_class WHERE oid = event);
-    known record;
-    ids bigint[];
-BEGIN
-    PERFORM playevent.check_not_null(listener IS NULL, 'listener'::text);
-    PERFORM playevent.check_log(event);
-    SELECT * INTO known FROM playevent.verdicts(event);
-    IF known.listener_column IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('table "%s" has no column that tells listeners apart', event_name),
-            HINT = 'Name it to playevent.attach_log with argument "listener_column".';
-    END IF;
-    IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'active_sql_transaction',
-            MESSAGE = format('cannot forget a listener of table "%s" in a transaction with a snapshot of its own', event_name),
-            HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
-    END IF;
-    PERFORM playevent.lock_verdicts(event);
-    SELECT t.ids INTO ids FROM playevent.read_own(event, event, format(
-        'SELECT array_agg(found.id) FROM (SELECT l.%I::bigint AS id FROM %s AS l WHERE l.%I OPERATOR(pg_catalog.=) %L LIMIT 10000) AS found',
-        known.id_column, event, known.listener_column, listener)) AS t(ids bigint[]);
-    IF ids IS NULL THEN
-        RETURN 0;
-    END IF;
-    PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), false);
-    PERFORM playevent.empty_column(event, known.listener_column, format(
-        'UPDATE %1$s AS l SET %2$I = NULL WHERE l.%3$I = ANY (%4$L::bigint[]) AND l.%2$I OPERATOR(pg_catalog.=) %5$L',
-        event, known.listener_column, known.id_column, ids, listener));
-    PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), true);
-    PERFORM playevent.resketch(event, format('SELECT unnest(%L::bigint[])', ids), event);
-    RETURN cardinality(ids);
-END
-$$;
-
-COMMENT ON FUNCTION playevent.forget_listener_as_owner(regclass, text) IS
-'internal: forget_listener, acting as the log''s owner';

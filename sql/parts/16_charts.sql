@@ -18,7 +18,7 @@ BEGIN
            FROM pg_attribute a
           WHERE a.attrelid = k.counter_slot AND a.atttypid = 'date'::regtype
             AND a.attname = ANY (k.columns)) AS d
-     WHERE k.event = day_counter.event AND k.listener_column IS NULL
+     WHERE k.event = day_counter.event AND k.listener_column IS NULL AND k.amount_column IS NULL
        AND d.n = 1 AND d.attname <> coalesce(counted_by, '')
        AND (counted_by IS NULL OR counted_by = ANY (k.columns))
      ORDER BY cardinality(k.columns), k.counter LIMIT 1;

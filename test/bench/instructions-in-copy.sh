@@ -21,6 +21,7 @@ if [ -n "${EVENT_IDS:-}" ]; then
     event_id=', event_id'
     compared='bare playevent playevent_partitions playevent_keys playevent_indexed_keys'
 fi
+[ -z "${SUMS:-}" ] || compared='bare playevent playevent_rows playevent_sums'
 if [ -n "${PRELOAD:-}" ]; then
     # All tracks are met once before.
     few=$((few + tracks))
@@ -40,6 +41,7 @@ CONF
 # Logs in use: every track has its counter.
 sql postgres -v tracks=$tracks -f test/bench/variants.sql > /dev/null
 [ -z "$event_id" ] || sql postgres -f test/bench/event_ids.sql > /dev/null
+[ -z "${SUMS:-}" ] || sql postgres -f test/bench/sums.sql > /dev/null
 for variant in $compared; do
     sql postgres -c "INSERT INTO $(schema "$variant").play_event (track_entry_key, bucket$event_id)
         SELECT 'track-' || n, 'complete'${event_id:+, md5('before' || n)::uuid} FROM generate_series(1, $tracks) n"

@@ -2,7 +2,7 @@
 -- of that is renamed or moved; where they can't follow, they say what to do.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(65);
+SELECT plan(67);
 
 CREATE ROLE p10_app;
 CREATE ROLE p10_other;
@@ -31,7 +31,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN concat_ws(' | ', SQLSTATE, message, nullif(hint, ''));
 END
 $$;
--- One play, a retry, a batch, and one by how much was heard, by the functions in that
+-- One play, a retry, a batch, one by how much was heard, and a batch by that, by the functions in that
 -- schema, which must end up in that table, and be counted.
 CREATE FUNCTION p10_test.works(schema name, log text, title text) RETURNS SETOF text LANGUAGE plpgsql AS $test$
 DECLARE
@@ -50,9 +50,10 @@ BEGIN
     EXECUTE format('SELECT string_agg(status, '' '' ORDER BY ord)
         FROM %I.record_plays(''{a,b}'', ARRAY[%1$I.play_bucket_of(0.95), NULL], ARRAY[$1, NULL])', schema) INTO receipts USING uuid;
     EXECUTE format('SELECT %I.record_play_heard(''a'', 0.5)', schema) INTO heard;
+    EXECUTE format('SELECT %L || string_agg('' '' || status, '''' ORDER BY ord) FROM %I.record_plays_heard(''{a,b}'', ''{0.5,0}'')', receipts, schema) INTO receipts;
     EXECUTE format('SELECT count(DISTINCT bucket) = 1 FROM %s WHERE id IN ($1, $2)', log) INTO same USING one, heard;
     EXECUTE 'SELECT count(*) FROM ' || log INTO after;
-    RETURN NEXT is(format('%s %s %s %s', one = again, receipts, after - before, same), 't duplicate rejected 2 t', 'P10: functions, ' || title);
+    RETURN NEXT is(format('%s %s %s %s', one = again, receipts, after - before, same), 't duplicate rejected recorded rejected 3 t', 'P10: functions, ' || title);
     RETURN NEXT is_empty(format('SELECT * FROM playevent.verify(%L)', log), 'P3: exact, ' || title);
     RETURN NEXT ok((SELECT intact FROM playevent.log l WHERE l.event = log::regclass), 'P10: intact, ' || title);
 END
@@ -166,6 +167,9 @@ SELECT is(refusal('SELECT play_bucket_of(0.5)'),
 SELECT is(refusal('SELECT record_play_heard(''a'', 0.5)'),
     '22P02 | type functions.play_bucket has no value "most" | Rename the value back, or put its new name into the function.',
     'P10: nor by how much was heard');
+SELECT is(refusal($$SELECT * FROM record_plays_heard('{a}', '{0.5}')$$),
+    '22P02 | type functions.play_bucket has no value "most" | Rename the value back, or put its new name into the function.',
+    'P10: nor by a batch of such');
 SELECT is(play_bucket_of(0.95), 'complete', 'P10: others are there');
 ALTER TYPE play_bucket RENAME VALUE 'half' TO 'most';
 ALTER EVENT TRIGGER playevent_follow_renames ENABLE ALWAYS;
@@ -209,6 +213,8 @@ SELECT results_eq('SELECT play_bucket_of(f)::text FROM unnest(ARRAY[0.05, 0.5, 0
     $$VALUES ('partial'), ('complete'), ('it''s half\')$$, 'P10: two values change names');
 SELECT record_play_heard('a', 0.5) AS heard \gset
 SELECT is((SELECT bucket::text FROM play_event WHERE id = :heard), 'complete', 'P10: those who record by how much was heard know');
+SELECT id AS heard FROM record_plays_heard('{a}', '{0.5}') \gset
+SELECT is((SELECT bucket::text FROM play_event WHERE id = :heard), 'complete', 'P10: so do batches of them');
 ALTER TYPE play_bucket RENAME VALUE 'partial' TO '{0.05,0.5,0.95}';
 ALTER TYPE play_bucket RENAME VALUE '{0.05,0.5,0.95}' TO 'partial';
 SELECT is(play_bucket_of(0.05), 'partial', 'P10: one has the thresholds'' name for a while');

@@ -367,7 +367,7 @@ INSERT INTO harness.cases (statements, remedy, expected) VALUES
 -- A log is dropped, and another gets its name
 INSERT INTO harness.cases (statements, remedy, expected) VALUES
     ('DROP TABLE play_event', NULL, 'exact'),
-    ('DROP TABLE play_event; ALTER TABLE share_event RENAME TO play_event', $$DROP TABLE play_counter_slot, play_daily_slot, play_by_kind_slot, play_by_kind_too_slot CASCADE$$, 'share: not intact -> exact'),
+    ('DROP TABLE play_event; ALTER TABLE share_event RENAME TO play_event', $$DROP TABLE play_verdict, play_counter_slot, play_daily_slot, play_by_kind_slot, play_by_kind_too_slot CASCADE$$, 'share: not intact -> exact'),
     ('DROP TABLE part_event; SELECT playevent.create_log(''part'', track => ''track'')', NULL, '"part_counter_slot" exists already in schema "named"'),
     ('DROP TABLE part_event; ALTER TABLE plain RENAME TO part_event; INSERT INTO part_event VALUES (''a'', NULL, ''most''); SELECT playevent.attach_log(''part_event'', track => ''track'', kinds => ''{most}'', check_kinds => false);
       INSERT INTO harness.logs SELECT ''part_event''::regclass, ''second'', kind, key FROM harness.logs WHERE name = ''part''', NULL, 'exact'),

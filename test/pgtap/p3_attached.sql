@@ -61,6 +61,7 @@ SELECT set_eq($$SELECT test.functions('play')$$,
     ARRAY['record_play(track_entry_key text, bucket integer, event_id uuid, anon_id text)',
           'record_play_heard(track_entry_key text, heard double precision, event_id uuid, anon_id text)',
           'record_plays(track_entry_keys text[], buckets integer[], event_ids uuid[], anon_ids text[])',
+          'record_plays_heard(track_entry_keys text[], heards double precision[], event_ids uuid[], anon_ids text[])',
           'record_plays(track_entry_keys text[], buckets integer[], event_ids uuid[], anon_ids text[], played_at timestamp with time zone[])',
           'play_bucket_of(high_water double precision, OUT integer)'], 'P10: and so are functions');
 SELECT results_eq('SELECT "TrackEntryKey", day, plays FROM play_daily ORDER BY 1, 2',
@@ -120,7 +121,7 @@ ALTER TABLE "Plays" RENAME "Sent" TO "EventId";
 DROP TRIGGER playevent_count ON "Plays";
 SELECT playevent.attach_log('"Plays"', track => '"Tracks"', track_key => 'EntryKey', track_release => 'ReleaseId', track_deleted => 'IsDeleted',
     key_column => 'TrackEntryKey', release_column => 'ReleaseId', kind_column => 'Bucket') AS log \gset
-SELECT is((SELECT count(*) FROM test.functions('play')), 5::bigint, 'P10: mended, it keeps its functions');
+SELECT is((SELECT count(*) FROM test.functions('play')), 6::bigint, 'P10: mended, it keeps its functions');
 SELECT is(record_play('k1', 0, '00000000-0000-4000-8000-000000000001'), :first::bigint, 'P10: which go on');
 SELECT is((SELECT (playevent.trigger_arguments(tgargs))[4] FROM pg_trigger WHERE tgrelid = '"Plays"'::regclass AND tgname = 'playevent_day'),
     'Europe/Berlin', 'P10: and its days');
@@ -138,6 +139,7 @@ SELECT set_eq($$SELECT test.functions('listens')$$,
     ARRAY['record_listens(track_entry_key text, how text)',
           'record_listens_heard(track_entry_key text, heard double precision)',
           'record_listenses(track_entry_keys text[], hows text[])',
+          'record_listenses_heard(track_entry_keys text[], heards double precision[])',
           'listens_how_of(high_water double precision, OUT text)'], 'P10: what a table has no column for is no argument');
 SELECT is((SELECT on_day FROM listens_daily), '2026-01-01', 'P3: a time without a zone is UTC''s');
 SELECT isnt(record_listens('k2', 'half'), NULL, 'P3: one');
@@ -192,6 +194,7 @@ SELECT set_eq($$SELECT test.functions('share')$$,
     ARRAY['record_share(track_entry_key text, share_way way, release_id bigint)',
           'record_share_heard(track_entry_key text, heard double precision)',
           'record_shares(track_entry_keys text[], share_ways way[], release_ids bigint[])',
+          'record_shares_heard(track_entry_keys text[], heards double precision[])',
           'share_share_way_of(high_water double precision, OUT way)'], 'P10: of releases, and of an enum');
 SELECT isnt(record_share(NULL, 'embed', 8), NULL, 'P2: one of a release alone');
 SELECT isnt(record_share('k1', 'embed', 8), NULL, 'P2: one of a track');

@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(60);
+SELECT plan(63);
 
 CREATE SCHEMA f;
 SET LOCAL search_path = f, public;
@@ -20,7 +20,7 @@ SELECT set_eq(
        WHERE pronamespace = 'playevent'::regnamespace
          AND proname IN ('create_log', 'attach_log', 'verify', 'rebuild', 'compact',
                          'add_counter', 'add_listener_sketch', 'drop_counter', 'top', 'series')$$,
-    $$VALUES ('add_counter(event regclass, counter name, columns name[]) returns regclass'),
+    $$VALUES ('add_counter(event regclass, counter name, columns name[], amount name DEFAULT NULL::name) returns regclass'),
              ('add_listener_sketch(event regclass, listener_column name DEFAULT ''anon_id''::name, '
               'day_column name DEFAULT ''day''::name) returns regclass'),
              ('drop_counter(event regclass, counter name) returns void'),
@@ -231,6 +231,7 @@ SELECT throws_ok(format('SELECT made_by_hand(%L, %L)', definition, statement), '
     ('resolve', 'BEFORE INSERT ON scrap EXECUTE FUNCTION playevent.resolve()', 'INSERT INTO scrap DEFAULT VALUES'),
     ('count', 'BEFORE INSERT ON scrap FOR EACH ROW EXECUTE FUNCTION playevent.count()', 'INSERT INTO scrap DEFAULT VALUES'),
     ('count', 'AFTER UPDATE ON scrap EXECUTE FUNCTION playevent.count()', 'UPDATE scrap SET release_id = 1'),
+    ('sum', 'BEFORE INSERT ON scrap FOR EACH ROW EXECUTE FUNCTION playevent.sum()', 'INSERT INTO scrap DEFAULT VALUES'),
     ('flush', 'AFTER INSERT ON scrap FOR EACH ROW EXECUTE FUNCTION playevent.flush()', 'INSERT INTO scrap DEFAULT VALUES'),
     ('flush', 'BEFORE INSERT ON scrap EXECUTE FUNCTION playevent.flush()', 'INSERT INTO scrap DEFAULT VALUES'))
     AS t (name, definition, statement);
@@ -240,6 +241,9 @@ SELECT throws_ok($$SELECT made_by_hand('BEFORE INSERT ON scrap FOR EACH ROW EXEC
 SELECT throws_ok($$SELECT made_by_hand('AFTER INSERT ON scrap FOR EACH ROW EXECUTE FUNCTION playevent.count(''slot'', ''plays'')')$$,
                  '39P01', NULL,
                  'playevent.count with too few arguments');
+SELECT throws_ok($$SELECT made_by_hand('AFTER INSERT ON scrap FOR EACH ROW EXECUTE FUNCTION playevent.sum(''slot'', ''seconds'', ''seconds'')')$$,
+                 '39P01', NULL,
+                 'playevent.sum with too few arguments');
 SELECT throws_ok($$SELECT made_by_hand('BEFORE INSERT ON scrap FOR EACH ROW EXECUTE FUNCTION playevent.resolve(''f_catalogue.track'', ''entry_key'', ''release_id'', '''', ''ignore'', ''track_entry_key'', ''release_id'')')$$,
                  '22023', 'unrecognized way to treat unknown tracks: "ignore"',
                  'playevent.resolve with a way to treat unknown tracks that is none');
@@ -249,7 +253,7 @@ SELECT throws_ok($$SELECT made_by_hand('BEFORE INSERT ON scrap FOR EACH ROW EXEC
 SELECT throws_ok(format('SELECT playevent.%s()', name), '39P01',
                  format('function "playevent.%s" was not called by trigger manager', name),
                  format('playevent.%s called as a function', name))
-  FROM (VALUES ('append_only'), ('slot_guard'), ('resolve'), ('count'), ('sketch'), ('flush')) AS f (name);
+  FROM (VALUES ('append_only'), ('slot_guard'), ('resolve'), ('count'), ('sum'), ('sketch'), ('flush')) AS f (name);
 
 SELECT * FROM finish();
 ROLLBACK;

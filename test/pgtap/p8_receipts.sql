@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(70);
+SELECT plan(74);
 
 CREATE ROLE p8_app;
 CREATE ROLE p8_web;
@@ -31,7 +31,7 @@ RESET ROLE;
 -- What is made, whose it is, and how
 SELECT set_eq($$SELECT proname::text, pronargs::int FROM pg_proc WHERE pronamespace = 'p8'::regnamespace$$,
     $$VALUES ('record_play', 4), ('record_plays', 4), ('record_plays', 5), ('play_bucket_of', 1),
-             ('record_play_heard', 4), ('record_share', 5), ('record_shares', 5), ('record_shares', 6)$$,
+             ('record_play_heard', 4), ('record_plays_heard', 4), ('record_share', 5), ('record_shares', 5), ('record_shares', 6)$$,
     'P8: the functions of two logs');
 SELECT is_empty($$SELECT proname FROM pg_proc WHERE pronamespace = 'p8'::regnamespace
                    AND (proowner <> 'p8_app'::regrole OR proconfig IS DISTINCT FROM '{"search_path=pg_catalog, pg_temp"}'
@@ -52,6 +52,8 @@ SELECT can('p8_web', $$SELECT p8.record_play('k1', 'most', '00000000-0000-0000-0
 SELECT can('p8_web', $$SELECT p8.record_play('k1', 'most', '00000000-0000-0000-0000-000000000001', 'a')$$, 'a retry');
 SELECT can('p8_web', $$SELECT * FROM p8.record_plays('{k1}', '{most}')$$, 'record_plays');
 SELECT can('p8_web', $$SELECT p8.play_bucket_of(0.5)$$, 'play_bucket_of');
+SELECT can('p8_web', $$SELECT * FROM p8.record_plays_heard('{k1}', '{0.01}')$$, 'record_plays_heard');
+SELECT cannot('p8_other', $$SELECT * FROM p8.record_plays_heard('{k1}', '{0.01}')$$, 'permission denied for function record_plays_heard', 'others may not call record_plays_heard');
 SELECT can('p8_web', $$SELECT p8.record_share(NULL, 'link', release_id => 1)$$, 'record_share of a release');
 SELECT can('p8_web', $$INSERT INTO p8.share_event (release_id, channel) VALUES (1, 'link')$$, 'INSERT of a release');
 SELECT can('p8_web', $$SELECT * FROM p8.record_shares('{k1,NULL}', '{link,embed}', NULL, NULL, '{NULL,1}')$$, 'record_shares');
@@ -68,6 +70,8 @@ SELECT cannot('p8_web', $$SELECT * FROM playevent.record_batch('p8.play_event', 
     'must be owner of table play_event', 'the function beneath');
 SELECT cannot('p8_web', $$SELECT playevent.record_one('p8.play_event', '{id,track_entry_key,bucket,event_id,anon_id,"",release_id,""}', NULL, 'k1'::text, 'most'::p8.play_bucket, NULL, NULL, NULL)$$,
     'must be owner of table play_event', 'nor that of one play');
+SELECT cannot('p8_web', $$SELECT * FROM playevent.record_batch_heard('p8.play_event', '{0.5}', '{most}', '{id,track_entry_key,bucket,event_id,anon_id,"",release_id,""}', '{k1}'::text[], '{1}', NULL, NULL)$$,
+    'must be owner of table play_event', 'nor that of those that say how much was heard');
 SELECT cannot('p8_web', 'SELECT id FROM p8.play_event', 'permission denied for table play_event', 'the log');
 SELECT cannot('p8_web', 'SELECT * FROM p8.play_counter', 'permission denied for view play_counter', 'the counters');
 

@@ -96,8 +96,8 @@ SELECT relation::regclass, mode FROM pg_locks
 COMMIT;
 SELECT event, counter_slot, intact FROM playevent.log ORDER BY event::text;
 
--- A log is dropped like any table; its functions go with its type, but for the one
--- that does not name that.
+-- A log is dropped like any table; its functions go with its type, but for those
+-- that don't name that.
 \set VERBOSITY terse
 DROP TABLE share_counter_slot, share_daily_slot, share_event, share_verdict CASCADE;
 DROP TYPE share_channel CASCADE;
@@ -105,6 +105,6 @@ SELECT event FROM playevent.log;
 
 DROP TABLE play_counter_slot, play_daily_slot, play_event, play_verdict, track CASCADE;
 DROP TYPE play_bucket CASCADE;
-DROP FUNCTION record_play_heard;
+DROP FUNCTION record_play_heard, record_plays_heard;
 SELECT count(*) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace;
 DROP EXTENSION playevent;

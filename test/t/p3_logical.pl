@@ -1,4 +1,4 @@
-# P3 and P6: two ingest servers publish their plays to one hub, by the recipe in
+# P3, P6 and P12: two ingest servers publish their plays to one hub, by the recipe in
 # sql/OPERATIONS.md, whose commands are those below.  The hub's counters are the sum of
 # the ingest servers', whichever way the plays came there and whatever was killed
 # on the way; and what must not come there (changes of the log, slots, a play
@@ -449,6 +449,86 @@ like($stderr, qr/cannot add relation "play_counter" to publication/, 'P3: views 
 
 catch_up();
 hub_is_sum('before conflicts');
+
+#
+# Verdicts, which are published too: the hub's counters follow, those that were
+# copied as those that are streamed, of both servers under the same numbers.
+#
+sub decide
+{
+	my ($number, $call) = @_;
+	return $ingest[ $number - 1 ]->safe_psql('postgres', "SELECT playevent.$call");
+}
+
+# Of the plays that count, by verify and by a GROUP BY of our own
+sub valid_exact
+{
+	my ($node, $name, $database) = @_;
+	is($node->safe_psql($database // 'postgres', q{
+			WITH valid AS (SELECT track_entry_key, release_id, bucket, count(*) FROM play_valid GROUP BY 1, 2, 3)
+			SELECT (SELECT count(*) FROM ((TABLE valid EXCEPT TABLE play_counter) UNION ALL
+										  (TABLE play_counter EXCEPT TABLE valid)) d),
+				   (SELECT count(*) FROM playevent.verify('play_event'))}), '0|0', "P12: $name: exact");
+	return;
+}
+my $some_ids = 'ARRAY(SELECT id FROM play_event ORDER BY id LIMIT';
+is(decide($_, "void('play_event', $some_ids 40), 'before')"), 40, "P12: plays are voided on server $_") foreach (1, 2);
+$hub->safe_psql('postgres', "SELECT playevent.void('play_event', '{}', 'for the view')");
+foreach my $number (1, 2)
+{
+	$ingest[ $number - 1 ]->safe_psql('postgres', 'GRANT SELECT ON play_verdict TO hub; ALTER PUBLICATION plays ADD TABLE play_verdict');
+	$hub->safe_psql('postgres', "ALTER SUBSCRIPTION ingest_$number REFRESH PUBLICATION WITH (copy_data = false)");
+}
+decide($_, "reinstate('play_event', $some_ids 40), 'before')") foreach (1, 2);
+is(decide(1, "void('play_event', $some_ids 30), 'bots v1')"), 30, 'P12: plays are voided on one server');
+is(decide(2, "void('play_event', $some_ids 50), 'bots v1')"), 50, 'P12: and on the other');
+is(decide(2, "reinstate('play_event', $some_ids 20), 'bots v2')"), 20, 'P12: and some reinstated');
+$ingest[0]->safe_psql('postgres', qq{
+	BEGIN;
+	$into ('judged', 'most', $id), ('judged', 'most', $id);
+	SELECT playevent.void('play_event', ARRAY(SELECT id FROM play_event WHERE track_entry_key = 'judged' LIMIT 1), 'at once');
+	COMMIT;});
+catch_up();
+valid_exact($_, 'verdicts: ' . $_->name) foreach (@ingest, $hub);
+is($hub->safe_psql('postgres', "SELECT sum(plays) FROM play_counter WHERE track_entry_key = 'judged'"), 1,
+	'P12: a play and its verdict of one transaction');
+is($hub->safe_psql('postgres', "SELECT count(*) FROM play_verdict WHERE counts IS FALSE AND reason = 'bots v1'"), 80,
+	'P12: verdicts of both are there');
+cmp_ok($hub->safe_psql('postgres', 'SELECT count(*) FROM (SELECT id FROM play_verdict GROUP BY id HAVING count(*) > 1) AS same'), '>', 0,
+	'P12: some under the same number');
+
+# Where rows are recorded without counting, rebuild counts those that count.
+$hub->safe_psql('postgres', 'CREATE DATABASE judged');
+$hub->safe_psql('judged', schema(999, ', count_replicated => false') . "SELECT playevent.void('play_event', '{}', 'for the view')");
+$hub->safe_psql('judged', "CREATE SUBSCRIPTION judged CONNECTION '$connstr[1]' PUBLICATION plays");
+$hub->wait_for_subscription_sync($ingest[1], 'judged', 'judged');
+decide(2, "reinstate('play_event', $some_ids 25), 'bots v3')");
+$ingest[1]->wait_for_catchup('judged');
+is(number($hub, 'play_counter', 'judged'), 0, 'P12: count_replicated => false: verdicts take nothing off, either');
+$hub->safe_psql('judged', "SELECT playevent.rebuild('play_event')");
+valid_exact($hub, 'count_replicated => false, rebuilt', 'judged');
+is(join("\n", sort(lines($hub, $counter_query, 'judged'))), join("\n", sort(lines($ingest[1], $counter_query))),
+	'P12: count_replicated => false, rebuilt: the counters of the other server');
+$hub->safe_psql('judged', 'DROP SUBSCRIPTION judged');
+
+# The initial copy brings tables in any order: rebuild sets it right.
+$hub->safe_psql('postgres', 'CREATE DATABASE copied');
+$hub->safe_psql('copied', schema(999, '') . "SELECT playevent.void('play_event', '{}', 'for the view')");
+$hub->safe_psql('copied', "CREATE SUBSCRIPTION copied CONNECTION '$connstr[1]' PUBLICATION plays");
+$hub->wait_for_subscription_sync($ingest[1], 'copied', 'copied');
+$hub->safe_psql('copied', "SELECT playevent.rebuild('play_event')");
+valid_exact($hub, 'copied, rebuilt', 'copied');
+$hub->safe_psql('copied', 'DROP SUBSCRIPTION copied');
+$ingest[ $_ - 1 ]->safe_psql('postgres', q{
+	SELECT playevent.reinstate('play_event', ARRAY(SELECT DISTINCT event FROM play_verdict), 'for the rest');
+	}) foreach (1, 2);
+catch_up();
+hub_is_sum('all reinstated');
+foreach my $number (1, 2)
+{
+	$ingest[ $number - 1 ]->safe_psql('postgres', 'ALTER PUBLICATION plays DROP TABLE play_verdict');
+	$hub->safe_psql('postgres', "ALTER SUBSCRIPTION ingest_$number REFRESH PUBLICATION WITH (copy_data = false)");
+}
 
 #
 # The same id, or event_id, from both: loud, nothing counted twice; and how to

@@ -66,8 +66,10 @@ my $schema = q{
 	CREATE TABLE track (entry_key text PRIMARY KEY, release_id bigint,
 		is_deleted boolean NOT NULL DEFAULT false, note int);
 	SELECT playevent.create_log('play', track => 'track', track_deleted => 'is_deleted');
+	ALTER TABLE play_event ADD seconds int DEFAULT nullif(floor(random() * 8)::int, 7) - 3;
 	CREATE TABLE part_event (track_entry_key text NOT NULL CHECK (track_entry_key <> ''),
-		release_id bigint, bucket play_bucket NOT NULL, month int NOT NULL)
+		release_id bigint, bucket play_bucket NOT NULL, month int NOT NULL,
+		seconds int DEFAULT nullif(floor(random() * 8)::int, 7) - 3)
 		PARTITION BY LIST (month);
 	CREATE TABLE part_1 PARTITION OF part_event FOR VALUES IN (1);
 	CREATE TABLE part_2 PARTITION OF part_event FOR VALUES IN (2);
@@ -108,6 +110,7 @@ my $share_schema = q{
 	INSERT INTO release VALUES (5), (6);
 	SELECT playevent.create_log('share', track => 'track', track_deleted => 'is_deleted', kind => 'channel',
 		kinds => '{partial,most,complete}', release => 'release', unknown_track => 'reject');
+	ALTER TABLE share_event ADD seconds int DEFAULT nullif(floor(random() * 8)::int, 7) - 3;
 } . look_view('share');
 
 #

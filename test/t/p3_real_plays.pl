@@ -1,4 +1,4 @@
-# P3 and P2 with real plays: 57,281 of them, loaded once by COPY and once by 8
+# P3, P2 and P12 with real plays: 57,281 of them, loaded once by COPY and once by 8
 # clients, one row a transaction.  Counters equal a GROUP BY of the source.
 #
 # PLAYEVENT_PLAYS names the file, gzipped csv with the columns of table source.
@@ -101,6 +101,69 @@ foreach my $log ('bulk', 'single')
 	note("$log: " . $node->safe_psql('postgres',
 		"SELECT count(*) || ' slots of ' || (SELECT count(*) FROM $view) || ' keys' FROM ${log}_counter_slot"));
 }
+
+#
+# P12: rules that void plays, as sql/README.md has them ("Plays that shouldn't count"),
+# each beside a query of our own about the source.
+#
+my $again = q{SELECT id, at - lag(at) OVER (PARTITION BY anon_id, track_entry_key ORDER BY at, id) AS since
+		FROM (SELECT *, coalesce(bulked_at, created_at) AS at FROM bulk_event WHERE anon_id IS NOT NULL) AS timed};
+my %rule = (
+	bots => [
+		q{SELECT id FROM (SELECT id, count(*) OVER (PARTITION BY anon_id, date_trunc('hour', coalesce(bulked_at, created_at))) AS plays
+			FROM bulk_event WHERE anon_id IS NOT NULL) AS p WHERE plays > 60},
+		q{SELECT coalesce(sum(n), 0) FROM (SELECT count(*) AS n FROM source GROUP BY listener, date_trunc('hour', ended_at)) h WHERE n > 60} ],
+	repeats => [
+		"SELECT id FROM ($again) AS p WHERE since < interval '30 seconds'",
+
+		# Times are to the minute.
+		q{SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM source GROUP BY listener, track_key, ended_at) m} ],
+	'once a day' => [
+		q{SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY anon_id, track_entry_key, day ORDER BY coalesce(bulked_at, created_at), id) AS nth
+			FROM bulk_event WHERE anon_id IS NOT NULL) AS p WHERE nth > 1},
+		q{SELECT count(*) - count(DISTINCT (listener, track_key, (ended_at AT TIME ZONE 'UTC')::date)) FROM source} ],
+	'own plays' => [
+		q{SELECT p.id FROM bulk_event AS p JOIN artist_token AS a USING (release_id, anon_id)},
+		q{SELECT count(*) FROM source JOIN artist_token a USING (release_id) WHERE a.anon_id = listener} ]);
+
+$node->safe_psql('postgres', q{
+	CREATE TABLE artist_token (release_id bigint, anon_id text, PRIMARY KEY (release_id, anon_id));
+	INSERT INTO artist_token SELECT release_id, min(listener) FROM source GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 3;
+	CREATE FUNCTION valid_differs() RETURNS bigint LANGUAGE sql AS $$
+		WITH valid AS (SELECT track_entry_key, release_id, bucket, count(*) FROM bulk_valid GROUP BY 1, 2, 3)
+		SELECT (SELECT count(*) FROM ((TABLE valid EXCEPT TABLE bulk_counter) UNION ALL (TABLE bulk_counter EXCEPT TABLE valid)) d) +
+			   (SELECT count(*) FROM playevent.verify('bulk_event'))
+	$$;} =~ s/CREATE FUNCTION/SELECT playevent.void('bulk_event', '{}', 'for the view'); CREATE FUNCTION/r);
+my $voided = 0;
+foreach my $rule (sort keys %rule)
+{
+	my ($ids, $expected) = @{ $rule{$rule} };
+	my $count = $node->safe_psql('postgres', $expected);
+	note "$rule: $count of $rows";
+	$voided++ if $count > 0;
+	is($node->safe_psql('postgres', "SELECT playevent.void('bulk_event', ARRAY($ids), '$rule v1')"), $count, "P12: $rule: so many are voided");
+	is($node->safe_psql('postgres', "SELECT valid_differs(), (SELECT sum(bulks) FROM bulk_counter) = $rows - $count"), '0|t',
+		"P12: $rule: counters are those of the plays that count");
+	is($node->safe_psql('postgres', qq{
+			SELECT sum(plays) FROM (
+				SELECT p.day, v.reason, count(*) AS plays
+				  FROM bulk_verdict AS v
+				  JOIN bulk_event AS p ON p.id = v.event
+				 WHERE NOT v.counts AND NOT EXISTS (SELECT FROM bulk_verdict AS later WHERE later.event = v.event AND later.id > v.id)
+				 GROUP BY p.day, v.reason) AS report WHERE reason = '$rule v1' HAVING count(*) > 0}),
+		$count > 0 ? $count : '', "P12: $rule: the report by day tells so");
+	is($node->safe_psql('postgres', qq{
+			SELECT playevent.reinstate('bulk_event', ARRAY(
+				SELECT v.event
+				  FROM bulk_verdict AS v
+				  JOIN bulk_event AS p ON p.id = v.event
+				 WHERE v.reason = '$rule v1' AND NOT v.counts
+				   AND NOT EXISTS (SELECT FROM bulk_verdict AS later WHERE later.event = v.event AND later.id > v.id)), '$rule v1 withdrawn')}),
+		$count, "P12: $rule: reinstated by its reason");
+	is($node->safe_psql('postgres', "SELECT valid_differs(), (SELECT sum(bulks) FROM bulk_counter) = $rows"), '0|t',
+		"P12: $rule: and all count again");
+}
+cmp_ok($voided, '>=', 2, 'P12: most rules find something');
 
 $node->stop;
 done_testing();

@@ -20,7 +20,7 @@ start_node('dump');
 #
 # A site with logs of every kind: two of one schema; one whose names all need
 # quoting; a partitioned one, and another of which partitions are sealed, and one was
-# retired; and two of different owners, on tracks of one of
+# retired; three of these with sums; and two of different owners, on tracks of one of
 # them, one of which doesn't count replicated rows.
 #
 $node->safe_psql('postgres', q{
@@ -34,6 +34,8 @@ CREATE EXTENSION playevent;
 CREATE TABLE track (entry_key varchar(100) PRIMARY KEY, release_id bigint, is_deleted boolean NOT NULL DEFAULT false);
 INSERT INTO track SELECT 'k' || i, i % 7 FROM generate_series(1, 40) i;
 SELECT playevent.create_log('play', track => 'track', track_deleted => 'is_deleted', ingest_role => 'dump_web');
+ALTER TABLE play_event ADD seconds int DEFAULT floor(random() * 100)::int - 20;
+SELECT playevent.add_counter('play_event', 'play_seconds', '{track_entry_key,day}', 'seconds');
 CREATE TABLE release (id bigint PRIMARY KEY);
 INSERT INTO release VALUES (1), (2);
 SELECT playevent.create_log('share', track => 'track', kind => 'channel', kinds => '{link,embed}', release => 'release');
@@ -57,8 +59,12 @@ CREATE TABLE elsewhere.listens_old_rest PARTITION OF listens_old DEFAULT;
 CREATE TABLE listens_new PARTITION OF listens DEFAULT;
 SELECT playevent.attach_log('listens', track => 'track', track_deleted => 'is_deleted',
 	key_column => 'song', release_column => 'album', kind_column => 'heard', kinds => '{half,all}');
+ALTER TABLE listens ADD minutes smallint DEFAULT 3;
+SELECT playevent.add_counter('listens', 'listens_minutes', '{album,heard}', 'minutes');
 
 SELECT playevent.create_log('hear', track => 'track', track_deleted => 'is_deleted', partition_by => 'month', retain => '13 months');
+ALTER TABLE hear_event ADD seconds int DEFAULT 11;
+SELECT playevent.add_counter('hear_event', 'hear_seconds', '{track_entry_key,day}', 'seconds');
 SELECT playevent.make_partition('hear_event', format('hear_event_p20200%s', i), format('''2020-0%s-01Z''', i), format('''2020-0%s-01Z''', i + 1))
 	FROM generate_series(1, 4) i;
 
@@ -79,11 +85,12 @@ SQL
 
 # Events and counters, each pair in order.
 my @odd = map { qq{"Odd ""Schema"""."It's ""odd""_$_"} } qw(event counter);
-my @play = qw(public.play_event public.play_counter public.play_daily);
+my @play = qw(public.play_event public.play_counter public.play_daily public.play_seconds);
 my @relations = (@play, qw(public.share_event public.share_counter), @odd,
-	qw(public.listens public.listens_counter
-	   public.hear_event public.hear_counter public.hear_daily
-	   public.hear_counter_slot public.hear_counter_retired public.hear_daily_retired public.hear_manifest public.hear_event_p202001
+	qw(public.listens public.listens_counter public.listens_minutes
+	   public.hear_event public.hear_counter public.hear_daily public.hear_seconds
+	   public.hear_counter_slot public.hear_counter_retired public.hear_daily_retired public.hear_seconds_retired
+	   public.hear_manifest public.hear_event_p202001
 	   app.play_event app.play_counter shop.play_event shop.play_counter));
 
 # Plays; of one track in several slots, since transactions overlap.
@@ -461,10 +468,12 @@ foreach my $what (sort keys %left_out)
 
 # What was retired can't be told from anything else: it shows that it is missing.
 my %not_kept = (
-	'*_retired' => "hear_event: counter by track_entry_key, release_id, bucket: what was retired is not what the manifest says
+	'*_retired' => "hear_event: counter by track_entry_key, day, sum of seconds: what was retired is not what the manifest says
+hear_event: counter by track_entry_key, release_id, bucket: what was retired is not what the manifest says
 hear_event: counter by track_entry_key, release_id, day: what was retired is not what the manifest says",
 	'*_manifest' => "hear_event: manifest: no entry tells of partition hear_event_p202002, which is sealed
 hear_event: manifest: no entry tells of partition hear_event_p202003, which is sealed
+hear_event: counter by track_entry_key, day, sum of seconds: what was retired is not what the manifest says
 hear_event: counter by track_entry_key, release_id, bucket: what was retired is not what the manifest says
 hear_event: counter by track_entry_key, release_id, day: what was retired is not what the manifest says",
 	'*_event_key' => 'hear_event: event_ids of 10 plays are not known any more: sent again, they would be recorded again',
@@ -509,7 +518,7 @@ $node->safe_psql($db, $attach);
 restored_play($db, 'event table alone, then attach_log');
 
 $db = new_database($basis);
-succeeded('event and slots', by_psql($db, dump_of('site', @event, map { ('-t', "public.play_${_}_slot") } qw(counter daily)), @stop));
+succeeded('event and slots', by_psql($db, dump_of('site', @event, map { ('-t', "public.play_${_}_slot") } qw(counter daily seconds)), @stop));
 is(not_exact($node, $db), '', 'P7: event and slots: exact');
 is($node->safe_psql($db, 'SELECT intact FROM playevent.log'), 't', 'P7: event and slots: intact');
 is(log_faults($node, $db), '', 'P7: event and slots: plays are counted on');
@@ -521,7 +530,7 @@ restored_play($db, 'all of one log');
 # pg_restore leaves out the triggers.
 $db = new_database($basis);
 succeeded('pg_restore of tables',
-	by_pg_restore($db, $custom, '-e', '-n', 'public', map { ('-t', $_) } qw(track play_event play_counter_slot play_daily_slot)));
+	by_pg_restore($db, $custom, '-e', '-n', 'public', map { ('-t', $_) } qw(track play_event play_counter_slot play_daily_slot play_seconds_slot)));
 ($result, undef, $err) = $node->psql($db, q{SELECT * FROM playevent.verify('play_event')});
 like($err, qr/ERROR:  table "play_event" is not a log\n.*HINT:.*playevent\.attach_log/s,
 	'P7: pg_restore of tables: verify tells that there is no log, and the way');
@@ -532,7 +541,7 @@ $node->safe_psql($db, q{
 like($err, qr/ERROR:  slot table "play_counter_slot" has no usable index on its key\n.*HINT:  Create one: CREATE INDEX/s,
 	'P7: pg_restore of tables: attach_log tells what else is missing');
 $node->safe_psql($db, "CREATE INDEX ON play_counter_slot (track_entry_key, release_id, bucket);
-	CREATE INDEX ON play_daily_slot (track_entry_key); $attach");
+	CREATE INDEX ON play_daily_slot (track_entry_key); CREATE INDEX ON play_seconds_slot (track_entry_key); $attach");
 restored_play($db, 'pg_restore of tables, then attach_log');
 
 #

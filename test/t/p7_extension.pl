@@ -74,6 +74,8 @@ CREATE TABLE track (entry_key varchar(100) PRIMARY KEY, release_id bigint, is_de
 INSERT INTO track SELECT 'k' || i, i % 7 FROM generate_series(1, 40) i;
 GRANT SELECT ON track TO ext_shop;
 SELECT playevent.create_log('play', track => 'track', track_deleted => 'is_deleted', ingest_role => 'ext_web');
+ALTER TABLE play_event ADD seconds int DEFAULT floor(random() * 100)::int - 20;
+SELECT playevent.add_counter('play_event', 'play_seconds', '{track_entry_key,day}', 'seconds');
 SELECT playevent.create_log('Odd "one''s"', track => 'track', kind => 'a kind', kinds => '{x,y}');
 INSERT INTO play_event (track_entry_key, bucket)
 	SELECT 'k' || i % 50, (ARRAY['partial', 'most', 'complete'])[1 + i % 3]::play_bucket FROM generate_series(1, 300) i;

@@ -221,13 +221,14 @@ sub by_copy
 my %arguments = (
 	resolve => [ 'track', 'entry_key', 'release_id', 'is_deleted', 'record', 'track_entry_key', 'release_id' ],
 	count => [ 'odd_slot', 'plays', 'track_entry_key', 'release_id', 'bucket' ],
+	sum => [ 'odd_slot', 'plays', 'release_id', 'track_entry_key', 'bucket' ],
 	sketch => [ 'odd_slot', 'plays', 'release_id', 'track_entry_key', 'bucket' ],
 	day => [ 'day', 'played_at', 'created_at' ],
 	slot_guard => [ 'victim', 'count', 'plays', 'track_entry_key', 'release_id', 'bucket' ],
 	flush => [ 'origin' ], append_only => []);
 my @words = ('', 'track', 'entry_key', 'release_id', 'is_deleted', 'note', 'record', 'reject', 'track_entry_key', 'bucket', 'plays', 'id',
 	'month', 'odd_slot', 'play_counter_slot', 'play_event', 'part_event', 'play_counter', 'victim', 'pg_class', 'pg_catalog.pg_class',
-	'track_pkey', 'count', 'sketch', 'origin', 'day', 'created_at', 'ctid', 'xmin', 'tableoid', 'oid', 'nowhere', 'no.where', 'a.b.c', '"', '"track', '"track"', '.', 'public.', 'x' x 70, "\xc3\xbc", '0', '1');
+	'track_pkey', 'count', 'sum', 'sketch', 'origin', 'day', 'created_at', 'ctid', 'xmin', 'tableoid', 'oid', 'nowhere', 'no.where', 'a.b.c', '"', '"track', '"track"', '.', 'public.', 'x' x 70, "\xc3\xbc", '0', '1');
 
 sub quoted { return "'" . ($_[0] =~ s/'/''/gr) . "'"; }
 
@@ -242,7 +243,7 @@ sub trigger_calls
 	my $table = any('victim', 'victim', 'play_event', 'part_event', 'part_1', 'odd_slot', 'play_counter_slot', 'track');
 	my $event = any('INSERT', 'INSERT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'INSERT OR UPDATE OR DELETE');
 	my ($timing, $level) = chance(50) ? (any('BEFORE', 'AFTER'), any('ROW', 'STATEMENT'))
-	  : $function eq 'resolve' ? ('BEFORE', 'ROW') : $function eq 'count' ? ('AFTER', 'ROW') : $function eq 'flush' ? ('AFTER', 'STATEMENT')
+	  : $function eq 'resolve' ? ('BEFORE', 'ROW') : $function =~ /^(count|sum|sketch)$/ ? ('AFTER', 'ROW') : $function eq 'flush' ? ('AFTER', 'STATEMENT')
 	  : ('BEFORE', any('ROW', 'STATEMENT'));
 	my @fire = map { any(
 		"INSERT INTO victim VALUES ('k1', 1, 'most', 1), (NULL, NULL, NULL, NULL)",
@@ -257,7 +258,8 @@ sub trigger_calls
 		'ALTER TABLE play_counter_slot RENAME TO counts', 'ALTER SCHEMA public RENAME TO private', 'CREATE SCHEMA other; ALTER TABLE victim SET SCHEMA other',
 		"ALTER TABLE $table DISABLE TRIGGER ALL; ALTER TABLE $table ENABLE TRIGGER ALL", "ALTER TABLE $table DISABLE TRIGGER odd; ALTER TABLE $table ENABLE TRIGGER USER",
 		'SELECT * FROM playevent.counter', 'SELECT * FROM playevent.guard', "SELECT playevent.attach_log('$table', 'track')",
-		"SELECT playevent.add_counter('$table', 'odd_counter', '{bucket}')", "SELECT playevent.drop_counter('$table', 'odd')",
+		"SELECT playevent.add_counter('$table', 'odd_counter', '{bucket}')",
+		"SELECT playevent.add_counter('$table', 'odd_sum', '{bucket}', '" . any('release_id', 'id', 'month', 'plays', 'note', 'nowhere') . "')", "SELECT playevent.drop_counter('$table', 'odd')",
 		'ALTER TABLE odd_slot RENAME plays TO played', 'ALTER TABLE odd_slot ADD more int', 'DROP TABLE odd_slot CASCADE',
 		"SELECT playevent.verify('$table')", "SELECT playevent.rebuild('$table')", "SELECT playevent.compact('$table')",
 		"SELECT playevent.check_log('$table')", 'SELECT * FROM playevent.log', 'SAVEPOINT s') } 1 .. 4;
@@ -284,16 +286,32 @@ my %pool = (
 	boolean => [ 'true', 'false' ],
 	regrole => [ '0', '99999', '4294967295', scalar getpwuid($<), 'pg_read_all_data' ],
 	bytea => [ '\x', '\x00', '\x0000', '\x6100', '\x61', '\xff00', '\xc3', '\x' . '6100' x 3000 ],
-	oid => [ '0', '11', '2200', '99999', '4294967295' ]);
+	oid => [ '0', '11', '2200', '99999', '4294967295' ],
+	other => [ '0', '1', '-1', '', '{}', 'now', '1 day', '2020-01-01', 'x' ],
+	regproc => [ '0', '99999', 'playevent.sum', 'playevent.resolve', 'pg_catalog.now' ],
+	'double precision[]' => [ '{}', '{0.5}', '{NULL}', '{NaN}', '{-1,2}', '{{0.1,0.2}}', '[0:1]={0.1,0.5}', '{1e-320,Infinity}' ],
+	'uuid[]' => [ '{}', '{NULL}', '{00000000-0000-4000-8000-000000000001}' ]);
 my @functions;
+
+# A batch that says how much was heard; what is wrong with a row is in its receipt.
+sub heard_call
+{
+	my $n = any(0, 1, 2, 3);
+	my @arrays = map { my $value = $_; 'ARRAY[' . join(', ', map { literal($value->()) } 1 .. $n + (chance(5) ? 1 : 0)) . ']' } \&key, \&number, $value{event_id};
+	return "record_plays_heard($arrays[0]::text[], $arrays[1]::double precision[]" . any('', '', ", $arrays[2]::uuid[]", ", NULL, $arrays[0]::text[]") . ')'
+	  if chance(60);
+	return 'record_plays_heard(' . quoted(any('{}', '{k1}', '{k1,k2}', '{NULL}', '{{k1}}', '[0:1]={k1,k2}')) . '::text[], '
+	  . quoted(any($pool{'double precision[]'}->@*)) . '::double precision[], ' . quoted(any($pool{'uuid[]'}->@*)) . '::uuid[])';
+}
 
 sub function_call
 {
+	return (Wire::simple_query('BEGIN; SELECT * FROM ' . heard_call()), Wire::simple_query('ROLLBACK')) if chance(10);
 	my ($function, @types) = any(@functions)->@*;
 	my @arguments = map {
 		my $type = $_;
 		$type eq 'regclass' && $function =~ /_log/ && chance(60) ? any(quoted('track'), quoted('victim'), quoted('play_event')) . '::regclass'
-		  : chance(12) ? "NULL::$type" : quoted(any($pool{$type}->@*)) . "::$type";
+		  : chance(12) ? "NULL::$type" : quoted(any(($pool{$type} // $pool{other})->@*)) . "::$type";
 	} @types;
 	my $named = chance(50) && $function =~ /^(create|attach)_log$/;
 	my $call = "playevent.$function(" . join(', ', @arguments) . ')';
@@ -387,8 +405,8 @@ cmp_ok(logged($wire), '>', 0, 'P9: and are in the log');
 
 # Whatever of the calls works is rolled back.
 my $logged = logged($wire);
-@functions = map { [ $_->[0], split / /, $_->[1] ] } $wire->query(q{
-	SELECT proname, coalesce(string_agg(format_type(t, NULL), ' ' ORDER BY ord), '')
+@functions = map { [ $_->[0], split /\|/, $_->[1] ] } $wire->query(q{
+	SELECT proname, coalesce(string_agg(format_type(t, NULL), '|' ORDER BY ord), '')
 	  FROM pg_proc LEFT JOIN LATERAL unnest(proargtypes::oid[]) WITH ORDINALITY AS u(t, ord) ON true
 	 WHERE pronamespace = 'playevent'::regnamespace GROUP BY pg_proc.oid, proname ORDER BY proname})->{rows}->@*;
 cmp_ok(scalar @functions, '>', 15, 'P9: all functions are called');

@@ -12,18 +12,34 @@ use Model::Looks;
 use Model::Plays;
 use Model::Works;
 
-$works{'counter added'} = [ {}, sub {
-	my ($session) = @_;
-	my $log = any(grep { is_free($_, 'x') && !$history->{counters}{$_}{"${_}_extra"} } grep { $_ ne 'other' } logs_there());
-	return if !defined $log;
-	my $l = $logs{$log};
-	my @columns = shuffle(@$l{qw(key release kind)}, $l->{time} ? qw(anon_id day event_id) : 'month');
-	@columns = @columns[ 0 .. rand 3 ];
-	my $columns = join ', ', @columns;
-	my %lacking = map { my $of = $_; $of => scalar grep { my $c = $_; !grep { $_ eq $c } @$l{qw(key release)}, $of } @columns } $l->{kind}, 'day';
-	add($session, $log, "${log}_extra", "add_counter('$l->{table}', '${log}_extra', '{$columns}')", $columns,
-		!grep { !$_ } values %lacking);
-	return; } ];
+# The table makes the amounts of rows, at random: sums are compared with the log.
+foreach my $amount (undef, 'seconds')
+{
+	my $name = defined $amount ? 'sums' : 'extra';
+	$works{ defined $amount ? 'sum added' : 'counter added' } = [ {}, sub {
+		my ($session) = @_;
+		my $log = any(grep { is_free($_, 'x') && !$history->{counters}{$_}{"${_}_$name"} } grep { $_ ne 'other' } logs_there());
+		return if !defined $log;
+		my $l = $logs{$log};
+		my @columns = shuffle(@$l{qw(key release kind)}, $l->{time} ? qw(anon_id day event_id) : 'month');
+		@columns = @columns[ 0 .. rand 3 ];
+		my $columns = join ', ', @columns;
+		add($session, $log, "${log}_$name", "add_counter('$l->{table}', '${log}_$name', '{$columns}'"
+			. (defined $amount ? ", '$amount')" : ')'), $columns, $amount, defined $amount || !is_told($l, @columns));
+		return; } ];
+}
+
+# Do the counters that create_log makes have all of these columns?
+sub is_told
+{
+	my ($l, @columns) = @_;
+	foreach my $third ($l->{kind}, 'day')
+	{
+		my %has = map { $_ => 1 } @$l{qw(key release)}, $third;
+		return 1 if !grep { !$has{$_} } @columns;
+	}
+	return 0;
+}
 
 $works{'counter dropped'} = [ {}, sub {
 	my ($session) = @_;
@@ -39,14 +55,14 @@ $works{'sketch added'} = [ {}, sub {
 	my ($session) = @_;
 	my $log = any(grep { is_free($_, 'x') && !$history->{counters}{$_}{"${_}_listeners"} } grep { $logs{$_}{time} } logs_there());
 	return if !defined $log || !$history->{hll};
-	add($session, $log, "${log}_listeners", "add_listener_sketch('$logs{$log}{table}')", undef, 1);
+	add($session, $log, "${log}_listeners", "add_listener_sketch('$logs{$log}{table}')", undef, undef, 1);
 	return; } ];
 
 # Plays of the transaction that makes a counter are in it too; without columns it
 # is a sketch.  If no other tells what there was of it in retired months, it is refused.
 sub add
 {
-	my ($session, $log, $counter, $call, $columns, $untold) = @_;
+	my ($session, $log, $counter, $call, $columns, $amount, $untold) = @_;
 	my $life = $log eq 'visit' ? $history->{life} : {};
 	my $refused = $life->{counted} && $untold;
 	my $tx = $model->begin('READ COMMITTED');
@@ -61,7 +77,7 @@ sub add
 		delete $session->{tx};
 		return;
 	}
-	$history->{counters}{$log}{$counter} = { made => ++$history->{counters_made}, columns => $columns };
+	$history->{counters}{$log}{$counter} = { made => ++$history->{counters_made}, columns => $columns, amount => $amount };
 	play_plainly($session, $log);
 	look($session);
 	if (chance(20))

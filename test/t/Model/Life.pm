@@ -51,6 +51,7 @@ sub life_schema
 	  . "partition_by => 'month', dedupe_for => '3 years'$retain); "
 	  . join('', map { "CREATE TABLE " . part($_) . " PARTITION OF visit_event "
 		  . "FOR VALUES FROM ('$life->{months}[$_]-01 00:00+00') TO ('$life->{ends}[$_]'); " } 0 .. $months - 1)
+	  . 'ALTER TABLE visit_event ADD seconds int DEFAULT nullif(floor(random() * 8)::int, 7) - 3; '
 	  . 'CREATE TABLE visit_retired (LIKE visit_event); ' . look_view('visit');
 }
 
@@ -244,7 +245,7 @@ sub remember { my $life = $history->{life}; return { %$life, kept => [ @{ $life-
 
 sub undo { my ($life) = @_; $history->{life} = { %$life, kept => [ @{ $life->{kept} } ] }; return; }
 
-sub life_steps { return sort keys %steps; }
+sub life_steps { return keys %steps; }
 
 sub may_live { return $history->{life} && is_free('visit', 'x'); }
 

@@ -78,9 +78,12 @@ sub difference
 {
 	my ($log, $counter) = @_;
 	my $l = $logs{$log};
-	my $columns = $history->{counters}{$log}{$counter}{columns};
-	my ($logged, $counted) = defined $columns
-	  ? ("SELECT $columns, count(*) FROM rows_$log WHERE void IS NULL GROUP BY $columns", "SELECT $columns, $l->{count} FROM $counter")
+	my ($columns, $amount) = @{ $history->{counters}{$log}{$counter} }{qw(columns amount)};
+	my $rows = "rows_$log WHERE void IS NULL";
+	my ($logged, $counted) = defined $amount
+	  ? ("SELECT $columns, sum($amount)::bigint FROM $rows GROUP BY $columns HAVING sum($amount) <> 0", "SELECT $columns, $amount FROM $counter")
+	  : defined $columns
+	  ? ("SELECT $columns, count(*) FROM $rows GROUP BY $columns", "SELECT $columns, $l->{count} FROM $counter")
 	  : ("SELECT $l->{key}, $l->{release}, day, hll_add_agg(hll_hash_text(anon_id), 13, 5, 256, 1)::text "
 		  . "FROM rows_$log WHERE void IS NULL AND anon_id IS NOT NULL GROUP BY 1, 2, 3",
 		"SELECT $l->{key}, $l->{release}, day, listeners::text FROM $counter");

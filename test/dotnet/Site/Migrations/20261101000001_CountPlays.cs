@@ -55,8 +55,8 @@ public class CountPlays : Migration
                 END LOOP;
             END $$;
             """);
-        migrationBuilder.Sql("DROP TABLE play_counter_slot, play_daily_slot, share_counter_slot, share_daily_slot CASCADE;");
-        migrationBuilder.Sql("DROP FUNCTION record_play, record_play_heard, record_plays, play_bucket_of, record_share, record_shares;");
+        migrationBuilder.Sql("DROP TABLE play_counter_slot, play_daily_slot, play_verdict, share_counter_slot, share_daily_slot, share_verdict CASCADE;");
+        migrationBuilder.Sql("DROP FUNCTION record_play, record_play_heard, record_plays, record_plays_heard, play_bucket_of, record_share, record_shares;");
         foreach (var table in new[] { "PlayEvents", "ShareEvents" })
         {
             migrationBuilder.DropCheckConstraint(name: "playevent_kinds", table: table);

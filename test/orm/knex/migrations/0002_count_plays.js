@@ -21,8 +21,8 @@ exports.down = async (knex) => {
             END LOOP;
         END $$
     `);
-    await knex.raw('DROP TABLE play_counter_slot, play_daily_slot CASCADE');
-    await knex.raw('DROP FUNCTION record_play, record_play_heard, record_plays, play_bucket_of');
+    await knex.raw('DROP TABLE play_counter_slot, play_daily_slot, play_verdict CASCADE');
+    await knex.raw('DROP FUNCTION record_play, record_play_heard, record_plays, record_plays_heard, play_bucket_of');
     await knex.raw('ALTER TABLE play_event DROP CONSTRAINT playevent_kinds, DROP COLUMN day');
     await knex.raw('DROP EXTENSION playevent');
 };

@@ -21,8 +21,8 @@ class CountPlays < ActiveRecord::Migration[6.1]
               EXECUTE format('DROP TRIGGER %I ON plays', trigger);
           END LOOP;
       END $$;
-      DROP TABLE play_counter_slot, play_daily_slot CASCADE;
-      DROP FUNCTION record_play, record_play_heard, record_plays, play_bucket_of;
+      DROP TABLE play_counter_slot, play_daily_slot, play_verdict CASCADE;
+      DROP FUNCTION record_play, record_play_heard, record_plays, record_plays_heard, play_bucket_of;
       ALTER TABLE plays DROP CONSTRAINT playevent_kinds, DROP COLUMN day;
       DROP EXTENSION playevent;
     SQL

@@ -27,7 +27,7 @@ def downgrade():
             END LOOP;
         END $$
     """)
-    op.execute("DROP TABLE play_counter_slot, play_daily_slot CASCADE")
-    op.execute("DROP FUNCTION record_play, record_play_heard, record_plays, play_bucket_of")
+    op.execute("DROP TABLE play_counter_slot, play_daily_slot, play_verdict CASCADE")
+    op.execute("DROP FUNCTION record_play, record_play_heard, record_plays, record_plays_heard, play_bucket_of")
     op.drop_column("play_event", "day")
     op.execute("DROP EXTENSION playevent")

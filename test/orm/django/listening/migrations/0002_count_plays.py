@@ -26,8 +26,8 @@ class Migration(migrations.Migration):
                     EXECUTE format('DROP TRIGGER %I ON listening_play', trigger);
                 END LOOP;
             END $$;
-            DROP TABLE play_counter_slot, play_daily_slot CASCADE;
-            DROP FUNCTION record_play, record_play_heard, record_plays, play_bucket_of;
+            DROP TABLE play_counter_slot, play_daily_slot, play_verdict CASCADE;
+            DROP FUNCTION record_play, record_play_heard, record_plays, record_plays_heard, play_bucket_of;
             ALTER TABLE listening_play DROP CONSTRAINT playevent_kinds, DROP COLUMN day,
                 ALTER COLUMN created_at DROP DEFAULT;
             """),

@@ -1,0 +1,102 @@
+--
+-- Listeners who are forgotten.
+--
+
+-- playevent.forget_listener(event regclass, listener text) returns bigint
+--
+-- Empties what tells a listener apart in his rows of a log, and takes him out of its
+-- sketches; his plays, and all counts, stay.  Returns in how many rows: at most 10,000
+-- in one call, so call it until it returns 0.  Plays go on meanwhile.
+--
+-- The token stays in what was retired (sketches, and archives that were kept), in row
+-- versions that VACUUM has not removed yet, in WAL, and in backups.
+--
+-- Errors: an argument is null (22004), not a log, or one that has no column for
+-- listeners (55000), not its owner (42501), a token that the column's type doesn't
+-- take (22P02), in a transaction with a snapshot of its own (25001).
+-- Locks: as void, and the rows.
+CREATE FUNCTION playevent.forget_listener(event regclass, listener text) RETURNS bigint
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
+
+COMMENT ON FUNCTION playevent.forget_listener(regclass, text) IS
+'empties the token of a listener in up to 10,000 rows of a log, takes it out of sketches, and returns in how many rows it was; call it until that is 0';
+
+-- Counters that count by the listener, too, follow what is done to rows' tokens.
+CREATE FUNCTION playevent.count_listeners_rows(event regclass, listener_column name, filter text, counts boolean) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    slot regclass;
+BEGIN
+    FOR slot IN
+        SELECT k.counter_slot FROM playevent.counter k
+         WHERE k.event = count_listeners_rows.event AND k.listener_column IS NULL
+           AND (count_listeners_rows.listener_column = ANY (k.columns)
+                -- or by a column that is generated from it
+                OR EXISTS (
+                    SELECT FROM pg_attribute token
+                      JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
+                       AND d.refobjid = token.attrelid AND d.refobjsubid = token.attnum
+                      JOIN pg_attrdef made ON made.oid = d.objid AND made.adrelid = token.attrelid AND made.adnum <> token.attnum
+                      JOIN pg_attribute a ON a.attrelid = made.adrelid AND a.attnum = made.adnum
+                     WHERE token.attrelid = count_listeners_rows.event AND token.attname = count_listeners_rows.listener_column
+                       AND a.attname = ANY (k.columns)))
+    LOOP
+        PERFORM playevent.add_counted(event, slot, (playevent.counted_rows(event, slot, event, filter)).query, counts);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.count_listeners_rows(regclass, name, text, boolean) IS
+'internal: adds rows to counters by listener, or takes them off';
+
+CREATE FUNCTION playevent.forget_listener_as_owner(event regclass, listener text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event_name name := (SELECT relname FROM pg_class WHERE oid = event);
+    known record;
+    ids bigint[];
+BEGIN
+    PERFORM playevent.check_not_null(listener IS NULL, 'listener'::text);
+    PERFORM playevent.check_log(event);
+    SELECT * INTO known FROM playevent.verdicts(event);
+    IF known.listener_column IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('table "%s" has no column that tells listeners apart', event_name),
+            HINT = 'Name it to playevent.attach_log with argument "listener_column".';
+    END IF;
+    IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'active_sql_transaction',
+            MESSAGE = format('cannot forget a listener of table "%s" in a transaction with a snapshot of its own', event_name),
+            HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
+    END IF;
+    PERFORM playevent.lock_verdicts(event);
+    SELECT t.ids INTO ids FROM playevent.read_own(event, event, format(
+        'SELECT array_agg(found.id) FROM (SELECT l.%I::bigint AS id FROM %s AS l WHERE l.%I OPERATOR(pg_catalog.=) %L LIMIT 10000) AS found',
+        known.id_column, event, known.listener_column, listener)) AS t(ids bigint[]);
+    IF ids IS NULL THEN
+        RETURN 0;
+    END IF;
+    PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), false);
+    IF playevent.empty_column(event, known.listener_column, format(
+        'UPDATE %1$s AS l SET %2$I = NULL WHERE l.%3$I = ANY (%4$L::bigint[]) AND l.%2$I OPERATOR(pg_catalog.=) %5$L',
+        event, known.listener_column, known.id_column, ids, listener)) < cardinality(ids) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('not all rows of a listener of table "%s" could be changed', event_name),
+            HINT = 'Look for a trigger or a rule of your own that keeps rows as they are.';
+    END IF;
+    PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), true);
+    PERFORM playevent.resketch(event, format('SELECT unnest(%L::bigint[])', ids), event);
+    RETURN cardinality(ids);
+END
+$$;
+
+COMMENT ON FUNCTION playevent.forget_listener_as_owner(regclass, text) IS
+'internal: forget_listener, acting as the log''s owner';

@@ -291,9 +291,13 @@ DECLARE
     source record;
     column_list text;
 BEGIN
+    -- Where all rows were voided, nothing was counted, whose digest is zero.
     IF manifest IS NULL OR NOT EXISTS (
-        SELECT FROM playevent.read_own(manifest, manifest,
-            format('SELECT entry FROM ONLY %s WHERE action = ''retire'' AND n > 0 LIMIT 1', manifest)) AS t(entry bigint))
+        SELECT FROM playevent.read_own(manifest, manifest, format(
+            'SELECT entry FROM ONLY %s
+              WHERE action = ''retire'' AND n > 0
+                AND (counters = ''{}'' OR EXISTS (SELECT FROM jsonb_each_text(counters) AS c WHERE c.value <> repeat(''0'', 64))) LIMIT 1',
+            manifest)) AS t(entry bigint))
     THEN
         RETURN;
     END IF;

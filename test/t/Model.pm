@@ -6,9 +6,11 @@
 # drives it keeps to statements that need not wait.
 #
 # A track is {key, release, deleted, version}, by a number that stays when the
-# key is renamed.  A play is {log, key, release, kind, anon, day, id, row}: day if
-# it came late, id is its event_id, row its id in the log, if that is known.  Rows
-# are counted by row_key, "key|release|kind|anon|day".
+# key is renamed.  A play is {log, key, release, kind, anon, day, place, id, row}: day if
+# it came late, place is the past month it was recorded in, if any, id is its event_id, row
+# its id in the log, if that is known.  Rows are counted by row_key,
+# "key|release|kind|anon|day|place|void"; what is done to rows later moves them from
+# one to another.
 
 package Model;
 
@@ -109,6 +111,15 @@ sub play
 	my ($self, $tx, %play) = @_;
 	push @{ $tx->{effects} },
 	  { %play, type => 'play', pending => $play{pending} ? $tx->{nest} : 0 };
+	return;
+}
+
+# Rows of a log get another row_key: voided, retired, or of a listener who was
+# forgotten.
+sub move
+{
+	my ($self, $tx, $log, $from, $to, $n) = @_;
+	push @{ $tx->{effects} }, { type => 'move', log => $log, from => $from, to => $to, n => $n };
 	return;
 }
 
@@ -213,6 +224,12 @@ sub commit
 			}
 			else { delete $self->{tracks}{ $effect->{number} }; }
 		}
+		elsif ($effect->{type} eq 'move')
+		{
+			my $counts = $self->{counts}{ $effect->{log} };
+			$counts->{ $effect->{to} } += $effect->{n};
+			delete $counts->{ $effect->{from} } if ($counts->{ $effect->{from} } -= $effect->{n}) == 0;
+		}
 		else
 		{
 			$self->{counts}{ $effect->{log} }{ row_key($effect) }++;
@@ -225,7 +242,7 @@ sub commit
 sub row_key
 {
 	my ($play) = @_;
-	return join '|', map { $_ // '-' } @$play{qw(key release kind anon day)};
+	return join '|', map { $_ // '-' } @$play{qw(key release kind anon day place void)};
 }
 
 # What the transaction sees of a log: by row_key, its number of rows, and how many
@@ -237,7 +254,15 @@ sub counts
 	my %counts = map { $_ => [ $base->{$_}, 0 ] } keys %$base;
 	foreach my $effect (@{ $tx->{effects} })
 	{
-		next if $effect->{type} ne 'play' || $effect->{log} ne $log;
+		next if $effect->{type} eq 'track' || $effect->{log} ne $log;
+		if ($effect->{type} eq 'move')
+		{
+			my ($from, $to) = map { $counts{$_} //= [ 0, 0 ] } @$effect{qw(from to)};
+			$from->[0] -= $effect->{n};
+			$to->[0] += $effect->{n};
+			delete $counts{ $effect->{from} } if $from->[0] == 0;
+			next;
+		}
 		my $count = $counts{ row_key($effect) } //= [ 0, 0 ];
 		$count->[0]++;
 		$count->[1]++ if $effect->{pending};

@@ -1,11 +1,12 @@
-# P2, P3, P4, P5, P9 and P10 against a model: random histories of several
+# P2, P3, P4, P5, P9, P10, P11 and P12 against a model: random histories of several
 # sessions, whose every step is compared with plain Perl data (Model.pm).
 #
-# In each history two to four logs are played to in every way there is, by
+# In each history two to five logs are played to in every way there is, by
 # functions that give receipts too, while tracks are edited, tables rewritten,
 # slots merged, counters and sketches made and dropped, partitions added, things
-# renamed, triggers lost, doubled and enabled again (Model/Alterations.pm), transactions
-# prepared, and things go wrong.  After each statement the log must
+# renamed, triggers lost, doubled and enabled again (Model/Alterations.pm), months
+# sealed and retired (Model/Life.pm), rows voided and reinstated, listeners forgotten
+# (Model/Verdicts.pm), transactions prepared, and things go wrong.  After each statement the log must
 # hold the model's rows, with the release that the track table had in the
 # statement's snapshot, and the counters must equal them, in the snapshot of the
 # transaction that asks; each event_id is there once, under the id that all who
@@ -35,10 +36,12 @@ use Model::Batches;
 use Model::Blocks;
 use Model::Counters;
 use Model::History;
+use Model::Life;
 use Model::Looks;
 use Model::Plays;
 use Model::Tracks;
 use Model::Transactions;
+use Model::Verdicts;
 use Model::Works;
 use PlayEvent;
 use POSIX ();
@@ -117,7 +120,7 @@ sub play_way
 {
 	return pick(values => 5, execute => 2, copy => 4, partition => 5, replica => 2, conflict => 3,
 		from_track => 1, cte => 2, edit_cte => 1, function => 2, plpgsql => 5, many => 0.5, refused => 1,
-		record_many => 8, record_one => 4);
+		record_many => 8, record_one => 4, void => 4, forget => 1, snapshot => $history->{life} ? 1 : 0);
 }
 
 sub play_step
@@ -175,7 +178,7 @@ sub step
 	else
 	{
 		$what = pick(begin => 40, play => 18, edit => 6, burst => 4, end_prepared => @prepared ? 8 : 0,
-			verify => 2, compact => 4, rebuild => 3, work => 22, race => 2, end_all => 4);
+			verify => 2, compact => 4, rebuild => 3, work => 22, race => 2, end_all => 4, live => may_live() ? 12 : 0);
 	}
 	if ($what eq 'burst') { burst(); }
 	elsif ($what eq 'race') { race_step(); }
@@ -186,7 +189,7 @@ sub step
 			rollback_to => \&rollback_to_step, release => \&release_step, declare => \&declare_step,
 			fetch => \&fetch_step, verify => \&verify_step, compact => \&compact_step,
 			rebuild => \&rebuild_step, end => \&end_step, begin => \&begin_step, wait => \&wait_step,
-			end_prepared => \&end_prepared, work => \&work_step);
+			end_prepared => \&end_prepared, work => \&work_step, live => \&live);
 		$step{$what}->($session);
 	}
 	look($session) if !$session->{tx} || !$session->{tx}{failed} && %{ $session->{tx}{locks} // {} };
@@ -204,6 +207,8 @@ sub begin_history
 	$history->{serializable} = pick(reads => 3, edits => 2, plays => 5);
 	$history->{share_serializable} = pick(2 => 3, 20 => 1);
 	$history->{share} = chance(50);
+	$history->{retires} = 0;
+	$history->{life} = life_begins() if chance(33);
 	$model = Model->new;
 	@prepared = ();
 	@partitions = (1, 2);
@@ -213,6 +218,7 @@ sub begin_history
 
 	run($sessions[0], $schema);
 	run($sessions[0], $share_schema) if $history->{share};
+	run($sessions[0], life_schema()) if $history->{life};
 	app_triggers($sessions[0]) if chance(50);
 	my $tx = $model->begin('READ COMMITTED');
 	my @tracks = (
@@ -235,8 +241,10 @@ sub end_history
 	my ($amcheck) = @_;
 	my $session = $sessions[0];
 	end_all();
+	live($session) if $history->{life};
 	look($session);
 	check_ids($session);
+	life_ends($session) if $history->{life};
 	foreach my $log (logs_there())
 	{
 		my $l = $logs{$log};
@@ -328,6 +336,7 @@ max_prepared_transactions = 50
 autovacuum = off
 log_min_messages = log
 log_statement = none
+jit = off
 log_lock_waits = on
 deadlock_timeout = $deadlock_timeout
 });
@@ -368,7 +377,7 @@ my ($ran, $statements) = (0, 0);
 foreach my $worker (0 .. $workers - 1)
 {
 	my $result = decode_json(slurp_file("$dir/worker$worker"));
-	ok(!defined $result->{failure}, "P2 to P5: process $worker: every step is as the model says")
+	ok(!defined $result->{failure}, "P2 to P5, P11, P12: process $worker: every step is as the model says")
 	  or diag($result->{failure});
 	$ran += $result->{ran};
 	$statements += $result->{statements};
@@ -382,12 +391,13 @@ note("$_: $covered{$_}") foreach (sort keys %covered);
 my $hll = $node->safe_psql('model0', q{SELECT count(*) FROM pg_extension WHERE extname = 'hll'});
 if ($ran >= 1500)
 {
-	my @must = (keys %ways, keys %works, 'edit', 'declare', 'fetch', 'verify', 'compact', 'rebuild', 'prepare',
+	my @must = ((grep { $_ ne 'snapshot' } keys %ways), keys %works, 'edit', 'declare', 'fetch', 'verify', 'compact', 'rebuild', 'prepare',
 		'commit', 'rollback', 'commit prepared', 'rollback prepared', 'savepoint', 'rollback to', 'release',
 		'burst of values', 'burst of copy', 'burst of partition', 'begin REPEATABLE READ', 'begin SERIALIZABLE',
 		'key of old', 'copy 22P02', 'values 23502', 'values 22012', 'values 23503', 'values 22P02', 'values 23514',
 		'conflict 40001', 'edit 40001', 'edit 23505', 'commit 22012', 'plpgsql 22012', 'refused 23001', 'in failed 25P02',
 		'wait', 'wait 40001', 'ahead of a batch', 'race', 'record_many 40001', 'record_one 23502', 'record_one 23514',
+		'void 25001', 'void P0002', 'forget 25001', 'snapshot 25001', (map { "life: $_" } life_steps(), 'refused 55000'),
 		map { "receipt: $_" } 'recorded', 'duplicate', map { "rejected $_" } 'no key', 'empty key', 'key too long',
 		'no kind', 'time not finite', 'time in the future', 'unknown track', 'unknown release',
 		'left out by a trigger', 'division by zero');

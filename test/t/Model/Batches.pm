@@ -16,10 +16,11 @@ use Model::Looks;
 use Model::Plays;
 use Model::Transactions;
 
-our @EXPORT = qw(perform_batch wait_step race_step check_ids);
+our @EXPORT = qw(perform_batch batch_plan wait_step race_step check_ids);
 
 my %arguments = (
 	play => [ 'record_play', 'record_plays', 'buckets', 'play_bucket' ],
+	visit => [ 'record_visit', 'record_visits', 'extents', 'visit_extent' ],
 	share => [ 'record_share', 'record_shares', 'channels', 'share_channel' ]);
 
 # What record_play reports where record_plays gives this as the reason.
@@ -416,7 +417,7 @@ sub check_ids
 	my ($session) = @_;
 	foreach my $log (grep { $logs{$_}{time} } logs_there())
 	{
-		my $result = run($session, "SELECT event_id, id FROM $logs{$log}{table} WHERE event_id IS NOT NULL");
+		my $result = run($session, "SELECT event_id, id FROM rows_$log WHERE event_id IS NOT NULL");
 		my %left = %{ $model->{ids}{$log} // {} };
 		foreach my $row (@{ $result->{rows} })
 		{

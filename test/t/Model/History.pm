@@ -16,12 +16,15 @@ our @EXPORT = qw($model $history @sessions $waiter @prepared @partitions $other 
 
 our @kinds = ('partial', 'most', 'complete');
 
-# Those with a time are of create_log, and have functions that record.
+# Those with a time are of create_log, and have functions that record; and verdicts.
+# Of visit, partitions are sealed and retired (Model/Life.pm).
 our %logs = (
 	play => { table => 'play_event', counter => 'play_counter', count => 'plays',
 		key => 'track_entry_key', release => 'release_id', kind => 'bucket', time => 'played_at' },
 	share => { table => 'share_event', counter => 'share_counter', count => 'shares',
 		key => 'track_entry_key', release => 'release_id', kind => 'channel', time => 'shared_at' },
+	visit => { table => 'visit_event', counter => 'visit_counter', count => 'visits',
+		key => 'track_entry_key', release => 'release_id', kind => 'extent', time => 'visited_at' },
 	part => { table => 'part_event', counter => 'part_counter', count => 'parts',
 		key => 'track_entry_key', release => 'release_id', kind => 'bucket' },
 	other => { table => 'listens', counter => 'listens_counter', count => 'listens',
@@ -59,7 +62,7 @@ sub discrepancy { die { discrepancy => join('', @_) }; }
 
 sub values_list { return join ', ', map { '(' . join(', ', map { literal($_) } @$_) . ')' } @{ $_[0] }; }
 
-sub logs_there { return ('play', 'part', $history->{share} ? 'share' : (), $other ? 'other' : ()); }
+sub logs_there { return ('play', 'part', $history->{share} ? 'share' : (), $history->{life} ? 'visit' : (), $other ? 'other' : ()); }
 
 sub rejects
 {

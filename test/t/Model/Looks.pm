@@ -11,6 +11,22 @@ use Model::History;
 
 our @EXPORT = qw(look_view look declare_step fetch_step verify_step compact_step rebuild_step);
 
+# The rows of a log, retired ones too: in which month of the past each was recorded,
+# and whether it is voided.  What is retired is copied to another table before.
+sub rows_view
+{
+	my ($log) = @_;
+	my $l = $logs{$log};
+	my $rows = "SELECT *, NULL::text AS place FROM $l->{table}";
+	my $month = q{to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM')};
+	$rows = "SELECT *, CASE WHEN created_at < '$history->{life}{now}' THEN $month END AS place FROM $l->{table} "
+	  . "UNION ALL SELECT *, 'retired ' || $month FROM visit_retired" if $log eq 'visit';
+	return "CREATE VIEW rows_$log AS SELECT *, NULL::text AS void FROM ($rows) r;" if !$l->{time};
+	return "CREATE VIEW rows_$log AS SELECT r.*, CASE WHEN NOT v.counts THEN 'void' END AS void
+		FROM ($rows) r LEFT JOIN (SELECT DISTINCT ON (event) event, counts FROM ${log}_verdict
+			ORDER BY event, id DESC) v ON v.event = r.id;";
+}
+
 # What a log holds, and what is counted.  The day of a play that did not come late
 # is that of its record.
 sub look_view
@@ -23,13 +39,13 @@ sub look_view
 		$more = "anon_id, day, CASE WHEN $l->{time} IS NOT NULL THEN 'late' "
 		  . "WHEN day <> (created_at AT TIME ZONE 'UTC')::date THEN 'wrong' END";
 		$daily = "UNION ALL
-			SELECT '$log', 'daily', $l->{key}, $l->{release}, NULL, NULL, day, NULL, $l->{count} FROM ${log}_daily";
+			SELECT '$log', 'daily', $l->{key}, $l->{release}, NULL, NULL, day, NULL, NULL, NULL, $l->{count} FROM ${log}_daily";
 	}
-	return "CREATE VIEW look_$log (log, side, key, release, kind, anon, day, late, count) AS
-		SELECT '$log', 'log', $l->{key}, $l->{release}, $l->{kind}::text, $more, count(*)
-		FROM $l->{table} GROUP BY 3, 4, 5, 6, 7, 8
+	return rows_view($log) . "CREATE VIEW look_$log (log, side, key, release, kind, anon, day, late, place, void, count) AS
+		SELECT '$log', 'log', $l->{key}, $l->{release}, $l->{kind}::text, $more, place, void, count(*)
+		FROM rows_$log GROUP BY 3, 4, 5, 6, 7, 8, 9, 10
 		UNION ALL
-		SELECT '$log', 'counter', $l->{key}, $l->{release}, $l->{kind}::text, NULL, NULL, NULL, $l->{count} FROM $l->{counter}
+		SELECT '$log', 'counter', $l->{key}, $l->{release}, $l->{kind}::text, NULL, NULL, NULL, NULL, NULL, $l->{count} FROM $l->{counter}
 		$daily;";
 }
 
@@ -38,9 +54,14 @@ sub look_query
 	my ($tx, @logs) = @_;
 	return join ' UNION ALL ', map {
 		my $log = $_;
-		"SELECT * FROM look_$log", map { difference($log, $_) } counters_seen($tx, $log)
+		is_stale($tx, $log) ? "SELECT * FROM look_$log WHERE side <> 'log'"
+		  : ("SELECT * FROM look_$log", map { difference($log, $_) } counters_seen($tx, $log))
 	} @logs;
 }
+
+# Was anything of the log retired since the snapshot, which sees its counts, but can't
+# see its rows any more?
+sub is_stale { my ($tx, $log) = @_; return $log eq 'visit' && $tx && $tx->{base} && $tx->{retires} != $history->{retires}; }
 
 # The log's further counters that a snapshot knows, if all is counted.
 sub counters_seen
@@ -58,24 +79,25 @@ sub difference
 	my ($log, $counter) = @_;
 	my $l = $logs{$log};
 	my ($columns, $amount) = @{ $history->{counters}{$log}{$counter} }{qw(columns amount)};
+	my $rows = "rows_$log WHERE void IS NULL";
 	my ($logged, $counted) = defined $amount
-	  ? ("SELECT $columns, sum($amount)::bigint FROM $l->{table} GROUP BY $columns HAVING sum($amount) <> 0", "SELECT $columns, $amount FROM $counter")
+	  ? ("SELECT $columns, sum($amount)::bigint FROM $rows GROUP BY $columns HAVING sum($amount) <> 0", "SELECT $columns, $amount FROM $counter")
 	  : defined $columns
-	  ? ("SELECT $columns, count(*) FROM $l->{table} GROUP BY $columns", "SELECT $columns, $l->{count} FROM $counter")
+	  ? ("SELECT $columns, count(*) FROM $rows GROUP BY $columns", "SELECT $columns, $l->{count} FROM $counter")
 	  : ("SELECT $l->{key}, $l->{release}, day, hll_add_agg(hll_hash_text(anon_id), 13, 5, 256, 1)::text "
-		  . "FROM $l->{table} WHERE anon_id IS NOT NULL GROUP BY 1, 2, 3",
+		  . "FROM rows_$log WHERE void IS NULL AND anon_id IS NOT NULL GROUP BY 1, 2, 3",
 		"SELECT $l->{key}, $l->{release}, day, listeners::text FROM $counter");
-	return "SELECT '$log', 'further', '$counter', NULL, NULL, NULL, NULL, NULL, "
+	return "SELECT '$log', 'further', '$counter', NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
 	  . "(SELECT count(*) FROM (($logged EXCEPT ALL $counted) UNION ALL ($counted EXCEPT ALL $logged)) d)";
 }
 
 sub compare
 {
-	my ($expected, $rows) = @_;
+	my ($expected, $rows, %stale) = @_;
 	my %found;
 	foreach my $row (@$rows)
 	{
-		my ($log, $side, $key, $release, $kind, $anon, $day, $late, $count) = @$row;
+		my ($log, $side, $key, $release, $kind, $anon, $day, $late, $place, $void, $count) = @$row;
 		my ($by_kind, $by_day) = map { join '|', map { $_ // '-' } @$_ }
 		  [ $key, $release, $kind ], [ $key, $release, $day ];
 		if ($side eq 'further') { discrepancy("$key differs from its log in $count keys") if $count != 0; }
@@ -84,8 +106,8 @@ sub compare
 		else
 		{
 			my $of = !defined $late ? '-' : $late eq 'late' ? $day : $late;
-			$found{$log}{log}{ join '|', $by_kind, $anon // '-', $of } += $count;
-			$found{$log}{of_day}{$by_day} += $count if $logs{$log}{time};
+			$found{$log}{log}{ join '|', $by_kind, $anon // '-', $of, $place // '-', $void // '-' } += $count;
+			$found{$log}{of_day}{$by_day} += $count if $logs{$log}{time} && !defined $void;
 		}
 	}
 	foreach my $log (sort keys %$expected)
@@ -95,7 +117,8 @@ sub compare
 		{
 			my ($rows, $pending) = @{ $expected->{$log}{$key} // [ 0, 0 ] };
 			my $logged = $found{$log}{log}{$key} // 0;
-			discrepancy("$logs{$log}{table} ($key): $logged rows, not $rows") if $logged != $rows;
+			discrepancy("$logs{$log}{table} ($key): $logged rows, not $rows") if $logged != $rows && !$stale{$log};
+			next if $key =~ /\|void$/;
 			my $counter = $counts{ join '|', (split /\|/, $key)[ 0 .. 2 ] } //= [ 0, 0 ];
 			$counter->[0] += $rows;
 			$counter->[1] += $pending;
@@ -107,7 +130,7 @@ sub compare
 			discrepancy("$logs{$log}{counter} ($key): $counted, of $rows rows, $pending of them pending")
 			  if $counted > $rows || $counted < $rows - $pending;
 		}
-		foreach my $key (keys_of(@{ $found{$log} }{qw(daily of_day)}))
+		foreach my $key ($stale{$log} ? () : keys_of(@{ $found{$log} }{qw(daily of_day)}))
 		{
 			my ($counted, $logged) = map { $found{$log}{$_}{$key} // 0 } qw(daily of_day);
 			discrepancy("${log}_daily ($key): $counted, of $logged rows") if $counted != $logged;
@@ -142,7 +165,7 @@ sub look
 	touch($view, @logs);
 	my $result = run($session, look_query($view, @logs), undef, 'look');
 	return if $result->{error};
-	compare({ map { $_ => $model->counts($view, $_) } @logs }, $result->{rows});
+	compare({ map { $_ => $model->counts($view, $_) } @logs }, $result->{rows}, map { $_ => is_stale($view, $_) } @logs);
 	return;
 }
 
@@ -152,7 +175,7 @@ sub declare_step
 	my ($session) = @_;
 	my $tx = $session->{tx};
 	return if !reads_freely($tx);
-	my @logs = logs_seen($tx);
+	my @logs = grep { !is_stale($tx, $_) } logs_seen($tx);
 	my $name = 'c' . ++$history->{cursors};
 	touch($tx, @logs);
 	my $result = run($session, "DECLARE $name CURSOR FOR " . look_query($tx, @logs), undef, 'declare');
@@ -181,8 +204,9 @@ sub verify_step
 	return if $tx && ($model->any_pending($tx, $log)
 		|| counters_seen($tx, $log) < keys %{ $history->{counters}{$log} // {} });
 	touch($tx, $log) if $tx;
-	my $result = run($session, "SELECT * FROM playevent.verify('$logs{$log}{table}')", undef, 'verify');
-	discrepancy("verify: @{[ map { $_ // '-' } @{ $result->{rows}[0] } ]}") if @{ $result->{rows} };
+	my $error = is_stale($tx, $log) ? '40001' : undef;
+	my $result = run($session, "SELECT * FROM playevent.verify('$logs{$log}{table}')", $error, 'verify');
+	discrepancy("verify: @{[ map { $_ // '-' } @{ $result->{rows}[0] } ]}") if @{ $result->{rows} // [] };
 	return;
 }
 

@@ -11,11 +11,11 @@ use Exporter qw(import);
 use Model::History;
 use Model::Tracks;
 
-our @EXPORT = qw(%ways known_ids use_ids fresh_id random_play random_plays set_late release_of record
+our @EXPORT = qw(%ways known_ids use_ids fresh_id random_play random_plays set_late set_created release_of record
 	insert_values insert_any);
 
-my %casts = (bucket => 'play_bucket', channel => 'share_channel', event_id => 'uuid', release_id => 'bigint',
-	album_id => 'bigint', month => 'int', played_at => 'timestamptz', shared_at => 'timestamptz');
+my %casts = (bucket => 'play_bucket', channel => 'share_channel', extent => 'visit_extent', event_id => 'uuid', release_id => 'bigint',
+	album_id => 'bigint', month => 'int', map { $_ => 'timestamptz' } qw(created_at played_at shared_at visited_at));
 
 # Times of plays that come late, and the days in UTC they are on.
 my %late = ('2020-02-29 23:30-01' => '2020-03-01', '2020-03-01 00:00+00' => '2020-03-01',
@@ -46,6 +46,12 @@ sub random_play
 		$play{anon} = pick('x' => 60, 'y' => 30, 'z' . int rand 9 => 10, 'again' => $app ? 3 : 0, 'late' => $app ? 1 : 0)
 		  if chance(30);
 		set_late(\%play) if chance(10) && !$options{replica};
+		if ($log eq 'visit' && !$options{receipts})
+		{
+			my $life = $history->{life};
+			my @open = @{ $life->{months} }[ $life->{sealed} .. $#{ $life->{months} } ];
+			set_created(\%play, any(@open)) if @open && chance(60);
+		}
 	}
 	# One of a release alone.
 	if ($log eq 'share' && !$options{plain} && !$options{replica} && chance(15))
@@ -56,6 +62,15 @@ sub random_play
 }
 
 sub set_late { my ($play) = @_; $play->{time} = any(sort keys %late); $play->{day} = $late{ $play->{time} }; return; }
+
+# The owner says when a play was recorded.
+sub set_created
+{
+	my ($play, $month) = @_;
+	$play->{place} = $month;
+	$play->{created} = sprintf '%s-%02d %02d:00+00', $month, 1 + rand 28, rand 24;
+	return;
+}
 
 # Spoil one of the plays; returns the SQLSTATE.
 sub spoil
@@ -69,12 +84,26 @@ sub spoil
 		null => 2, empty => 2, null_kind => 1,
 		kind => $log eq 'other' ? 0 : 3,
 		long => $made ? 1 : 0,
-		duplicate => @taken && !$options{plain} ? 3 : 0,
+		duplicate => @taken && !$options{plain} && $log ne 'visit' ? 3 : 0,
+		sealed => $log eq 'visit' && $history->{life}{sealed} && !$options{plain} ? 4 : 0,
+		before => $log eq 'visit' && !$options{plain} ? 1 : 0,
 		fail => $log eq 'play' && $history->{app} && !$options{plain} && !$options{replica} ? 3 : 0,
 		future => $made && !$options{plain} && !$options{replica} ? 1 : 0,
 		month => $log eq 'part' ? 2 : 0,
 		unknown => rejects($log) && !$options{replica} ? 3 : 0,
 		release => $log eq 'share' && !$options{plain} && !$options{replica} ? 1 : 0);
+	if ($how eq 'sealed')
+	{
+		set_created($play, $history->{life}{months}[ rand $history->{life}{sealed} ]);
+		delete $play->{id};
+		return '55000';
+	}
+	if ($how eq 'before')
+	{
+		set_created($play, '2001-01');
+		delete $play->{id};
+		return $history->{life}{retired} ? '55000' : '23514';
+	}
 	if ($how eq 'release') { @$play{qw(key alone)} = (undef, 99); return '23503'; }
 	delete $play->{alone} if $how =~ /^(?:null|empty|long|unknown)$/;
 	if ($how eq 'null') { @$play{qw(key release)} = (); return $log eq 'share' ? '23514' : '23502'; }
@@ -126,6 +155,16 @@ sub random_plays
 	  && grep { defined $_->{key} && !($model->release($tx, $_->{key}))[0] } @plays;
 	if ($unknown) { $error = '23503'; }
 	elsif (chance($options{bad} // 15)) { $error = spoil($tx, \@plays, %options); }
+	elsif (!$options{plain} && $log eq 'visit')
+	{
+		# Sent again, in whatever month: left out, though no index tells.
+		my @known = grep { $model->id_taken($tx, $log, $_) } known_ids($tx, $log);
+		foreach my $play (@plays)
+		{
+			$play->{id} = any(@known) if @known && chance(20);
+			$error = '40001' if defined $play->{id} && $model->id_taken($tx, $log, $play->{id}) && !$model->id_seen($tx, $log, $play->{id});
+		}
+	}
 	return (\@plays, $error);
 }
 
@@ -138,6 +177,7 @@ sub record
 	return if defined $error;
 	foreach my $play (@$plays)
 	{
+		next if $play->{log} eq 'visit' && defined $play->{id} && $model->id_taken($tx, 'visit', $play->{id});
 		$model->play($tx, %$play, release => release_of($tx, $play, $options{replica}),
 			replica => $options{replica}, pending => $options{pending});
 	}
@@ -165,6 +205,11 @@ sub columns_and_values
 	push @columns, [ 'event_id', 'id' ] if grep { defined $_->{id} } @$plays;
 	push @columns, [ 'anon_id', 'anon' ] if grep { defined $_->{anon} } @$plays;
 	push @columns, [ $log->{time}, 'time' ] if grep { defined $_->{time} } @$plays;
+	if (grep { defined $_->{created} } @$plays)
+	{
+		push @columns, [ 'created_at', 'created' ];
+		$_->{created} //= 'now' foreach (@$plays);
+	}
 	my @names = map { $_->[0] } @columns;
 	my @values = map { my $play = $_; [ map { $play->{ $_->[1] } } @columns ] } @$plays;
 	return (\@names, \@values);
@@ -275,7 +320,7 @@ our %ways = (
 			$error = '40001' if $model->id_taken($tx, $log, $play->{id}) && !$model->id_seen($tx, $log, $play->{id});
 		}
 		my $sql = insert_any($logs{$log}{table}, $plays) . ' ON CONFLICT '
-		  . any('', '(event_id) WHERE event_id IS NOT NULL ') . 'DO NOTHING';
+		  . any('', $log eq 'visit' ? '' : '(event_id) WHERE event_id IS NOT NULL ') . 'DO NOTHING';
 		touch($tx, 'track', $log);
 		record($tx, \@kept, $error) if @kept;
 		$model->flush($tx, $log) if !defined $error;
@@ -355,7 +400,7 @@ our %ways = (
 		touch($tx, $log);
 		return { sql => "DELETE FROM " . ($logs{$log}{counter} . '_slot'), error => '23001' } if chance(30);
 		return { sql => "UPDATE $logs{$log}{table} SET $logs{$log}{kind} = 'most'",
-			error => %{ $model->counts($tx, $log) } ? '23001' : undef };
+			error => (grep { !/\|retired / } keys %{ $model->counts($tx, $log) }) ? '23001' : undef };
 	});
 
 1;

@@ -36,7 +36,7 @@ sub begin_plan
 	my ($session, $what, $make) = @_;
 	my $tx = $session->{tx} // $model->begin('READ COMMITTED');
 	my $mark = @{ $tx->{effects} };
-	my $plan = $make->($tx);
+	my $plan = $make->($tx, $session);
 	if (!$plan)
 	{
 		$model->undo($tx, $mark);
@@ -72,7 +72,7 @@ sub begin_step
 	run($session, "BEGIN ISOLATION LEVEL $isolation", undef, "begin $isolation");
 	run($session, 'SELECT 1') if $isolation ne 'READ COMMITTED';
 	$session->{tx} = $model->begin($isolation);
-	@{ $session->{tx} }{qw(other_made counters_made)} = @$history{qw(other_made counters_made)};
+	@{ $session->{tx} }{qw(other_made counters_made retires)} = @$history{qw(other_made counters_made retires)};
 	return;
 }
 

@@ -49,7 +49,7 @@ our %works = (%alterations,
 		my ($session) = @_;
 		my $log = any(logs_there());
 		my $table = any('track', $logs{$log}{table},
-			map { "${_}_slot" } $logs{$log}{counter}, $logs{$log}{time} ? "${log}_daily" : (), keys %{ $history->{counters}{$log} // {} });
+			$logs{$log}{time} ? "${log}_verdict" : (), map { "${_}_slot" } $logs{$log}{counter}, $logs{$log}{time} ? "${log}_daily" : (), keys %{ $history->{counters}{$log} // {} });
 		return if !is_free($table eq 'track' ? 'track' : $log, 'sue');
 		run($session, 'VACUUM ' . any('', '(FREEZE) ', '(ANALYZE) ') . $table);
 		return; } ],

@@ -75,6 +75,7 @@ COMMENT ON FUNCTION playevent.maintain(regclass) IS
 CREATE FUNCTION playevent.maintain_as_owner(event regclass) RETURNS TABLE (what text, done bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 SET "TimeZone" = 'UTC'  -- for months to be the same everywhere
 SET lock_timeout = '200ms'
 AS $$

@@ -24,6 +24,7 @@ COMMENT ON FUNCTION playevent.seal(regclass, timestamptz) IS
 CREATE FUNCTION playevent.seal_as_owner(event regclass, until timestamptz) RETURNS int
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 SET lock_timeout = '200ms'
 AS $$
 DECLARE
@@ -148,6 +149,7 @@ COMMENT ON FUNCTION playevent.retire(regclass, timestamptz, boolean) IS
 CREATE FUNCTION playevent.retire_as_owner(event regclass, until timestamptz, keep boolean) RETURNS int
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 SET lock_timeout = '200ms'
 AS $$
 DECLARE

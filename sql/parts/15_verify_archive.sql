@@ -160,6 +160,7 @@ COMMENT ON FUNCTION playevent.verify_event_keys(regclass) IS
 CREATE FUNCTION playevent.verify_archive_as_owner(event regclass, archive regclass) RETURNS TABLE (problem text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
     log regclass;

@@ -310,7 +310,7 @@ BEGIN
             HINT = format('Keep to that with argument "day_column", or drop the counter before: SELECT playevent.drop_counter(%L, %L);',
                 wanted.event, counter);
     END IF;
-    IF manifest IS NOT NULL AND (SELECT n > 0 FROM playevent.read_own(manifest, manifest, format('SELECT count(*) FROM %s', manifest)) AS t(n bigint)) THEN
+    IF manifest IS NOT NULL AND (SELECT n > 0 FROM playevent.read_own(manifest, manifest, format('SELECT count(*) FROM ONLY %s WHERE action = ''seal''', manifest)) AS t(n bigint)) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('days of table "%s" stay those of column "%s"', event_name, told.day_column),

@@ -52,7 +52,7 @@ k1	most	00000000-0000-0000-0000-000000000007
 k1	most	00000000-0000-0000-0000-000000000007
 \.
 SELECT is(tally(), '1:1 2:1 3:1 4:1 5:1 6:1 7:1', 'P3: COPY');
-INSERT INTO play_1 (id, track_entry_key, bucket, event_id, created_at)
+INSERT INTO play_1 (id, track_entry_key, bucket, event_id, created_at) OVERRIDING SYSTEM VALUE
     SELECT 1000 + n, 'k1', 'most', e(n), date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - interval '40 days' FROM unnest(ARRAY[1, 8, 8]) n;
 SELECT is(tally(), '1:1 2:1 3:1 4:1 5:1 6:1 7:1 8:1', 'P3: straight into another partition');
 INSERT INTO play_event (track_entry_key, bucket, event_id, created_at)

@@ -234,7 +234,7 @@ SELECT playevent.add_counter('heard_event', 'heard_ids', '{track_entry_key,relea
 INSERT INTO heard_event (track_entry_key, bucket, seconds, created_at) VALUES
     ('k1', 'most', 20, '2020-01-12'), ('k1', 'complete', 5, '2020-02-12'), ('k2', 'most', -30, '2020-01-15'), ('k2', 'most', 30, '2020-02-15');
 SAVEPOINT part;
-INSERT INTO heard_b (id, track_entry_key, bucket, seconds, created_at) VALUES (100, 'k3', 'most', 7, '2020-02-20');
+INSERT INTO heard_b (id, track_entry_key, bucket, seconds, created_at) OVERRIDING SYSTEM VALUE VALUES (100, 'k3', 'most', 7, '2020-02-20');
 RELEASE part;
 SELECT results_eq('SELECT track_entry_key, bucket, seconds FROM heard_seconds ORDER BY 1, 2',
     $$VALUES ('k1', 'complete', 5::bigint), ('k1', 'most', 30), ('k3', 'most', 7)$$, 'P3: of all partitions');

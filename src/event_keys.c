@@ -51,7 +51,9 @@ open_own_log(Oid relid, LOCKMODE lockmode, KeyBinding **keys)
 
 	if (!relation_ownercheck(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
-	event = relation_open(relid, lockmode);
+	event = try_relation_open(relid, lockmode);
+	if (event == NULL)
+		report_dropped(relid);
 	if (!relation_ownercheck(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
 	*keys = keys_of_log(event, InvalidAttrNumber);

@@ -267,7 +267,11 @@ check_none_leaves(Oid relid)
 Datum
 playevent_check_none_leaves(PG_FUNCTION_ARGS)
 {
-	check_none_leaves(PG_GETARG_OID(0));
+	Oid			relid = PG_GETARG_OID(0);
+
+	if (get_rel_relkind(relid) == '\0')
+		report_dropped(relid);
+	check_none_leaves(relid);
 	PG_RETURN_VOID();
 }
 

@@ -518,7 +518,7 @@ $node->safe_psql($db, $attach);
 restored_play($db, 'event table alone, then attach_log');
 
 $db = new_database($basis);
-succeeded('event and slots', by_psql($db, dump_of('site', @event, map { ('-t', "public.play_${_}_slot") } qw(counter daily seconds)), @stop));
+succeeded('event and slots', by_psql($db, dump_of('site', @event, map { ('-t', "public.play_$_") } qw(counter_slot daily_slot seconds_slot verdict)), @stop));
 is(not_exact($node, $db), '', 'P7: event and slots: exact');
 is($node->safe_psql($db, 'SELECT intact FROM playevent.log'), 't', 'P7: event and slots: intact');
 is(log_faults($node, $db), '', 'P7: event and slots: plays are counted on');

@@ -296,7 +296,7 @@ foreach my $options (
 	# Slots, then the log, from two dumps of two moments
 	$db = new_database('CREATE EXTENSION playevent');
 	my $slots = dump_of('site', '-t', 'listens_counter_slot');
-	my $log = dump_of('site', '-t', 'listens', '-t', 'listens_counter', '-t', 'album', '-t', 'track', '--exclude-table-data=listens');
+	my $log = dump_of('site', '-t', 'listens', '-t', 'listens_verdict', '-t', 'listens_counter', '-t', 'album', '-t', 'track', '--exclude-table-data=listens');
 	($result, $err) = by_psql($db, $slots, '-v', 'ON_ERROR_STOP=1');
 	is("$result$err", 'ok', 'P7: slots alone: succeeds');
 	($result, $err) = by_psql($db, $log, '-v', 'ON_ERROR_STOP=1');

@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "as_owner.h"
 #include "compat.h"
 #include "counted_log.h"
 #include "counter_binding.h"
@@ -95,7 +96,7 @@ next_counter(Relation event, TriggerDesc *triggers, int *position)
  * counter_of
  *		The log's counter that has this slot table.
  */
-CounterBinding *
+static CounterBinding *
 counter_of(Relation event, TriggerDesc *triggers, Oid slot)
 {
 	CounterBinding *binding;
@@ -111,6 +112,26 @@ counter_of(Relation event, TriggerDesc *triggers, Oid slot)
 			 errmsg("table \"%s\" has no counter with slot table \"%s\"",
 					RelationGetRelationName(event), get_rel_name(slot))));
 	return NULL;				/* keep compiler quiet */
+}
+
+/*
+ * open_own_counter
+ *		In a twin: open the log, and find its counter that has this slot table.
+ *
+ * Whose the log is, is asked first: to look up a counter takes locks that stay
+ * until the transaction ends, even where a subtransaction is rolled back, and
+ * whoever may call a function of the install script could hold them.
+ */
+Relation
+open_own_counter(Oid relid, Oid slot, CounterBinding **binding)
+{
+	TriggerDesc *triggers;
+	Relation	event;
+
+	check_twin(relid);
+	event = open_counted_log(relid, &triggers);
+	*binding = counter_of(event, triggers, slot);
+	return event;
 }
 
 /*

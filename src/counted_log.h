@@ -21,8 +21,8 @@ extern Relation open_counted_log(Oid relid, TriggerDesc **triggers);
 extern void check_log_owner(Relation event);
 extern CounterBinding *next_counter(Relation event, TriggerDesc *triggers,
 									int *position);
-extern CounterBinding *counter_of(Relation event, TriggerDesc *triggers,
-								  Oid slot);
+extern Relation open_own_counter(Oid relid, Oid slot,
+								 CounterBinding **binding);
 extern Oid	find_own_table(Relation event, const char *function, Oid relid);
 extern void find_verdicts(Relation event, Verdicts *verdicts);
 extern const char *valid_rows(Oid rows, const Verdicts *verdicts,

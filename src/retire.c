@@ -47,10 +47,9 @@ PG_FUNCTION_INFO_V1(playevent_take_off);
 Datum
 playevent_counted_rows(PG_FUNCTION_ARGS)
 {
-	TriggerDesc *triggers;
-	Relation	event = open_counted_log(PG_GETARG_OID(0), &triggers);
-	CounterBinding *binding = counter_of(event, triggers, PG_GETARG_OID(1));
-	const AmountKind *kind = binding->slot->kind;
+	Relation	event;
+	CounterBinding *binding;
+	const AmountKind *kind;
 	Verdicts	verdicts;
 	Comparison	of;
 	StringInfoData query;
@@ -59,7 +58,8 @@ playevent_counted_rows(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	bool		isnull[2] = {false, false};
 
-	check_twin(RelationGetRelid(event));
+	event = open_own_counter(PG_GETARG_OID(0), PG_GETARG_OID(1), &binding);
+	kind = binding->slot->kind;
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	SPI_connect();
@@ -97,9 +97,8 @@ Datum
 playevent_take_off(PG_FUNCTION_ARGS)
 {
 	SlotWriter *writer;
-	TriggerDesc *triggers;
-	Relation	event = open_counted_log(PG_GETARG_OID(0), &triggers);
-	CounterBinding *binding = counter_of(event, triggers, PG_GETARG_OID(1));
+	Relation	event;
+	CounterBinding *binding;
 	Oid			part = PG_GETARG_OID(2);
 	Oid			tables[2];
 	Verdicts	verdicts;
@@ -107,7 +106,7 @@ playevent_take_off(PG_FUNCTION_ARGS)
 	StringInfoData query;
 	int64		keys;
 
-	check_twin(RelationGetRelid(event));
+	event = open_own_counter(PG_GETARG_OID(0), PG_GETARG_OID(1), &binding);
 	if (!binding->slot->kind->is_bigint)
 	{
 		relation_close(event, NoLock);

@@ -56,16 +56,14 @@ PG_FUNCTION_INFO_V1(playevent_may_write);
 Datum
 playevent_count_judged(PG_FUNCTION_ARGS)
 {
-	TriggerDesc *triggers;
-	Relation	event = open_counted_log(PG_GETARG_OID(0), &triggers);
-	CounterBinding *binding = counter_of(event, triggers, PG_GETARG_OID(1));
-	const AmountKind *kind = binding->slot->kind;
+	Relation	event;
+	CounterBinding *binding;
 	Oid			tables[2];
 	Verdicts	verdicts;
 	Comparison	of;
 	StringInfoData query;
 
-	check_twin(RelationGetRelid(event));
+	event = open_own_counter(PG_GETARG_OID(0), PG_GETARG_OID(1), &binding);
 	check_all_counted(event);
 	SPI_connect();
 	find_verdicts(event, &verdicts);
@@ -77,7 +75,7 @@ playevent_count_judged(PG_FUNCTION_ARGS)
 					  qualified_name(verdicts.relid),
 					  text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	initStringInfo(&query);
-	kind->append_logged(&query, &of);
+	binding->slot->kind->append_logged(&query, &of);
 	tables[0] = RelationGetRelid(event);
 	tables[1] = verdicts.relid;
 	(void) add_amounts_of(binding,
@@ -101,13 +99,12 @@ playevent_count_judged(PG_FUNCTION_ARGS)
 Datum
 playevent_add_counted(PG_FUNCTION_ARGS)
 {
-	TriggerDesc *triggers;
-	Relation	event = open_counted_log(PG_GETARG_OID(0), &triggers);
-	CounterBinding *binding = counter_of(event, triggers, PG_GETARG_OID(1));
+	Relation	event;
+	CounterBinding *binding;
 	Oid			tables[2];
 	Verdicts	verdicts;
 
-	check_twin(RelationGetRelid(event));
+	event = open_own_counter(PG_GETARG_OID(0), PG_GETARG_OID(1), &binding);
 	check_all_counted(event);
 	SPI_connect();
 	find_verdicts(event, &verdicts);

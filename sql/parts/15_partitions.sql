@@ -184,19 +184,44 @@ $$;
 COMMENT ON FUNCTION playevent.lock_partitions(regclass) IS
 'internal: what a log''s trigger says of its partitions, which nobody else changes until the transaction ends';
 
+-- A name with an ending, cut to the bytes that names have.
+CREATE FUNCTION playevent.fit_name(name text, ending text) RETURNS text
+LANGUAGE sql STABLE
+RETURN (
+    SELECT pg_catalog.left(name, n) || ending
+      FROM pg_catalog.generate_series(0, least(pg_catalog.length(name), 63)) AS n
+     WHERE pg_catalog.octet_length(pg_catalog.left(name, n) || ending) < 64
+     ORDER BY n DESC LIMIT 1);
+
+COMMENT ON FUNCTION playevent.fit_name(text, text) IS
+'internal: a name with an ending, in at most 63 bytes';
+
 -- Makes a partition and attaches it, empty, which takes but a lock that inserts don't
--- mind.
+-- mind.  Whoever may make tables in the log's schema can take the name beforehand, or
+-- be about to for as long as he likes.  Then it gets another, in the end one that
+-- nobody knows beforehand.
 CREATE FUNCTION playevent.make_partition(event regclass, name text, since text, until text) RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     schema name := playevent.schema_of(event);
+    free_name text := name;
     part regclass;
 BEGIN
-    EXECUTE format('CREATE TABLE %I.%I (LIKE %s INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION)',
-        schema, name, event);
-    part := format('%I.%I', schema, name)::regclass;
+    FOR attempt IN 2..5 LOOP
+        BEGIN
+            EXECUTE format('CREATE TABLE %I.%I (LIKE %s INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION)',
+                schema, free_name, event);
+            EXIT;
+        EXCEPTION WHEN duplicate_table OR duplicate_object OR unique_violation OR lock_not_available THEN
+            IF attempt = 5 THEN
+                RAISE;
+            END IF;
+            free_name := playevent.fit_name(name, '_' || CASE attempt WHEN 2 THEN '2' ELSE left(gen_random_uuid()::text, 8) END);
+        END;
+    END LOOP;
+    part := format('%I.%I', schema, free_name)::regclass;
     EXECUTE format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)', event, part, since, until);
     RETURN part;
 END
@@ -209,7 +234,7 @@ COMMENT ON FUNCTION playevent.make_partition(regclass, text, text, text) IS
 CREATE FUNCTION playevent.partition_name(event regclass, suffix text) RETURNS text
 LANGUAGE sql STABLE
 RETURN (
-    SELECT pg_catalog.left(c.relname::pg_catalog.text, 63 - pg_catalog.length(suffix)) || suffix
+    SELECT playevent.fit_name(c.relname::pg_catalog.text, suffix)
       FROM pg_catalog.pg_class c WHERE c.oid = event);
 
 COMMENT ON FUNCTION playevent.partition_name(regclass, text) IS

@@ -154,6 +154,21 @@ check_usage(Oid namespace, Oid role)
 }
 
 /*
+ * check_no_policy
+ *		Check that no policy of the table's applies to the role: what is done for
+ *		it as the owner would pass it by.
+ */
+static void
+check_no_policy(Oid relid, Oid role)
+{
+	if (check_enable_rls(relid, role, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("query would be affected by row-level security policy for table \"%s\"",
+						get_rel_name(relid))));
+}
+
+/*
  * check_readable
  *		Check that the role may read these columns of a table, a list of names,
  *		in all of its rows.
@@ -169,11 +184,7 @@ check_readable(Oid relid, Oid role, List *columns)
 	check_usage(namespace, role);
 	if (!may_select(relid, role, columns))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, name);
-	if (check_enable_rls(relid, role, true) == RLS_ENABLED)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("query would be affected by row-level security policy for table \"%s\"",
-						name)));
+	check_no_policy(relid, role);
 }
 
 /*
@@ -352,7 +363,7 @@ check_twin(Oid relid)
 /*
  * check_writer
  *		In a twin: whoever called the function, who must have the right to
- *		insert into a table.
+ *		insert into a table, whatever the row.
  */
 Oid
 check_writer(Oid relid)
@@ -365,6 +376,7 @@ check_writer(Oid relid)
 	check_usage(get_rel_namespace(relid), caller);
 	if (pg_class_aclcheck(relid, caller, ACL_INSERT) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, name);
+	check_no_policy(relid, caller);
 	return caller;
 }
 

@@ -200,19 +200,26 @@ COMMENT ON FUNCTION playevent.fit_name(text, text) IS
 -- mind.  Whoever may make tables in the log's schema can take the name beforehand, or
 -- be about to for as long as he likes.  Then it gets another, in the end one that
 -- nobody knows beforehand.
+--
+-- It is made with the log's foreign keys.  Were these to come with ATTACH, that would
+-- look for rows that break them, and to plan a query on the tables that they refer to
+-- runs what their owners have put into indexes.
 CREATE FUNCTION playevent.make_partition(event regclass, name text, since text, until text) RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     schema name := playevent.schema_of(event);
+    foreign_keys text := (
+        SELECT string_agg(format(', CONSTRAINT %I %s', c.conname, pg_get_constraintdef(c.oid)), '' ORDER BY c.conname)
+          FROM pg_constraint c WHERE c.conrelid = event AND c.contype = 'f' AND c.conparentid = 0);
     free_name text := name;
     part regclass;
 BEGIN
     FOR attempt IN 2..5 LOOP
         BEGIN
-            EXECUTE format('CREATE TABLE %I.%I (LIKE %s INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION)',
-                schema, free_name, event);
+            EXECUTE format('CREATE TABLE %I.%I (LIKE %s INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION%s)',
+                schema, free_name, event, foreign_keys);
             EXIT;
         EXCEPTION WHEN duplicate_table OR duplicate_object OR unique_violation OR lock_not_available THEN
             IF attempt = 5 THEN

@@ -134,8 +134,8 @@ COMMENT ON FUNCTION playevent.detach_retired(regclass, regclass[], timestamptz, 
 -- again, for some ten seconds.
 --
 -- Errors: those of seal but that about until; a partition before that moment is not
--- sealed, or holds other rows than when it was (55000); the lock could not be had
--- (55P03).
+-- sealed, or holds other rows than when it was, or somebody else's table refers to
+-- the log (55000); the lock could not be had (55P03).
 -- Locks: the event table and the slot tables in ShareUpdateExclusiveLock, the
 -- partitions in ShareRowExclusiveLock, and at the end event table and partitions in
 -- AccessExclusiveLock, to the transaction's end.
@@ -162,6 +162,7 @@ DECLARE
     counted record;
     column_list text;
     verdicts regclass;
+    foreign_key record;
 BEGIN
     PERFORM playevent.check_not_null(until IS NULL, 'until'::text);
     PERFORM playevent.check_not_null(keep IS NULL, 'keep'::text);
@@ -189,6 +190,21 @@ BEGIN
             MESSAGE = format('log "%s" is not intact', (SELECT relname FROM pg_class WHERE oid = event)),
             DETAIL = 'Counts of what is retired could be lost.',
             HINT = 'Call playevent.attach_log for it again, which mends it.';
+    END IF;
+
+    -- DETACH would read them, and so run what their owners have put into indexes.
+    SELECT c.conname, r.relname INTO foreign_key
+      FROM pg_constraint c JOIN pg_class r ON r.oid = c.conrelid JOIN pg_class log ON log.oid = c.confrelid
+      JOIN pg_roles o ON o.oid = r.relowner
+     WHERE c.confrelid = event AND c.contype = 'f' AND r.relowner <> log.relowner AND NOT o.rolsuper
+     ORDER BY 2, 1 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('table "%s", which is somebody else''s, refers to table "%s"', foreign_key.relname,
+                (SELECT relname FROM pg_class WHERE oid = event)),
+            DETAIL = format('By constraint "%s", rows that it refers to could not leave.', foreign_key.conname),
+            HINT = 'Have the constraint dropped, and revoke the right REFERENCES.';
     END IF;
 
     FOR part IN

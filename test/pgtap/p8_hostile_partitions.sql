@@ -1,8 +1,9 @@
 -- P8: who shares a schema with a log's owner can't keep partitions from being made or
--- retired by having their names.
+-- retired by having their names; and who owns what a log refers to, or what refers to
+-- it, gets none of its owner's rights when they are.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(9);
+SELECT plan(16);
 SET LOCAL client_min_messages = error;
 \ir include/run_as.sql
 GRANT USAGE ON SCHEMA test TO PUBLIC;
@@ -50,6 +51,47 @@ SELECT is((SELECT relname FROM pg_class WHERE oid = playevent.retired_partition(
 SELECT is(octet_length(playevent.fit_name(repeat('é', 31), '_p202601')), 62, 'P3: names of partitions have at most 63 bytes')
  WHERE getdatabaseencoding() = 'UTF8';
 SELECT pass('P3: names of partitions have at most 63 bytes') WHERE getdatabaseencoding() <> 'UTF8';
+
+-- Whoever plans a query on her tables runs her function.
+CREATE SCHEMA m AUTHORIZATION parts_mallory;
+GRANT USAGE ON SCHEMA m TO PUBLIC;
+GRANT USAGE ON SCHEMA a TO PUBLIC;
+SET LOCAL ROLE parts_mallory;
+CREATE TABLE m.ran (role text);
+GRANT INSERT ON m.ran TO PUBLIC;
+CREATE TABLE m.track (entry_key varchar(100) PRIMARY KEY, release_id bigint);
+GRANT SELECT, REFERENCES ON m.track TO parts_alice;
+INSERT INTO m.track VALUES ('k1', 7);
+CREATE FUNCTION m.note() RETURNS void LANGUAGE sql AS 'INSERT INTO m.ran VALUES (current_user)';
+CREATE FUNCTION m.spy(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+'BEGIN IF current_user <> ''parts_mallory'' THEN PERFORM m.note(); END IF; RETURN $1; END';
+CREATE INDEX ON m.track (release_id) WHERE m.spy(1) = 1;
+RESET ROLE;
+SET LOCAL search_path = a, public;
+SET LOCAL ROLE parts_alice;
+SELECT playevent.create_log('song', 'm.track', partition_by => 'month');
+ALTER TABLE song_event ADD CONSTRAINT "her's ""%s track" FOREIGN KEY (track_entry_key) REFERENCES m.track DEFERRABLE;
+CREATE TABLE a.song_old PARTITION OF song_event FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z');
+INSERT INTO song_event (track_entry_key, bucket, created_at) VALUES ('k1', 'most', '2020-01-02Z');
+SET CONSTRAINTS ALL IMMEDIATE;
+GRANT REFERENCES ON song_event TO parts_mallory;
+RESET ROLE;
+DELETE FROM m.ran;
+SELECT test.can('parts_alice', $$SELECT playevent.extend('a.song_event', '5 months')$$, 'partitions are made with foreign keys');
+SELECT is((SELECT count(*) FROM m.ran), 0::bigint, 'P8: to make them runs nothing of the other table''s owner');
+SELECT is((SELECT count(DISTINCT conrelid) FROM pg_constraint WHERE contype = 'f' AND confrelid = 'm.track'::regclass AND convalidated
+              AND (conrelid = 'a.song_event'::regclass OR conparentid <> 0)),
+    1 + (SELECT count(*) FROM playevent.partitions('a.song_event')), 'P8: each has the log''s foreign key');
+SELECT test.can('parts_alice', $$SELECT playevent.seal('a.song_event', '2020-02-01Z')$$, 'one is sealed');
+SELECT test.run_as('parts_mallory', 'CREATE TABLE m.refers (id bigint, created_at timestamptz,
+    FOREIGN KEY (id, created_at) REFERENCES a.song_event (id, created_at))');
+SELECT test.run_as('parts_mallory', 'CREATE INDEX ON m.refers (id) WHERE m.spy(2) = 2');
+DELETE FROM m.ran;
+SELECT test.cannot('parts_alice', $$SELECT playevent.retire('a.song_event', '2020-02-01Z')$$,
+    'table "refers", which is somebody else''s, refers to table "song_event"', 'it is not retired if a table of another''s refers to the log', '55000');
+SELECT test.run_as('parts_mallory', 'DROP TABLE m.refers');
+SELECT test.can('parts_alice', $$SELECT playevent.retire('a.song_event', '2020-02-01Z')$$, 'and is when none does');
+SELECT is((SELECT count(*) FROM m.ran), 0::bigint, 'P8: to retire runs nothing of theirs');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -220,6 +220,13 @@ SELECT test.cannot('verdict_judge', $$SELECT playevent.rebuild('v.play_event')$$
 SELECT test.cannot('verdict_judge', $$INSERT INTO v.play_event (track_entry_key, bucket) VALUES ('k1', 'most')$$, NULL, 'nor play');
 SELECT test.cannot('verdict_judge', $$INSERT INTO v.play_verdict VALUES (1000, 12, false, 'x', now(), 'another')$$, NULL, 'nor write verdicts himself', '23001');
 SELECT test.cannot('verdict_judge', $$UPDATE v.play_verdict SET decided_by = 'another'$$, NULL, 'nor change them');
+SAVEPOINT s;
+ALTER TABLE play_verdict ENABLE ROW LEVEL SECURITY;
+CREATE POLICY some ON play_verdict FOR INSERT TO verdict_judge WITH CHECK (event > 1000);
+SELECT test.cannot('verdict_judge', $$SELECT playevent.void('v.play_event', '{12}', 'x')$$,
+    'query would be affected by row-level security policy for table "play_verdict"', 'nor void where a policy is not asked');
+SELECT test.can('verdict_owner', $$SELECT playevent.void('v.play_event', '{12}', 'x')$$, 'which does not concern the owner');
+ROLLBACK TO s;
 SELECT counted(40, 31, 'roles');
 
 --

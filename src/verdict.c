@@ -138,6 +138,16 @@ playevent_may_write(PG_FUNCTION_ARGS)
 	PG_RETURN_NAME(name);
 }
 
+/* Anybody may put the trigger on a table of his that is none of verdicts. */
+static bool
+has_bigint(Relation rel, AttrNumber attno)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	return desc->natts >= attno &&
+		TupleDescAttr(desc, attno - 1)->atttypid == INT8OID;
+}
+
 /*
  * playevent.judge() returns trigger
  *
@@ -145,7 +155,8 @@ playevent_may_write(PG_FUNCTION_ARGS)
  * the verdict is about, or takes it off the counters, if that is news.  What
  * playevent.void appends, it counts by itself.
  *
- * Errors: the table is not a log's (55000); what the counters report.
+ * Errors: the table is not a log's, or not of verdicts (55000); what the counters
+ * report.
  */
 Datum
 playevent_judge(PG_FUNCTION_ARGS)
@@ -164,6 +175,14 @@ playevent_judge(PG_FUNCTION_ARGS)
 	if (is_written_by_us(RelationGetRelid(rel)))
 		return PointerGetDatum(NULL);
 
+	if (!has_bigint(rel, VERDICT_ID) || !has_bigint(rel, VERDICT_EVENT))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" can't have verdicts",
+						RelationGetRelationName(rel)),
+				 errdetail("Trigger \"%s\" takes two columns of type bigint in front: the verdict's id and the row's.",
+						   trigdata->tg_trigger->tgname),
+				 errtable(rel)));
 	values[0] = ObjectIdGetDatum(RelationGetRelid(rel));
 	values[1] = slot_getattr(trigdata->tg_trigslot, VERDICT_ID, &isnull);
 	values[2] = slot_getattr(trigdata->tg_trigslot, VERDICT_EVENT, &isnull);

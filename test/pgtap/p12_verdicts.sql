@@ -220,6 +220,9 @@ SELECT test.cannot('verdict_judge', $$SELECT playevent.rebuild('v.play_event')$$
 SELECT test.cannot('verdict_judge', $$INSERT INTO v.play_event (track_entry_key, bucket) VALUES ('k1', 'most')$$, NULL, 'nor play');
 SELECT test.cannot('verdict_judge', $$INSERT INTO v.play_verdict VALUES (1000, 12, false, 'x', now(), 'another')$$, NULL, 'nor write verdicts himself', '23001');
 SELECT test.cannot('verdict_judge', $$UPDATE v.play_verdict SET decided_by = 'another'$$, NULL, 'nor change them');
+SELECT test.can('verdict_owner', $$CREATE TABLE v.other (x int);
+    CREATE TRIGGER j AFTER INSERT ON v.other FOR EACH ROW EXECUTE FUNCTION playevent.judge()$$, 'the trigger on another table');
+SELECT test.cannot('verdict_owner', 'INSERT INTO v.other VALUES (1)', 'table "other" can''t have verdicts', 'is of no use', '55000');
 SAVEPOINT s;
 ALTER TABLE play_verdict ENABLE ROW LEVEL SECURITY;
 CREATE POLICY some ON play_verdict FOR INSERT TO verdict_judge WITH CHECK (event > 1000);

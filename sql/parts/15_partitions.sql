@@ -197,9 +197,9 @@ COMMENT ON FUNCTION playevent.fit_name(text, text) IS
 'internal: a name with an ending, in at most 63 bytes';
 
 -- Makes a partition and attaches it, empty, which takes but a lock that inserts don't
--- mind.  Whoever may make tables in the log's schema can take the name beforehand, or
--- be about to for as long as he likes.  Then it gets another, in the end one that
--- nobody knows beforehand.
+-- mind.  Whoever else may make tables in the log's schema can take the name
+-- beforehand, or be about to for as long as he likes.  Then it gets another, in the
+-- end one that nobody knows beforehand.
 --
 -- It is made with the log's foreign keys.  Were these to come with ATTACH, that would
 -- look for rows that break them, and to plan a query on the tables that they refer to
@@ -222,7 +222,11 @@ BEGIN
                 schema, free_name, event, foreign_keys);
             EXIT;
         EXCEPTION WHEN duplicate_table OR duplicate_object OR unique_violation OR lock_not_available THEN
-            IF attempt = 5 THEN
+            -- One of his own is for the owner to look at: it may have plays in it.
+            IF attempt = 5 OR EXISTS (
+                SELECT FROM pg_class c JOIN pg_class log USING (relnamespace, relowner)
+                 WHERE log.oid = event AND c.relname = free_name::name)
+            THEN
                 RAISE;
             END IF;
             free_name := playevent.fit_name(name, '_' || CASE attempt WHEN 2 THEN '2' ELSE left(gen_random_uuid()::text, 8) END);

@@ -225,7 +225,7 @@ SELECT test.can('verdict_owner', $$CREATE TABLE v.other (x int);
 SELECT test.cannot('verdict_owner', 'INSERT INTO v.other VALUES (1)', 'table "other" can''t have verdicts', 'is of no use', '55000');
 SAVEPOINT s;
 ALTER TABLE play_verdict ENABLE ROW LEVEL SECURITY;
-CREATE POLICY some ON play_verdict FOR INSERT TO verdict_judge WITH CHECK (event > 1000);
+CREATE POLICY later ON play_verdict FOR INSERT TO verdict_judge WITH CHECK (event > 1000);
 SELECT test.cannot('verdict_judge', $$SELECT playevent.void('v.play_event', '{12}', 'x')$$,
     'query would be affected by row-level security policy for table "play_verdict"', 'nor void where a policy is not asked');
 SELECT test.can('verdict_owner', $$SELECT playevent.void('v.play_event', '{12}', 'x')$$, 'which does not concern the owner');

@@ -3,7 +3,7 @@
 #
 #   QUICK=1        every workload, small and short: for a look only
 #   ONLY           of single cold bulk100 batches copy pinned isolation growth
-#                  reads charts live partitions decade
+#                  reads charts live partitions decade verdicts
 #   VARIANTS       of those in variants.sql: bare row_triggers
 #                  row_triggers_with_day transition_table
 #                  transition_table_with_day playevent playevent_without_day

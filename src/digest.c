@@ -31,11 +31,9 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 
 #include "as_owner.h"
 #include "compat.h"
@@ -43,8 +41,6 @@
 
 PG_FUNCTION_INFO_V1(playevent_digest);
 PG_FUNCTION_INFO_V1(playevent_add_digests);
-
-#define FETCH_ROWS 1000
 
 /*
  * append_field
@@ -169,9 +165,11 @@ add_line(Digest *digest, StringInfo line, uint64 times)
 	add_product(digest->sum, hash, (uint32) (times >> 32), 1);
 }
 
+/* RowTaker */
 static void
-add_row(Digest *digest, HeapTuple tuple, TupleDesc desc)
+add_row(void *arg, HeapTuple tuple, TupleDesc desc)
 {
+	Digest	   *digest = arg;
 	int			ncolumns = desc->natts - (digest->is_weighted ? 1 : 0);
 	int64		times = 1;
 	StringInfoData line;
@@ -202,33 +200,12 @@ add_row(Digest *digest, HeapTuple tuple, TupleDesc desc)
 static void
 add_rows(Digest *digest, TableQuery *query)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "playevent digest",
-												  ALLOCSET_DEFAULT_SIZES);
 	Portal		portal = open_table_query(query);
 	TupleDesc	desc = portal->tupDesc;
 
 	digest->is_weighted = !digest->in_order &&
 		TupleDescAttr(desc, desc->natts - 1)->atttypid == INT8OID;
-	for (;;)
-	{
-		MemoryContext oldcontext;
-
-		fetch_table_query(portal, FETCH_ROWS);
-		if (SPI_processed == 0)
-			break;
-		oldcontext = MemoryContextSwitchTo(context);
-		for (uint64 row = 0; row < SPI_processed; row++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			add_row(digest, SPI_tuptable->vals[row], SPI_tuptable->tupdesc);
-			MemoryContextReset(context);
-		}
-		MemoryContextSwitchTo(oldcontext);
-		SPI_freetuptable(SPI_tuptable);
-	}
-	SPI_cursor_close(portal);
-	MemoryContextDelete(context);
+	(void) take_rows(portal, add_row, digest);
 }
 
 /*

@@ -24,7 +24,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -110,6 +109,25 @@ kept_query(Relation event, KeyBinding *keys)
 																		   since))));
 }
 
+/* What fill has come to. */
+typedef struct Filling
+{
+	KeyBinding *keys;
+	int64		added;
+} Filling;
+
+/* RowTaker: a row of kept_query */
+static void
+add_key(void *arg, HeapTuple row, TupleDesc desc)
+{
+	Filling    *filling = arg;
+	Datum		values[KEY_NCOLUMNS];
+	bool		isnull[KEY_NCOLUMNS];
+
+	heap_deform_tuple(row, desc, values, isnull);
+	filling->added += key_table_add(filling->keys, values, isnull);
+}
+
 /*
  * fill
  *		Write the event_ids of the log that are not there; returns how many.
@@ -117,45 +135,17 @@ kept_query(Relation event, KeyBinding *keys)
 static int64
 fill(Relation event, KeyBinding *keys)
 {
-	MemoryContext context;
+	Filling		filling = {.keys = keys};
 	TableQuery *query;
-	Portal		portal;
-	int64		added = 0;
 
 	/* Whatever was there when the log was locked, even in REPEATABLE READ. */
 	PushActiveSnapshot(GetLatestSnapshot());
-	context = AllocSetContextCreate(CurrentMemoryContext,
-									"playevent event_ids",
-									ALLOCSET_DEFAULT_SIZES);
 	query = prepare_owner_query(kept_query(event, keys), 0,
 								&RelationGetRelid(event), 1);
-	portal = open_table_query(query);
-	for (;;)
-	{
-		MemoryContext oldcontext;
-
-		fetch_table_query(portal, FETCH_ROWS);
-		if (SPI_processed == 0)
-			break;
-		oldcontext = MemoryContextSwitchTo(context);
-		for (uint64 row = 0; row < SPI_processed; row++)
-		{
-			Datum		values[KEY_NCOLUMNS];
-			bool		isnull[KEY_NCOLUMNS];
-
-			heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
-							  values, isnull);
-			added += key_table_add(keys, values, isnull);
-		}
-		MemoryContextSwitchTo(oldcontext);
-		MemoryContextReset(context);
-		SPI_freetuptable(SPI_tuptable);
-	}
-	SPI_cursor_close(portal);
+	(void) take_rows(open_table_query(query), add_key, &filling);
 	PopActiveSnapshot();
-	MemoryContextDelete(context);
 	CommandCounterIncrement();
-	return added;
+	return filling.added;
 }
 
 /*

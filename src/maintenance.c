@@ -24,7 +24,6 @@
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "as_owner.h"
@@ -71,24 +70,43 @@ check_all_counted(Relation event)
 	}
 }
 
+/* What rebuild_counter has come to. */
+typedef struct Rebuild
+{
+	CounterBinding *binding;
+	int64		seen;			/* keys with a difference of any kind */
+	int64		changed;
+	int64		lacking;
+	int64		surplus;
+} Rebuild;
+
 /*
  * add_difference
- *		Add to a counter what a row of its difference_query says it lacks, which
- *		may be less than nothing.
+ *		RowTaker: add to a counter what a row of its difference_query says it
+ *		lacks, which may be less than nothing.
  */
 static void
-add_difference(CounterBinding *binding, HeapTuple tuple, TupleDesc desc,
-			   Difference *difference)
+add_difference(void *arg, HeapTuple row, TupleDesc desc)
 {
+	Rebuild    *rebuild = arg;
+	CounterBinding *binding = rebuild->binding;
+	int			nkeys = binding->nkeys;
 	Datum		values[MaxTupleAttributeNumber];
 	bool		isnull[MaxTupleAttributeNumber];
-	int			nkeys = binding->nkeys;
+	Difference	difference;
 
-	heap_deform_tuple(tuple, desc, values, isnull);
+	heap_deform_tuple(row, desc, values, isnull);
 	binding->slot->kind->difference(&values[nkeys], &isnull[nkeys],
-									difference);
-	if (difference->adds)
-		pending_add(binding, values, isnull, difference->amount);
+									&difference);
+	if (difference.adds)
+		pending_add(binding, values, isnull, difference.amount);
+	rebuild->changed += difference.adds;
+	rebuild->lacking += difference.lacks;
+	rebuild->surplus += difference.has_surplus;
+	if (++rebuild->seen % PROGRESS_ROWS == 0)
+		ereport(NOTICE,
+				(errmsg("set right " INT64_FORMAT " keys of counter \"%s\"",
+						rebuild->seen, counter_name(binding))));
 }
 
 /*
@@ -100,12 +118,7 @@ int64
 rebuild_counter(Relation event, CounterBinding *binding, int64 *lacking)
 {
 	SlotBinding *slot = binding->slot;
-	MemoryContext context;
-	Portal		portal;
-	int64		written = 0;
-	int64		changed = 0;
-	int64		too_few = 0;
-	int64		surplus = 0;
+	Rebuild		rebuild = {.binding = binding};
 
 	/* One's own pending counts would be taken for missing ones. */
 	pending_flush(RelationGetRelid(event));
@@ -125,52 +138,46 @@ rebuild_counter(Relation event, CounterBinding *binding, int64 *lacking)
 	LockRelationOid(slot->relid, ShareUpdateExclusiveLock);
 	PushActiveSnapshot(GetLatestSnapshot());
 
-	context = AllocSetContextCreate(CurrentMemoryContext, "playevent rebuild",
-									ALLOCSET_DEFAULT_SIZES);
-	portal = open_differences(event, binding, true);
-	for (;;)
-	{
-		MemoryContext oldcontext;
-
-		fetch_table_query(portal, FETCH_ROWS);
-		if (SPI_processed == 0)
-			break;
-		oldcontext = MemoryContextSwitchTo(context);
-		for (uint64 row = 0; row < SPI_processed; row++)
-		{
-			Difference	difference;
-
-			add_difference(binding, SPI_tuptable->vals[row],
-						   SPI_tuptable->tupdesc, &difference);
-			changed += difference.adds;
-			too_few += difference.lacks;
-			surplus += difference.has_surplus;
-		}
-		MemoryContextSwitchTo(oldcontext);
-		MemoryContextReset(context);
-		written += SPI_processed;
-		if (written % PROGRESS_ROWS < (int64) SPI_processed)
-			ereport(NOTICE,
-					(errmsg("set right " INT64_FORMAT " keys of counter \"%s\"",
-							written, counter_name(binding))));
-		SPI_freetuptable(SPI_tuptable);
-	}
-	SPI_cursor_close(portal);
+	(void) take_rows(open_differences(event, binding, true), add_difference,
+					 &rebuild);
 	PopActiveSnapshot();
 	pending_flush(RelationGetRelid(event));
-	MemoryContextDelete(context);
 
-	if (surplus > 0)
+	if (rebuild.surplus > 0)
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
 				 errmsg("sketches in table \"%s\" have listeners that table \"%s\" has not, for " INT64_FORMAT " keys",
 						get_rel_name(slot->relid),
-						RelationGetRelationName(event), surplus),
+						RelationGetRelationName(event), rebuild.surplus),
 				 errdetail("A listener can't be taken out of a sketch."),
 				 errhint("To make them anew, call playevent.drop_counter and playevent.add_listener_sketch.")));
 	if (lacking != NULL)
-		*lacking = too_few;
-	return changed;
+		*lacking = rebuild.lacking;
+	return rebuild.changed;
+}
+
+/* A counter, and which way amounts go. */
+typedef struct Addition
+{
+	CounterBinding *binding;
+	bool		negative;
+} Addition;
+
+/* RowTaker: keys, and their amount */
+static void
+add_amount(void *arg, HeapTuple row, TupleDesc desc)
+{
+	Addition   *addition = arg;
+	CounterBinding *binding = addition->binding;
+	Datum		values[COUNTER_MAX_KEYS + 1];
+	bool		isnull[COUNTER_MAX_KEYS + 1];
+	int64		amount;
+
+	heap_deform_tuple(row, desc, values, isnull);
+	amount = DatumGetInt64(values[binding->nkeys]);
+	if (addition->negative && pg_sub_s64_overflow(0, amount, &amount))
+		report_out_of_range(binding->slot);
+	pending_add(binding, values, isnull, Int64GetDatum(amount));
 }
 
 /*
@@ -181,41 +188,11 @@ rebuild_counter(Relation event, CounterBinding *binding, int64 *lacking)
 int64
 add_amounts_of(CounterBinding *binding, TableQuery *query, bool negative)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "playevent amounts",
-												  ALLOCSET_DEFAULT_SIZES);
-	Portal		portal = open_table_query(query);
-	int64		keys = 0;
+	Addition	addition;
 
-	for (;;)
-	{
-		MemoryContext oldcontext;
-
-		fetch_table_query(portal, FETCH_ROWS);
-		if (SPI_processed == 0)
-			break;
-		oldcontext = MemoryContextSwitchTo(context);
-		for (uint64 row = 0; row < SPI_processed; row++)
-		{
-			Datum		values[COUNTER_MAX_KEYS + 1];
-			bool		isnull[COUNTER_MAX_KEYS + 1];
-			int64		amount;
-
-			heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
-							  values, isnull);
-			amount = DatumGetInt64(values[binding->nkeys]);
-			if (negative && pg_sub_s64_overflow(0, amount, &amount))
-				report_out_of_range(binding->slot);
-			pending_add(binding, values, isnull, Int64GetDatum(amount));
-		}
-		MemoryContextSwitchTo(oldcontext);
-		MemoryContextReset(context);
-		keys += SPI_processed;
-		SPI_freetuptable(SPI_tuptable);
-	}
-	SPI_cursor_close(portal);
-	MemoryContextDelete(context);
-	return keys;
+	addition.binding = binding;
+	addition.negative = negative;
+	return take_rows(open_table_query(query), add_amount, &addition);
 }
 
 /*

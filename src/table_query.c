@@ -35,6 +35,7 @@
 #include "parser/parse_node.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
@@ -45,6 +46,9 @@
 
 PG_FUNCTION_INFO_V1(playevent_read_table);
 PG_FUNCTION_INFO_V1(playevent_read_own);
+
+/* How many rows a cursor fetches at a time. */
+#define FETCH_ROWS 1000
 
 struct TableQuery
 {
@@ -375,14 +379,50 @@ open_table_query(TableQuery *query)
 	return portal;
 }
 
-/*
- * fetch_table_query
- *		SPI_cursor_fetch of its next rows.
- */
-void
-fetch_table_query(Portal portal, long rows)
+/* SPI_cursor_fetch; apart, for setjmp may clobber a caller's variables. */
+static pg_noinline void
+fetch_rows(Portal portal)
 {
-	OUTSIDE_TWIN(SPI_cursor_fetch(portal, true, rows));
+	OUTSIDE_TWIN(SPI_cursor_fetch(portal, true, FETCH_ROWS));
+}
+
+/*
+ * take_rows
+ *		Pass on each row of a cursor that open_table_query has opened, and close
+ *		it; returns how many there were.
+ */
+int64
+take_rows(Portal portal, RowTaker take, void *arg)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "playevent row",
+												  ALLOCSET_DEFAULT_SIZES);
+	int64		taken = 0;
+
+	for (;;)
+	{
+		MemoryContext oldcontext;
+		SPITupleTable *rows;
+
+		fetch_rows(portal);
+		if (SPI_processed == 0)
+			break;
+		/* The taker may call SPI itself. */
+		rows = SPI_tuptable;
+		oldcontext = MemoryContextSwitchTo(context);
+		for (uint64 row = 0; row < rows->numvals; row++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			take(arg, rows->vals[row], rows->tupdesc);
+			MemoryContextReset(context);
+		}
+		MemoryContextSwitchTo(oldcontext);
+		taken += rows->numvals;
+		SPI_freetuptable(rows);
+	}
+	SPI_cursor_close(portal);
+	MemoryContextDelete(context);
+	return taken;
 }
 
 /*

@@ -15,6 +15,9 @@
 
 typedef struct TableQuery TableQuery;
 
+/* Called for a row; what it allocates is freed after it. */
+typedef void (*RowTaker) (void *arg, HeapTuple row, TupleDesc desc);
+
 extern TableQuery *prepare_table_query(const char *text, int cursor_options,
 									   Oid table, Oid other_table, int nargs,
 									   const Oid *types);
@@ -24,7 +27,7 @@ extern void keep_table_query(TableQuery *query);
 extern void run_table_query(TableQuery *query, const Datum *values,
 							const char *nulls, bool read_only);
 extern Portal open_table_query(TableQuery *query);
-extern void fetch_table_query(Portal portal, long rows);
+extern int64 take_rows(Portal portal, RowTaker take, void *arg);
 extern void table_query_init(void);
 
 #endif							/* PLAYEVENT_TABLE_QUERY_H */

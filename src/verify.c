@@ -25,7 +25,6 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
@@ -352,15 +351,24 @@ verify_column(CounterBinding *first, const char *key_name)
 	return VERIFY_FURTHER_KEY;
 }
 
+/* Where verify puts the differences of a counter. */
+typedef struct Report
+{
+	ReturnSetInfo *rsinfo;
+	CounterBinding *first;		/* of the log */
+	CounterBinding *binding;
+	const char *counter;		/* its name */
+} Report;
+
 /*
  * put_difference
- *		Put a row of difference_query into verify's result.
+ *		RowTaker: put a row of difference_query into verify's result.
  */
 static void
-put_difference(ReturnSetInfo *rsinfo, CounterBinding *first,
-			   CounterBinding *binding, const char *counter, HeapTuple tuple,
-			   TupleDesc desc)
+put_difference(void *arg, HeapTuple tuple, TupleDesc desc)
 {
+	Report	   *report = arg;
+	CounterBinding *binding = report->binding;
 	Datum		values[VERIFY_NCOLUMNS] = {0};
 	bool		isnull[VERIFY_NCOLUMNS];
 	int			nkeys = binding->nkeys;
@@ -372,7 +380,7 @@ put_difference(ReturnSetInfo *rsinfo, CounterBinding *first,
 	{
 		const char *name = NameStr(binding->slot->key_names[i]);
 		char	   *value = SPI_getvalue(tuple, desc, i + 1);
-		int			column = verify_column(first, name);
+		int			column = verify_column(report->first, name);
 
 		if (column == VERIFY_FURTHER_KEY)
 			appendStringInfo(&further, "%s%s = %s",
@@ -393,10 +401,11 @@ put_difference(ReturnSetInfo *rsinfo, CounterBinding *first,
 										   &isnull[VERIFY_COUNTED]);
 	values[VERIFY_LOGGED] = SPI_getbinval(tuple, desc, nkeys + 2,
 										  &isnull[VERIFY_LOGGED]);
-	values[VERIFY_COUNTER] = CStringGetTextDatum(counter);
+	values[VERIFY_COUNTER] = CStringGetTextDatum(report->counter);
 	isnull[VERIFY_COUNTER] = false;
 
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, isnull);
+	tuplestore_putvalues(report->rsinfo->setResult, report->rsinfo->setDesc,
+						 values, isnull);
 }
 
 /*
@@ -417,12 +426,9 @@ put_difference(ReturnSetInfo *rsinfo, CounterBinding *first,
 Datum
 playevent_verify(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Report		report = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo};
 	TriggerDesc *triggers;
 	Relation	event = open_counted_log(PG_GETARG_OID(0), &triggers);
-	CounterBinding *binding;
-	CounterBinding *first = NULL;
-	MemoryContext context;
 	OwnerScope	outer;
 	int			position = 0;
 
@@ -430,35 +436,17 @@ playevent_verify(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	owner_enter(event->rd_rel->relowner, &outer);
 	SPI_connect();
-	context = AllocSetContextCreate(CurrentMemoryContext, "playevent verify",
-									ALLOCSET_DEFAULT_SIZES);
 
 	/* Nothing is run for whoever may not ask for all of it. */
 	check_all_compared(event, triggers, outer.userid);
 	check_none_retired(event);
-	while ((binding = next_counter(event, triggers, &position)) != NULL)
+	while ((report.binding = next_counter(event, triggers, &position)) != NULL)
 	{
-		char	   *counter = counter_name(binding);
-		Portal		portal = open_differences(event, binding, false);
-
-		if (first == NULL)
-			first = binding;
-		for (;;)
-		{
-			MemoryContext oldcontext;
-
-			fetch_table_query(portal, FETCH_ROWS);
-			if (SPI_processed == 0)
-				break;
-			oldcontext = MemoryContextSwitchTo(context);
-			for (uint64 row = 0; row < SPI_processed; row++)
-				put_difference(rsinfo, first, binding, counter,
-							   SPI_tuptable->vals[row], SPI_tuptable->tupdesc);
-			MemoryContextSwitchTo(oldcontext);
-			MemoryContextReset(context);
-			SPI_freetuptable(SPI_tuptable);
-		}
-		SPI_cursor_close(portal);
+		report.counter = counter_name(report.binding);
+		if (report.first == NULL)
+			report.first = report.binding;
+		(void) take_rows(open_differences(event, report.binding, false),
+						 put_difference, &report);
 	}
 
 	SPI_finish();

@@ -13,8 +13,6 @@
 #include "counter_binding.h"
 #include "utils/portal.h"
 
-#define FETCH_ROWS 1000			/* at a time */
-
 /* How many rows there are between two notices of progress. */
 #define PROGRESS_ROWS 1000000
 

@@ -182,17 +182,22 @@ add_amount(void *arg, HeapTuple row, TupleDesc desc)
 
 /*
  * add_amounts_of
- *		Add the amounts that a query returns, bigints behind their keys, to a
- *		counter, or take them off it.  Returns how many keys there were.
+ *		Add the amounts that a query returns of the log's or a partition's rows,
+ *		bigints behind their keys, to a counter, or take them off it.  Returns
+ *		how many keys there were.
  */
 int64
-add_amounts_of(CounterBinding *binding, TableQuery *query, bool negative)
+add_amounts_of(CounterBinding *binding, const char *query, Oid rows,
+			   const Verdicts *verdicts, bool negative)
 {
+	Oid			tables[] = {rows, verdicts->relid};
+	TableQuery *prepared = prepare_owner_query(query, 0, tables,
+											   lengthof(tables));
 	Addition	addition;
 
 	addition.binding = binding;
 	addition.negative = negative;
-	return take_rows(open_table_query(query), add_amount, &addition);
+	return take_rows(open_table_query(prepared), add_amount, &addition);
 }
 
 /*

@@ -28,7 +28,6 @@
 #include "maintenance.h"
 #include "pending.h"
 #include "slot_compact.h"
-#include "table_query.h"
 #include "verify.h"
 
 PG_FUNCTION_INFO_V1(playevent_counted_rows);
@@ -65,10 +64,11 @@ playevent_counted_rows(PG_FUNCTION_ARGS)
 	SPI_connect();
 	find_verdicts(event, &verdicts);
 	SPI_finish();
-	describe_comparison(event, binding, PG_GETARG_OID(2), &verdicts, &of);
-	of.log = valid_rows(PG_GETARG_OID(2), &verdicts,
-						PG_ARGISNULL(3) ? NULL :
-						text_to_cstring(PG_GETARG_TEXT_PP(3)));
+	describe_comparison(event, binding,
+						valid_rows(PG_GETARG_OID(2), &verdicts,
+								   PG_ARGISNULL(3) ? NULL :
+								   text_to_cstring(PG_GETARG_TEXT_PP(3))),
+						&of);
 	initStringInfo(&query);
 	kind->append_logged(&query, &of);
 	initStringInfo(&sum);
@@ -100,7 +100,6 @@ playevent_take_off(PG_FUNCTION_ARGS)
 	Relation	event;
 	CounterBinding *binding;
 	Oid			part = PG_GETARG_OID(2);
-	Oid			tables[2];
 	Verdicts	verdicts;
 	Comparison	of;
 	StringInfoData query;
@@ -118,14 +117,10 @@ playevent_take_off(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	find_verdicts(event, &verdicts);
-	describe_comparison(event, binding, part, &verdicts, &of);
+	describe_comparison(event, binding, valid_rows(part, &verdicts, NULL), &of);
 	initStringInfo(&query);
 	binding->slot->kind->append_logged(&query, &of);
-	tables[0] = part;
-	tables[1] = verdicts.relid;
-	keys = add_amounts_of(binding,
-						  prepare_owner_query(query.data, 0, tables,
-											  lengthof(tables)), true);
+	keys = add_amounts_of(binding, query.data, part, &verdicts, true);
 	SPI_finish();
 	pending_flush(RelationGetRelid(event));
 

@@ -30,7 +30,6 @@
 #include "guarded_write.h"
 #include "maintenance.h"
 #include "pending.h"
-#include "table_query.h"
 #include "trigger_argument.h"
 #include "trigger_call.h"
 #include "verify.h"
@@ -58,7 +57,6 @@ playevent_count_judged(PG_FUNCTION_ARGS)
 {
 	Relation	event;
 	CounterBinding *binding;
-	Oid			tables[2];
 	Verdicts	verdicts;
 	Comparison	of;
 	StringInfoData query;
@@ -67,21 +65,19 @@ playevent_count_judged(PG_FUNCTION_ARGS)
 	check_all_counted(event);
 	SPI_connect();
 	find_verdicts(event, &verdicts);
-	describe_comparison(event, binding, RelationGetRelid(event), &verdicts, &of);
-	of.log = psprintf("(SELECT l.* FROM %s AS l WHERE l.%s IN"
-					  " (SELECT v.event FROM ONLY %s AS v WHERE %s)) AS judged",
-					  qualified_name(RelationGetRelid(event)),
-					  quote_identifier(NameStr(verdicts.id_column)),
-					  qualified_name(verdicts.relid),
-					  text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	describe_comparison(event, binding,
+						psprintf("(SELECT l.* FROM %s AS l WHERE l.%s IN"
+								 " (SELECT v.event FROM ONLY %s AS v"
+								 " WHERE %s)) AS judged",
+								 qualified_name(RelationGetRelid(event)),
+								 quote_identifier(NameStr(verdicts.id_column)),
+								 qualified_name(verdicts.relid),
+								 text_to_cstring(PG_GETARG_TEXT_PP(2))),
+						&of);
 	initStringInfo(&query);
 	binding->slot->kind->append_logged(&query, &of);
-	tables[0] = RelationGetRelid(event);
-	tables[1] = verdicts.relid;
-	(void) add_amounts_of(binding,
-						  prepare_owner_query(query.data, 0, tables,
-											  lengthof(tables)),
-						  !PG_GETARG_BOOL(3));
+	(void) add_amounts_of(binding, query.data, RelationGetRelid(event),
+						  &verdicts, !PG_GETARG_BOOL(3));
 	SPI_finish();
 	pending_flush(RelationGetRelid(event));
 	relation_close(event, NoLock);
@@ -101,18 +97,14 @@ playevent_add_counted(PG_FUNCTION_ARGS)
 {
 	Relation	event;
 	CounterBinding *binding;
-	Oid			tables[2];
 	Verdicts	verdicts;
 
 	event = open_own_counter(PG_GETARG_OID(0), PG_GETARG_OID(1), &binding);
 	check_all_counted(event);
 	SPI_connect();
 	find_verdicts(event, &verdicts);
-	tables[0] = RelationGetRelid(event);
-	tables[1] = verdicts.relid;
-	(void) add_amounts_of(binding,
-						  prepare_owner_query(text_to_cstring(PG_GETARG_TEXT_PP(2)),
-											  0, tables, lengthof(tables)),
+	(void) add_amounts_of(binding, text_to_cstring(PG_GETARG_TEXT_PP(2)),
+						  RelationGetRelid(event), &verdicts,
 						  !PG_GETARG_BOOL(3));
 	SPI_finish();
 	pending_flush(RelationGetRelid(event));

@@ -142,12 +142,12 @@ check_none_retired(Relation event)
 
 /*
  * describe_comparison
- *		What a query needs to know that compares a counter with a table's rows
- *		that count: those of the log, or of a partition.
+ *		What a query needs to know that compares a counter with rows of the log
+ *		or of a partition, for a FROM clause; see valid_rows.
  */
 void
-describe_comparison(Relation event, CounterBinding *binding, Oid rows,
-					const Verdicts *verdicts, Comparison *of)
+describe_comparison(Relation event, CounterBinding *binding, const char *rows,
+					Comparison *of)
 {
 	SlotBinding *slot = binding->slot;
 	const char *source = source_name(event, binding);
@@ -172,7 +172,7 @@ describe_comparison(Relation event, CounterBinding *binding, Oid rows,
 	of->slot_table = qualified_name(slot->relid);
 	of->amount = quote_identifier(NameStr(slot->amount_name));
 	of->retired = NULL;
-	of->log = valid_rows(rows, verdicts, NULL);
+	of->log = rows;
 	of->source = source == NULL ? NULL : quote_identifier(source);
 	of->condition = "true";
 }
@@ -203,7 +203,9 @@ open_differences(Relation event, CounterBinding *binding, bool tells_progress)
 	int			nest_level;
 
 	find_verdicts(event, &verdicts);
-	describe_comparison(event, binding, RelationGetRelid(event), &verdicts, &of);
+	describe_comparison(event, binding,
+						valid_rows(RelationGetRelid(event), &verdicts, NULL),
+						&of);
 	if (tells_progress)
 		of.condition = "playevent.tell_progress()";
 	if (slot->kind->covers != NULL &&

@@ -18,8 +18,7 @@
 
 extern char *counter_name(CounterBinding *binding);
 extern void describe_comparison(Relation event, CounterBinding *binding,
-								Oid rows, const Verdicts *verdicts,
-								Comparison *of);
+								const char *rows, Comparison *of);
 extern Portal open_differences(Relation event, CounterBinding *binding,
 							   bool tells_progress);
 

@@ -364,23 +364,6 @@ read_triggers(RecordLog *log)
 }
 
 /*
- * check_not_null
- *		Check that so many arguments are there.
- */
-static void
-check_not_null(FunctionCallInfo fcinfo, const char *function, int narguments)
-{
-	for (int arg = 0; arg < narguments; arg++)
-	{
-		if (PG_ARGISNULL(arg))
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument %d of playevent.%s must not be null",
-							arg + 1, function)));
-	}
-}
-
-/*
  * record
  *		Record the batch that is read from the arguments, and return receipts.
  */

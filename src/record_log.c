@@ -81,6 +81,23 @@ check_owner(const RangeVar *name pg_attribute_unused(), Oid relid,
 }
 
 /*
+ * check_not_null
+ *		Check that so many arguments of a function are there.
+ */
+void
+check_not_null(FunctionCallInfo fcinfo, const char *function, int narguments)
+{
+	for (int arg = 0; arg < narguments; arg++)
+	{
+		if (PG_ARGISNULL(arg))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument %d of playevent.%s must not be null",
+							arg + 1, function)));
+	}
+}
+
+/*
  * open_log
  *		Open the table of that name, which must be the caller's, and lock it as
  *		an INSERT would.

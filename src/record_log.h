@@ -92,6 +92,8 @@ event_id_head(RecordRow *row)
 	return pg_ntoh64(head);
 }
 
+extern void check_not_null(FunctionCallInfo fcinfo, const char *function,
+						   int narguments);
 extern Relation open_log(text *name);
 extern const NameData *record_names(ArrayType *names);
 extern AttrNumber record_column(Relation rel, const NameData *name,

@@ -398,14 +398,7 @@ record(Relation rel, OneRow *row, ArrayType *kinds, int64 *id)
 static void
 check_recording(FunctionCallInfo fcinfo, const char *function, int narguments)
 {
-	for (int arg = 0; arg < narguments; arg++)
-	{
-		if (PG_ARGISNULL(arg))
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument %d of playevent.%s must not be null",
-							arg + 1, function)));
-	}
+	check_not_null(fcinfo, function, narguments);
 	PreventCommandIfReadOnly("INSERT");
 	PreventCommandIfParallelMode("INSERT");
 }

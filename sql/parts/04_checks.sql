@@ -231,6 +231,15 @@ RETURN (
 COMMENT ON FUNCTION playevent.literals(text[]) IS
 'internal: strings as SQL takes them, with commas in between';
 
+CREATE FUNCTION playevent.identifiers(names text[]) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN (
+    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(u.name), ', ' ORDER BY u.ord)
+      FROM pg_catalog.unnest(names) WITH ORDINALITY AS u(name, ord));
+
+COMMENT ON FUNCTION playevent.identifiers(text[]) IS
+'internal: names as SQL takes them, with commas in between';
+
 -- Is it one of Postgres's own types, or a domain over one?
 CREATE FUNCTION playevent.is_postgres_type(type oid) RETURNS boolean
 LANGUAGE sql STABLE STRICT

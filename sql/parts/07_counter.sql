@@ -199,8 +199,7 @@ DECLARE
     owner regrole;
     slot_name text := counter || '_slot';
     slot text;
-    column_list text := (SELECT string_agg(quote_ident(c), ', ' ORDER BY ord)
-                           FROM unnest(columns) WITH ORDINALITY AS u(c, ord));
+    column_list text := playevent.identifiers(columns::text[]);
     index_columns text;
     other_log name;
     retired text;

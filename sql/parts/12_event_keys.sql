@@ -119,11 +119,7 @@ BEGIN
 
     -- Logical replication must not bring it along: event_ids are written where the
     -- rows of the log arrive.
-    PERFORM playevent.set_trigger(key_table, 'playevent_slot_guard'::name,
-        'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE'::text, 'STATEMENT'::text, NULL::text, 'slot_guard'::text,
-        ARRAY[playevent.reference(event, playevent.schema_of(key_table)), 'dedupe'] || arguments);
-    PERFORM playevent.set_trigger(key_table, 'playevent_slot_guard_row'::name,
-        'BEFORE INSERT OR UPDATE OR DELETE'::text, 'ROW'::text, NULL::text, 'slot_guard'::text,
+    PERFORM playevent.guard_table(key_table,
         ARRAY[playevent.reference(event, playevent.schema_of(key_table)), 'dedupe'] || arguments);
     -- Before the one that looks up releases, so that a retry costs no more.
     PERFORM playevent.set_trigger(event, 'playevent_dedupe'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,

@@ -175,8 +175,7 @@ BEGIN
         PERFORM playevent.wait_for_writers(counter.slot);
         PERFORM playevent.write_guarded(counter.slot, ARRAY[event, known.verdicts, other], format(
             'INSERT INTO %s (%s, %I) %s', counter.slot,
-            (SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) FROM unnest(counter.columns) WITH ORDINALITY AS u(c, ord)),
-            counter.count_column,
+            playevent.identifiers(counter.columns::text[]), counter.count_column,
             (playevent.counted_rows(event, counter.slot, event, format('EXISTS (SELECT FROM (%s) AS k WHERE %s)', keys, same))).query));
     END LOOP;
 END

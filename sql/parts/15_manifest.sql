@@ -32,6 +32,11 @@ COMMENT ON FUNCTION playevent.counted_by(name[], name, name) IS
 
 CREATE FUNCTION playevent.digest(rel regclass, other regclass, query text, in_order boolean, OUT n bigint, OUT digest bytea)
 LANGUAGE c VOLATILE STRICT
+SET "TimeZone" = 'UTC'
+SET "DateStyle" = 'ISO, YMD'
+SET "IntervalStyle" = 'postgres'
+SET bytea_output = 'hex'
+SET extra_float_digits = 1
 AS 'MODULE_PATHNAME', 'playevent_digest';
 
 COMMENT ON FUNCTION playevent.digest(regclass, regclass, text, boolean) IS
@@ -94,6 +99,31 @@ RETURN 'entry bigint, action text, part text, since timestamp with time zone, un
 COMMENT ON FUNCTION playevent.manifest_columns() IS
 'internal: the columns of manifests';
 
+-- Lets no more rows into a partition.  Its seal is the hash of the entry of its log's
+-- manifest; what keeps the place of those that were retired has none.
+CREATE FUNCTION playevent.close_partition(part regclass, seal bytea) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT playevent.set_trigger(part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
+        'sealed'::text, array_remove(ARRAY[encode(seal, 'hex')], NULL))
+$$;
+
+COMMENT ON FUNCTION playevent.close_partition(regclass, bytea) IS
+'internal: lets no more rows into a partition';
+
+-- The seal of a partition, or of a table that was one; null if it has none.
+CREATE FUNCTION playevent.seal_of(part regclass) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (playevent.trigger_arguments(t.tgargs))[1]
+      FROM playevent.triggers(part) AS t WHERE t.function = 'playevent.sealed'::regproc LIMIT 1
+$$;
+
+COMMENT ON FUNCTION playevent.seal_of(regclass) IS
+'internal: the hash of the manifest''s entry that a sealed partition names, or null';
+
 -- Makes what a log that is partitioned by time has beside others: its policy, its
 -- manifest, and what knows event_ids.
 CREATE FUNCTION playevent.arm_retention(wanted playevent.log, shape playevent.log_shape, partition_column name) RETURNS void
@@ -137,11 +167,9 @@ BEGIN
           JOIN playevent.partitions(wanted.event) p ON (p.since, p.until) = (n.since, n.until)
          WHERE NOT p.is_sealed
     LOOP
-        PERFORM playevent.set_trigger(part.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
-            'sealed'::text, ARRAY[encode(part.hash, 'hex')]);
+        PERFORM playevent.close_partition(part.part, part.hash);
     END LOOP;
-    PERFORM playevent.set_trigger(p.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
-                'sealed'::text, '{}'::text[])
+    PERFORM playevent.close_partition(p.part, NULL::bytea)
        FROM playevent.partitions(wanted.event) p
       WHERE p.since = '-infinity' AND NOT p.is_sealed AND p.until = (
           SELECT t.until FROM playevent.read_own(manifest, manifest, format(
@@ -201,20 +229,16 @@ COMMENT ON FUNCTION playevent.note(regclass, text, name, timestamptz, timestampt
 
 -- The digest of a table's rows: the SHA-256 of what
 --     COPY (SELECT columns FROM rows ORDER BY id) TO STDOUT (FORMAT csv)
--- writes, with the settings here; and how many there are, from which id to which.
+-- writes, with the settings of playevent.digest; how many there are, and from which id
+-- to which.
 CREATE FUNCTION playevent.digest_rows(
     archive regclass, columns text[], id_column name,
     OUT n bigint, OUT first_id bigint, OUT last_id bigint, OUT digest bytea)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET "TimeZone" = 'UTC'
-SET "DateStyle" = 'ISO, YMD'
-SET "IntervalStyle" = 'postgres'
-SET bytea_output = 'hex'
-SET extra_float_digits = 1
 AS $$
 DECLARE
-    column_list text := (SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) FROM unnest(columns) WITH ORDINALITY AS u(c, ord));
+    column_list text := playevent.identifiers(columns);
 BEGIN
     SELECT d.n, d.digest INTO n, digest
       FROM playevent.digest(archive, archive, format('SELECT %s FROM %s ORDER BY %s', column_list, archive,
@@ -236,11 +260,6 @@ COMMENT ON FUNCTION playevent.digest_rows(regclass, text[], name) IS
 CREATE FUNCTION playevent.digest_counts(event regclass, part regclass, earlier jsonb) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET "TimeZone" = 'UTC'
-SET "DateStyle" = 'ISO, YMD'
-SET "IntervalStyle" = 'postgres'
-SET bytea_output = 'hex'
-SET extra_float_digits = 1
 AS $$
 DECLARE
     digests jsonb := '{}';
@@ -272,11 +291,6 @@ COMMENT ON FUNCTION playevent.digest_counts(regclass, regclass, jsonb) IS
 CREATE FUNCTION playevent.digest_retired(event regclass, of_sketches boolean) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET "TimeZone" = 'UTC'
-SET "DateStyle" = 'ISO, YMD'
-SET "IntervalStyle" = 'postgres'
-SET bytea_output = 'hex'
-SET extra_float_digits = 1
 AS $$
 DECLARE
     digests jsonb := '{}';
@@ -291,8 +305,7 @@ BEGIN
         IF counter.retired IS NOT NULL THEN
             digests := digests || jsonb_build_object(counter.counted_by, encode(
                 (playevent.digest(counter.retired, counter.retired, format('SELECT %s, %I FROM ONLY %s',
-                    (SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) FROM unnest(counter.columns) WITH ORDINALITY AS u(c, ord)),
-                    counter.count_column, counter.retired), false)).digest, 'hex'));
+                    playevent.identifiers(counter.columns::text[]), counter.count_column, counter.retired), false)).digest, 'hex'));
         END IF;
     END LOOP;
     RETURN digests;

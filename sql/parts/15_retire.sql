@@ -54,8 +54,7 @@ BEGIN
         rows := playevent.digest_rows(part.part, columns, policy.id_column);
         hash := playevent.note(event, 'seal'::text, part.name, part.since, part.until, rows.n, policy.id_column, rows.first_id, rows.last_id,
             columns, rows.digest, playevent.digest_counts(event, part.part, NULL::jsonb));
-        PERFORM playevent.set_trigger(part.part, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
-            'sealed'::text, ARRAY[encode(hash, 'hex')]);
+        PERFORM playevent.close_partition(part.part, hash);
         sealed := sealed + 1;
     END LOOP;
     RETURN sealed;
@@ -112,8 +111,7 @@ BEGIN
     END IF;
     -- No moment is before it, and pg_partman can read it, but not MINVALUE.
     place := playevent.make_partition(event, playevent.partition_name(event, '_retired'), '''-infinity'''::text, quote_literal(until));
-    PERFORM playevent.set_trigger(place, 'playevent_sealed'::name, 'BEFORE INSERT'::text, 'ROW'::text, NULL::text,
-        'sealed'::text, '{}'::text[]);
+    PERFORM playevent.close_partition(place, NULL::bytea);
 END
 $$;
 
@@ -160,7 +158,6 @@ DECLARE
     rows bigint;
     counter record;
     counted record;
-    column_list text;
     verdicts regclass;
     foreign_key record;
 BEGIN
@@ -220,11 +217,9 @@ BEGIN
               FROM playevent.counter k WHERE k.event = retire_as_owner.event ORDER BY 1
         LOOP
             counted := playevent.counted_rows(event, counter.counter_slot, part.part, NULL::text);
-            SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) INTO column_list
-              FROM unnest(counter.columns) WITH ORDINALITY AS u(c, ord);
             PERFORM playevent.write_guarded(counter.retired, array_remove(ARRAY[part.part, verdicts], NULL), format(
                 'INSERT INTO %s AS counted (%s, %I) %s ON CONFLICT (%2$s) DO UPDATE SET %3$I = %5$s',
-                counter.retired, column_list, counter.count_column, counted.query, counted.sum));
+                counter.retired, playevent.identifiers(counter.columns::text[]), counter.count_column, counted.query, counted.sum));
             PERFORM playevent.take_off(event, counter.counter_slot, part.part, (part.until AT TIME ZONE 'UTC')::date);
         END LOOP;
         PERFORM playevent.note(event, 'retire'::text, part.name, part.since, part.until, rows,
@@ -262,8 +257,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     manifest regclass := playevent.manifest(event);
-    hash text := (SELECT (playevent.trigger_arguments(t.tgargs))[1]
-                    FROM playevent.triggers(part) AS t WHERE t.function = 'playevent.sealed'::regproc LIMIT 1);
+    hash text := playevent.seal_of(part);
     sealed bigint;
     present bigint;
 BEGIN
@@ -307,7 +301,6 @@ DECLARE
     manifest regclass := playevent.manifest(event);
     made record;
     source record;
-    column_list text;
 BEGIN
     -- Where all rows were voided, nothing was counted, whose digest is zero.
     IF manifest IS NULL OR NOT EXISTS (
@@ -340,11 +333,9 @@ BEGIN
                               coalesce(format(', and sums "%s"', made.amount_column), '')) END,
             HINT = 'Count by columns that another counter has too, or the plays that are there yet in a view of your own.';
     END IF;
-    SELECT string_agg(quote_ident(u.c), ', ' ORDER BY u.ord) INTO column_list
-      FROM unnest(made.columns) WITH ORDINALITY AS u(c, ord);
     PERFORM playevent.write_guarded(made.retired, ARRAY[source.retired], format(
         'INSERT INTO %s (%s, %I) SELECT %2$s, sum(%4$I)::bigint FROM ONLY %5$s GROUP BY %2$s',
-        made.retired, column_list, made.count_column, source.count_column, source.retired));
+        made.retired, playevent.identifiers(made.columns::text[]), made.count_column, source.count_column, source.retired));
     PERFORM playevent.note(event, 'derive'::text, counter::name,
         counters => (SELECT jsonb_build_object(b, playevent.digest_retired(event, false) -> b)
                        FROM playevent.counted_by(made.columns, made.listener_column, made.amount_column) AS b));

@@ -114,10 +114,7 @@ AS $$
     SELECT format('manifest: no entry tells of partition %s, which is sealed', c.relname)
       FROM playevent.partitions(event) AS p
       JOIN pg_class c ON c.oid = p.part
-     CROSS JOIN LATERAL (
-         SELECT (playevent.trigger_arguments(t.tgargs))[1] AS hash
-           FROM playevent.triggers(p.part) AS t WHERE t.function = 'playevent.sealed'::regproc LIMIT 1) AS s
-     WHERE p.part IS DISTINCT FROM playevent.retired_partition(event) AND s.hash <> ALL (ARRAY(
+     WHERE p.is_sealed AND p.part IS DISTINCT FROM playevent.retired_partition(event) AND playevent.seal_of(p.part) <> ALL (ARRAY(
          SELECT encode(m.hash, 'hex')
            FROM playevent.read_own(manifest, manifest,
                format('SELECT hash FROM ONLY %s WHERE action = ''seal''', manifest)) AS m(hash bytea)))
@@ -187,8 +184,7 @@ BEGIN
 
     PERFORM playevent.check_table(archive, 'archive'::text);
     SELECT relname INTO name FROM pg_class WHERE oid = archive;
-    hash := (SELECT (playevent.trigger_arguments(t.tgargs))[1]
-               FROM playevent.triggers(archive) AS t WHERE t.function = 'playevent.sealed'::regproc LIMIT 1);
+    hash := playevent.seal_of(archive);
     SELECT * INTO sealed
       FROM playevent.read_own(manifest, manifest, format(
           'SELECT entry, part, n, id_column, first_id, last_id, columns, digest, counters FROM ONLY %s

@@ -298,3 +298,33 @@ stop_clients() {
     done
     until [ "$(sql postgres -c "SELECT count(*) FROM pg_stat_activity WHERE datname = '$1'")" = 0 ]; do sleep 0.1; done
 }
+
+# measure_warm TRACKS CLIENT-COUNTS KEYS: one row a transaction by warm clients, in a
+# database of its own.  The last two are lists, with blanks in between.
+measure_warm() {
+    local tracks=$1 keys clients variant round client_counts key_sets
+    read -ra client_counts <<< "$2"
+    read -ra key_sets <<< "$3"
+    new_database "$workload" "$tracks"
+    play_all "$workload" "$tracks"
+    for keys in "${key_sets[@]}"; do
+        for clients in "${client_counts[@]}"; do
+            # Warming up writes each page once after the checkpoint, so that its
+            # image is in nobody's WAL later.  Nor is what autovacuum would find.
+            sql "$workload" -c VACUUM -c CHECKPOINT
+            for variant in "${variants[@]}"; do
+                note "$workload: $keys keys, $clients clients get warm, $variant"
+                start_warm_clients "$workload" "$variant" "$clients" "$([ "$keys" = hot ] && echo 1 || echo "$tracks")" \
+                    "test/bench/$keys.pgbench" -D tracks="$tracks"
+            done
+            for ((round = 1; round <= rounds; round++)); do
+                for variant in $(in_turn "$round"); do
+                    note "$workload: $keys keys, $clients clients, round $round of $rounds, $variant"
+                    measure "$keys" "$clients" "$workload" "$variant" "$round" 1
+                done
+            done
+            stop_clients "$workload"
+        done
+    done
+    drop_database "$workload"
+}

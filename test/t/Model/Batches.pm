@@ -66,7 +66,7 @@ sub spoil_row
 	my $how = pick(null => 2, empty => 2, long => 1, kind => 2, time => $options{times} ? 4 : 0,
 		unknown => rejects($row->{log}) ? 4 : 0, fail => $app ? 4 : 0, skip => $app && !$options{fresh} ? 4 : 0);
 	if ($how eq 'kind') { $row->{kind} = undef; }
-	elsif ($how eq 'time') { $row->{time} = any('infinity', '-infinity', 'tomorrow'); }
+	elsif ($how eq 'time') { $row->{time} = any('infinity', '-infinity', $future); }
 	elsif ($how eq 'fail' || $how eq 'skip') { $row->{anon} = $how; }
 	else
 	{
@@ -133,7 +133,7 @@ sub judge
 	return 'no kind' if !defined $row->{kind};
 	return if !defined $time;
 	return 'time not finite' if $time =~ /infinity/;
-	return 'time in the future' if $time eq 'tomorrow';
+	return 'time in the future' if $time eq $future;
 	return;
 }
 

@@ -210,11 +210,17 @@ sub verify_step
 	return;
 }
 
+# Of sketches, compact keeps out who makes them anew, unless somebody does.
 sub compact_step
 {
 	my ($session) = @_;
+	my $tx = $session->{tx};
 	my $log = any(logs_there());
-	touch($session->{tx}, $log) if $session->{tx};
+	if ($tx)
+	{
+		touch($tx, $log);
+		$tx->{locks}{$log} = 'sue' if $history->{counters}{$log}{"${log}_listeners"} && is_free($log, 'sue', $tx);
+	}
 	run($session, "SELECT playevent.compact('$logs{$log}{table}')", undef, 'compact');
 	return;
 }

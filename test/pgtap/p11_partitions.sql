@@ -13,7 +13,7 @@ INSERT INTO track VALUES ('k1', 1), ('k2', 2);
 
 -- What is odd of a log's partitions: a bound that is not where a period of UTC
 -- begins, two that don't follow each other, or no partition now.
-CREATE FUNCTION odd(log regclass, step text) RETURNS SETOF text LANGUAGE sql AS $$
+CREATE FUNCTION odd(log regclass, step text) RETURNS SETOF text LANGUAGE sql SET "TimeZone" = 'UTC' AS $$
     SELECT part || ' since ' || since FROM playevent.partitions(log)
      WHERE since AT TIME ZONE 'UTC' <> date_trunc(step, since AT TIME ZONE 'UTC') AND isfinite(since)
         OR until AT TIME ZONE 'UTC' <> date_trunc(step, since AT TIME ZONE 'UTC') + ('1 ' || step)::interval

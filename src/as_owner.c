@@ -26,15 +26,23 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
@@ -44,6 +52,8 @@
 
 PG_FUNCTION_INFO_V1(playevent_call_as_owner);
 PG_FUNCTION_INFO_V1(playevent_call_for_reader);
+PG_FUNCTION_INFO_V1(playevent_pin_schema);
+PG_FUNCTION_INFO_V1(playevent_pin_table);
 
 /* What the name of the function that is called ends with. */
 #define TWIN_ENDING "_as_owner"
@@ -271,13 +281,122 @@ event_of(FunctionCallInfo fcinfo, char **name)
 	return relid;
 }
 
+/* Check that this is in a twin. */
+static void
+check_has_caller(void)
+{
+	if (!OidIsValid(caller))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("this function is for functions of playevent's that act as a log's owner")));
+}
+
+/*
+ * pin_schema
+ *		Until the transaction ends, no other schema gets this one's name.
+ *
+ * What a twin does is mostly DDL, which knows things by name alone, and looks a
+ * name up again after it has waited for a lock.  Whose schema it is could rename
+ * it meanwhile and put another in its place.  That changes a key of its row in
+ * pg_namespace, so it waits for whoever holds the lock of a foreign key on that.
+ * (The schema's own lock, which CREATE TABLE takes, keeps nobody from renaming it
+ * in 18 and 19.)  What else changes there, rights and the owner, doesn't mind.
+ *
+ * Errors: it is gone (3F000), or is being renamed or dropped (55P03), which is
+ * not waited for: that would be for as long as its owner likes.
+ */
+void
+pin_schema(Oid namespace)
+{
+	Relation	rel = table_open(NamespaceRelationId, RowShareLock);
+	TM_Result	result;
+
+	do
+	{
+		HeapTuple	known;
+		HeapTupleData locked;
+		Buffer		buffer;
+		TM_FailureData failure;
+
+		CHECK_FOR_INTERRUPTS();
+		AcceptInvalidationMessages();
+		known = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(namespace));
+		if (!HeapTupleIsValid(known))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_SCHEMA),
+					 errmsg("schema with OID %u does not exist", namespace)));
+		locked.t_self = known->t_self;
+		ReleaseSysCache(known);
+		result = heap_lock_tuple(rel, &locked, GetCurrentCommandId(true),
+								 LockTupleKeyShare, LockWaitSkip, true,
+								 &buffer, &failure);
+		ReleaseBuffer(buffer);
+		if (result == TM_WouldBlock)
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("schema \"%s\" is being renamed or dropped",
+							get_namespace_name(namespace)),
+					 errhint("Try again.")));
+		/* What one's own transaction has changed, others can't. */
+	} while (result != TM_Ok && result != TM_SelfModified &&
+			 result != TM_Invisible);
+	table_close(rel, RowShareLock);
+}
+
+/*
+ * playevent_pin_schema(schema name) returns void
+ *
+ * Whoever may create in the schema: until the transaction ends, no other gets its
+ * name.
+ *
+ * Errors: no such schema (3F000), no right to create in it (42501).
+ */
+Datum
+playevent_pin_schema(PG_FUNCTION_ARGS)
+{
+	char	   *name = NameStr(*PG_GETARG_NAME(0));
+	Oid			namespace;
+
+	do
+	{
+		namespace = get_namespace_oid(name, false);
+		if (namespace_aclcheck(namespace, GetUserId(),
+							   ACL_CREATE) != ACLCHECK_OK)
+			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA, name);
+		pin_schema(namespace);
+		AcceptInvalidationMessages();
+	} while (get_namespace_oid(name, true) != namespace);
+	PG_RETURN_VOID();
+}
+
+/*
+ * playevent_pin_table(rel regclass) returns void
+ *
+ * In a twin: until the transaction ends, the name of a table means this one.
+ *
+ * Errors: not called by a twin (0A000), it is gone (42P01).  Locks: the table in
+ * AccessShareLock.
+ */
+Datum
+playevent_pin_table(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+
+	check_has_caller();
+	LockRelationOid(relid, AccessShareLock);
+	if (get_rel_name(relid) == NULL)
+		report_dropped(relid);
+	pin_schema(get_rel_namespace(relid));
+	PG_RETURN_VOID();
+}
+
 /*
  * playevent_call_as_owner(event regclass, ...)
  *
  * Behind several SQL functions: calls the one of the same name and arguments
  * with the ending _as_owner, as the owner of the table that is the first
- * argument.  Nothing is locked: should the table be given away meanwhile, the
- * twin fails for want of rights.
+ * argument.  Nothing is locked but the name of its schema: should the table be
+ * given away meanwhile, the twin fails for want of rights.
  *
  * Errors: no table (22004, 42P01), not its owner (42501), and what the twin
  * reports.
@@ -290,6 +409,9 @@ playevent_call_as_owner(PG_FUNCTION_ARGS)
 
 	if (!relation_ownercheck(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+	/* Where it can't, there is no DDL either. */
+	if (!XactReadOnly)
+		pin_schema(get_rel_namespace(relid));
 	return call_twin(fcinfo, owner_of(relid));
 }
 
@@ -307,16 +429,6 @@ playevent_call_for_reader(PG_FUNCTION_ARGS)
 	char	   *name;
 
 	return call_twin(fcinfo, owner_of(event_of(fcinfo, &name)));
-}
-
-/* Check that this is in a twin. */
-static void
-check_has_caller(void)
-{
-	if (!OidIsValid(caller))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("this function is for functions of playevent's that act as a log's owner")));
 }
 
 /*

@@ -203,7 +203,7 @@ add_rows(Digest *digest, TableQuery *query)
 	Portal		portal = open_table_query(query);
 	TupleDesc	desc = portal->tupDesc;
 
-	digest->is_weighted = !digest->in_order &&
+	digest->is_weighted = !digest->in_order && desc->natts > 0 &&
 		TupleDescAttr(desc, desc->natts - 1)->atttypid == INT8OID;
 	(void) take_rows(portal, add_row, digest);
 }

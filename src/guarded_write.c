@@ -17,23 +17,28 @@
 
 #include "access/htup_details.h"
 #include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "as_owner.h"
+#include "compat.h"
 #include "guarded_write.h"
 #include "table_query.h"
 
 PG_FUNCTION_INFO_V1(playevent_write_guarded);
 PG_FUNCTION_INFO_V1(playevent_empty_column);
+PG_FUNCTION_INFO_V1(playevent_lock_table);
 PG_FUNCTION_INFO_V1(playevent_wait_for_writers);
 
 /* The table that is being written, or InvalidOid. */
@@ -212,6 +217,64 @@ playevent_empty_column(PG_FUNCTION_ARGS)
 	rows = SPI_processed;
 	SPI_finish();
 	PG_RETURN_INT64(rows);
+}
+
+/* Check that the table is there, and the current user's. */
+static void
+check_owner(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		report_dropped(relid);
+	if (!relation_ownercheck(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+}
+
+/*
+ * playevent.lock_table(rel regclass, lock_mode text, recurse boolean)
+ *		returns void
+ *
+ * LOCK TABLE, by its owner, of this very table: that would look its name up again
+ * once it has waited, and it may be another's by then.  With what is within it, if
+ * it is to recurse.
+ *
+ * Errors: not the table's owner (42501), it is gone (42P01), no such mode (22023).
+ */
+Datum
+playevent_lock_table(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	char	   *mode_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	static const struct
+	{
+		const char *name;
+		LOCKMODE	mode;
+	}			modes[] = {
+		{"SHARE UPDATE EXCLUSIVE", ShareUpdateExclusiveLock},
+		{"SHARE ROW EXCLUSIVE", ShareRowExclusiveLock},
+		{"ACCESS EXCLUSIVE", AccessExclusiveLock},
+	};
+	LOCKMODE	mode = NoLock;
+
+	for (size_t i = 0; i < lengthof(modes); i++)
+	{
+		if (strcmp(mode_name, modes[i].name) == 0)
+			mode = modes[i].mode;
+	}
+	if (mode == NoLock)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("lock mode \"%s\" is not one of those that are needed",
+						mode_name)));
+
+	/* As LOCK TABLE asks before it locks, and looks again. */
+	check_owner(relid);
+	LockRelationOid(relid, mode);
+	check_owner(relid);
+	if (PG_GETARG_BOOL(2))
+		(void) find_all_inheritors(relid, mode, NULL);
+	PG_RETURN_VOID();
 }
 
 /*

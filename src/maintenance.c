@@ -193,11 +193,13 @@ add_amounts_of(CounterBinding *binding, const char *query, Oid rows,
 	Oid			tables[] = {rows, verdicts->relid};
 	TableQuery *prepared = prepare_owner_query(query, 0, tables,
 											   lengthof(tables));
+	Portal		portal = open_table_query(prepared);
 	Addition	addition;
 
+	check_amounts(portal, binding->slot, 1, true);
 	addition.binding = binding;
 	addition.negative = negative;
-	return take_rows(open_table_query(prepared), add_amount, &addition);
+	return take_rows(portal, add_amount, &addition);
 }
 
 /*

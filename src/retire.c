@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "catalog/partition.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "storage/lmgr.h"
@@ -90,6 +91,7 @@ playevent_counted_rows(PG_FUNCTION_ARGS)
  * the counter with this slot table, and returns of how many keys.  Slots that are
  * empty then go.  Of sketches it takes nothing off, for nothing can be.
  *
+ * Errors: not called by a twin (0A000), not a partition of the log (42809).
  * Locks: the slot table in ShareUpdateExclusiveLock, for rebuild not to take them
  * for too few.
  */
@@ -106,6 +108,13 @@ playevent_take_off(PG_FUNCTION_ARGS)
 	int64		keys;
 
 	event = open_own_counter(PG_GETARG_OID(0), PG_GETARG_OID(1), &binding);
+	if (!get_rel_relispartition(part) ||
+		!list_member_oid(get_partition_ancestors(part),
+						 RelationGetRelid(event)))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("table with OID %u is not a partition of table \"%s\"",
+						part, RelationGetRelationName(event))));
 	if (!binding->slot->kind->is_bigint)
 	{
 		relation_close(event, NoLock);

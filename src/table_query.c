@@ -32,6 +32,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
+#include "parser/parse_coerce.h"
 #include "parser/parse_node.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -377,6 +378,39 @@ open_table_query(TableQuery *query)
 	Assert(query->nargs == 0);
 	OUTSIDE_TWIN(portal = SPI_cursor_open(NULL, query->plan, NULL, NULL, true));
 	return portal;
+}
+
+/*
+ * check_columns
+ *		Check that the rows of a cursor begin with columns of these types, of
+ *		which there may be no more if they are all.
+ *
+ * What takes rows relies on it, and a query's text does not tell: whoever owns a
+ * table may change the types of its columns.
+ */
+void
+check_columns(Portal portal, int ntypes, const Oid *types, bool are_all)
+{
+	TupleDesc	desc = portal->tupDesc;
+
+	if (desc->natts < ntypes || (are_all && desc->natts > ntypes))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("a query returns %d columns, not %d",
+						desc->natts, ntypes)));
+	for (int i = 0; i < ntypes; i++)
+	{
+		Oid			type = TupleDescAttr(desc, i)->atttypid;
+
+		if (!IsBinaryCoercible(type, getBaseType(types[i])))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column %d of a query has type %s, not %s",
+							i + 1, format_type_be(type),
+							format_type_be(types[i])),
+					 errdetail("The columns of a counter's tables have the types of its log's."),
+					 errhint("Undo the change of a column's type.")));
+	}
 }
 
 /* SPI_cursor_fetch; apart, for setjmp may clobber a caller's variables. */

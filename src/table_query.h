@@ -27,6 +27,8 @@ extern void keep_table_query(TableQuery *query);
 extern void run_table_query(TableQuery *query, const Datum *values,
 							const char *nulls, bool read_only);
 extern Portal open_table_query(TableQuery *query);
+extern void check_columns(Portal portal, int ntypes, const Oid *types,
+						  bool are_all);
 extern int64 take_rows(Portal portal, RowTaker take, void *arg);
 extern void table_query_init(void);
 

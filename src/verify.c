@@ -178,6 +178,23 @@ describe_comparison(Relation event, CounterBinding *binding, const char *rows,
 }
 
 /*
+ * check_amounts
+ *		Check that the rows of a cursor are a counter's keys with that many
+ *		amounts, as bigints, behind them; and nothing more, if that is all.
+ */
+void
+check_amounts(Portal portal, SlotBinding *slot, int namounts, bool are_all)
+{
+	Oid			types[COUNTER_MAX_KEYS + 2];
+
+	Assert(namounts <= 2);
+	memcpy(types, slot->key_types, slot->nkeys * sizeof(Oid));
+	for (int i = 0; i < namounts; i++)
+		types[slot->nkeys + i] = INT8OID;
+	check_columns(portal, slot->nkeys + namounts, types, are_all);
+}
+
+/*
  * open_differences
  *		Open a cursor on the keys whose amounts are not what the log says (see
  *		append_query of AmountKind), in the active snapshot; which says, if it is
@@ -243,6 +260,7 @@ open_differences(Relation event, CounterBinding *binding, bool tells_progress)
 	}
 	portal = open_table_query(query);
 	AtEOXact_GUC(true, nest_level);
+	check_amounts(portal, slot, 2, false);
 	return portal;
 }
 

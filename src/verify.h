@@ -19,6 +19,8 @@
 extern char *counter_name(CounterBinding *binding);
 extern void describe_comparison(Relation event, CounterBinding *binding,
 								const char *rows, Comparison *of);
+extern void check_amounts(Portal portal, SlotBinding *slot, int namounts,
+						  bool are_all);
 extern Portal open_differences(Relation event, CounterBinding *binding,
 							   bool tells_progress);
 

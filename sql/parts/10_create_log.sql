@@ -74,6 +74,7 @@ BEGIN
             MESSAGE = 'a log cannot be temporary',
             HINT = 'Set search_path so that it starts with the schema for the log.';
     END IF;
+    PERFORM playevent.pin_schema(schema);
     IF log IS NULL OR log = '' OR octet_length(log) > 48 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_name',

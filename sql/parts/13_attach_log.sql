@@ -124,9 +124,9 @@ BEGIN
     -- As CREATE TRIGGER would; from here on nobody inserts until we are done.
     -- To add a column or a constraint takes more, and to ask for that later could end
     -- in a deadlock with whoever reads and then inserts.
-    EXECUTE format('LOCK TABLE %s IN %s MODE', event,
+    PERFORM playevent.lock_table(event,
         CASE WHEN playevent.is_to_be_altered(event, kind_column, kinds, created_column, day_column, daily, check_kinds)
-             THEN 'ACCESS EXCLUSIVE' ELSE 'SHARE ROW EXCLUSIVE' END);
+             THEN 'ACCESS EXCLUSIVE' ELSE 'SHARE ROW EXCLUSIVE' END::text, true);
 
     PERFORM playevent.check_none_leaves(event);
 

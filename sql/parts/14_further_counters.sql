@@ -12,7 +12,7 @@ DECLARE
     log playevent.log;
 BEGIN
     IF EXISTS (SELECT FROM playevent.log l WHERE l.event = lock_log.event) THEN
-        EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', event);
+        PERFORM playevent.lock_table(event, 'SHARE ROW EXCLUSIVE'::text, true);
     END IF;
     PERFORM playevent.check_log(event);
     SELECT * INTO log FROM playevent.log l WHERE l.event = lock_log.event;
@@ -252,7 +252,7 @@ BEGIN
     PERFORM playevent.check_not_null(counter IS NULL, 'counter'::text);
     -- As DROP TRIGGER will: a lesser lock now would bar who has read the table
     -- from inserting, while we wait for him.
-    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', event);
+    PERFORM playevent.lock_table(event, 'ACCESS EXCLUSIVE'::text, true);
     SELECT * INTO dropped FROM playevent.counter c
      WHERE c.event = drop_counter_as_owner.event AND c.counter = drop_counter_as_owner.counter;
     IF NOT FOUND THEN

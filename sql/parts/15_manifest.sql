@@ -70,6 +70,27 @@ AS 'MODULE_PATHNAME', 'playevent_write_guarded';
 COMMENT ON FUNCTION playevent.write_guarded(regclass, regclass[], text) IS
 'internal: in a function that acts as a log''s owner, writes to one of its guarded tables';
 
+CREATE FUNCTION playevent.lock_table(rel regclass, lock_mode text, recurse boolean) RETURNS void
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_lock_table';
+
+COMMENT ON FUNCTION playevent.lock_table(regclass, text, boolean) IS
+'internal: locks a table that the caller owns, whatever its name means by then';
+
+CREATE FUNCTION playevent.pin_schema(schema name) RETURNS void
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_pin_schema';
+
+COMMENT ON FUNCTION playevent.pin_schema(name) IS
+'internal: keeps the name of a schema, in which the caller may create, from becoming another''s until the transaction ends';
+
+CREATE FUNCTION playevent.pin_table(rel regclass) RETURNS void
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_pin_table';
+
+COMMENT ON FUNCTION playevent.pin_table(regclass) IS
+'internal: in a function that acts as a log''s owner, keeps a table''s name from becoming another''s until the transaction ends';
+
 CREATE FUNCTION playevent.counted_rows(event regclass, slot regclass, rows regclass, filter text, OUT query text, OUT sum text)
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'playevent_counted_rows';

@@ -165,10 +165,10 @@ BEGIN
             DETAIL = format('It is %s, and does not see what has been recorded since it began.', current_setting('transaction_isolation')),
             HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
     END IF;
-    EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', event);
+    PERFORM playevent.lock_table(event, 'SHARE UPDATE EXCLUSIVE'::text, false);
     -- rebuild, too, is to wait (src/maintenance.c).
     IF playevent.manifest(event) IS NOT NULL THEN
-        EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', playevent.manifest(event));
+        PERFORM playevent.lock_table(playevent.manifest(event), 'SHARE UPDATE EXCLUSIVE'::text, false);
     END IF;
     SELECT * INTO policy FROM playevent.policy(event);
     IF policy.created_column IS NULL THEN
@@ -210,12 +210,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     schema name := playevent.schema_of(event);
-    foreign_keys text := (
-        SELECT string_agg(format(', CONSTRAINT %I %s', c.conname, pg_get_constraintdef(c.oid)), '' ORDER BY c.conname)
-          FROM pg_constraint c WHERE c.conrelid = event AND c.contype = 'f' AND c.conparentid = 0);
+    foreign_keys text;
     free_name text := name;
     part regclass;
 BEGIN
+    -- So the definitions of its foreign keys mean those tables while we wait, too.
+    PERFORM playevent.pin_table(c.confrelid) FROM pg_constraint c WHERE c.conrelid = event AND c.contype = 'f' AND c.conparentid = 0;
+    SELECT string_agg(format(', CONSTRAINT %I %s', c.conname, pg_get_constraintdef(c.oid)), '' ORDER BY c.conname) INTO foreign_keys
+      FROM pg_constraint c WHERE c.conrelid = event AND c.contype = 'f' AND c.conparentid = 0;
     FOR attempt IN 2..5 LOOP
         BEGIN
             EXECUTE format('CREATE TABLE %I.%I (LIKE %s INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION%s)',

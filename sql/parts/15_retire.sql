@@ -50,7 +50,7 @@ BEGIN
          WHERE NOT p.is_sealed AND p.until <= seal_as_owner.until
     LOOP
         -- From here on nobody inserts into it, and whoever did has committed.
-        EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', part.part);
+        PERFORM playevent.lock_table(part.part, 'SHARE ROW EXCLUSIVE'::text, true);
         rows := playevent.digest_rows(part.part, columns, policy.id_column);
         hash := playevent.note(event, 'seal'::text, part.name, part.since, part.until, rows.n, policy.id_column, rows.first_id, rows.last_id,
             columns, rows.digest, playevent.digest_counts(event, part.part, NULL::jsonb));
@@ -91,7 +91,7 @@ DECLARE
     place regclass := playevent.retired_partition(event);
     part regclass;
 BEGIN
-    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', event);
+    PERFORM playevent.lock_table(event, 'ACCESS EXCLUSIVE'::text, false);
     FOREACH part IN ARRAY parts LOOP
         PERFORM playevent.let_go(part);
         EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', event, part);
@@ -104,10 +104,11 @@ BEGIN
             EXECUTE format('DROP TABLE %s', part);
         END IF;
     END LOOP;
+    -- A view on it needs no right of anybody's, and is of no use.
     IF place IS NOT NULL THEN
         PERFORM playevent.let_go(place);
         EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', event, place);
-        EXECUTE format('DROP TABLE %s', place);
+        EXECUTE format('DROP TABLE %s CASCADE', place);
     END IF;
     -- No moment is before it, and pg_partman can read it, but not MINVALUE.
     place := playevent.make_partition(event, playevent.partition_name(event, '_retired'), '''-infinity'''::text, quote_literal(until));
@@ -210,7 +211,7 @@ BEGIN
          WHERE p.part = ANY (parts) ORDER BY p.since
     LOOP
         -- It takes no rows; but its owner may have had the trigger disabled.
-        EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', part.part);
+        PERFORM playevent.lock_table(part.part, 'SHARE ROW EXCLUSIVE'::text, true);
         rows := playevent.check_sealed(event, part.part, part.name);
         FOR counter IN
             SELECT k.counter, k.columns, k.count_column, k.counter_slot, playevent.retired_table(k.counter_slot) AS retired

@@ -92,7 +92,7 @@ DECLARE
     schema name := playevent.schema_of(verdicts);
     name text := regexp_replace((SELECT relname FROM pg_class WHERE oid = verdicts), '_verdict$', '') || '_valid';
 BEGIN
-    IF to_regclass(format('%I.%I', schema, name)) IS NULL AND has_schema_privilege(schema, 'CREATE') THEN
+    IF to_regclass(format('%I.%I', schema, name)) IS NOT NULL OR has_schema_privilege(schema, 'CREATE') THEN
         PERFORM playevent.make_view(event, schema, name, format(
             'SELECT l.* FROM %1$s AS l
               WHERE NOT EXISTS (
@@ -121,7 +121,7 @@ BEGIN
     IF known.verdicts IS NULL THEN
         RETURN NULL;
     END IF;
-    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', known.verdicts);
+    PERFORM playevent.lock_table(known.verdicts, 'SHARE ROW EXCLUSIVE'::text, false);
     SELECT u.c INTO missing FROM unnest(ARRAY[known.id_column, known.listener_column]) AS u(c)
      WHERE u.c IS NOT NULL
        AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = event AND a.attname = u.c AND NOT a.attisdropped);
@@ -158,7 +158,7 @@ BEGIN
         SELECT k.counter_slot AS slot, k.count_column, k.columns FROM playevent.counter k
          WHERE k.event = resketch.event AND k.listener_column IS NOT NULL
     LOOP
-        EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', counter.slot);
+        PERFORM playevent.lock_table(counter.slot, 'SHARE UPDATE EXCLUSIVE'::text, false);
         -- Keys are one if their images are.  What else can be compared, is for the
         -- planner to find them by.
         SELECT format('SELECT DISTINCT %s FROM %s AS a WHERE a.%I IN (%s)',

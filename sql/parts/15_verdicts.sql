@@ -91,8 +91,16 @@ AS $$
 DECLARE
     schema name := playevent.schema_of(verdicts);
     name text := regexp_replace((SELECT relname FROM pg_class WHERE oid = verdicts), '_verdict$', '') || '_valid';
+    other name;
 BEGIN
-    IF to_regclass(format('%I.%I', schema, name)) IS NOT NULL OR has_schema_privilege(schema, 'CREATE') THEN
+    SELECT r.rolname INTO other
+      FROM pg_class c JOIN pg_class log ON log.oid = event JOIN pg_roles r ON r.oid = c.relowner
+     WHERE c.oid = to_regclass(format('%I.%I', schema, name)) AND c.relowner <> log.relowner AND NOT r.rolsuper;
+    IF FOUND THEN
+        RAISE WARNING USING
+            MESSAGE = format('"%s" belongs to role "%s", and need not show the rows that count', name, other),
+            HINT = 'Drop it or rename it.';
+    ELSIF to_regclass(format('%I.%I', schema, name)) IS NULL AND has_schema_privilege(schema, 'CREATE') THEN
         PERFORM playevent.make_view(event, schema, name, format(
             'SELECT l.* FROM %1$s AS l
               WHERE NOT EXISTS (

@@ -326,6 +326,10 @@ DROP VIEW play_valid;
 CREATE VIEW play_valid AS SELECT 1 AS mine;
 SELECT decides($$void('play_event', '{12}', 'x')$$, 1, 'a view that the app has put there is left alone');
 SELECT is((SELECT mine FROM play_valid), 1, 'P12: it is');
+CREATE ROLE valid_mallory;
+ALTER VIEW play_valid OWNER TO valid_mallory;
+SET LOCAL client_min_messages = error;
+SELECT decides($$void('play_event', '{13}', 'x')$$, 1, 'P8: somebody else''s view of that name hinders nobody');
 ROLLBACK TO s;
 
 --

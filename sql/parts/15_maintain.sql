@@ -61,16 +61,37 @@ COMMENT ON FUNCTION playevent.set_retain_as_owner(regclass, interval, boolean) I
 -- come again, merges spare slots, and retires what is older than the log's retain.
 -- Returns what was done, and how often; what a lock could not be had for is put off,
 -- and done the next time; what fails is a warning, too, and keeps nothing else from
--- being done.
+-- being done.  That it was called is noted, for playevent.health.
 --
 -- Errors: not a log (55000), not its owner (42501), in a transaction with a snapshot
--- of its own (25001).  Locks: those of extend, seal, compact and retire.
+-- of its own (25001).  Locks: those of extend, seal, compact and retire; the event
+-- table in ShareUpdateExclusiveLock.
 CREATE FUNCTION playevent.maintain(event regclass) RETURNS TABLE (what text, done bigint)
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
 
 COMMENT ON FUNCTION playevent.maintain(regclass) IS
 'makes a log''s partitions to come, seals and retires old ones, and tidies up; returns what was done';
+
+-- When maintain was last called is said by a comment on the log's flush trigger, for
+-- triggers are all that playevent has of a catalog: dumps and copies have it, and it
+-- costs no table.  Noted in UTC, as seconds are.
+CREATE FUNCTION playevent.note_maintained(event regclass, undone int) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    flush name := (SELECT t.name FROM playevent.triggers(event) AS t
+                    WHERE t.function = 'playevent.flush'::regproc ORDER BY t.name LIMIT 1);
+BEGIN
+    EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', flush, event,
+        format('playevent.maintain: %s+00, %s undone',
+            to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), undone));
+END
+$$;
+
+COMMENT ON FUNCTION playevent.note_maintained(regclass, int) IS
+'internal: notes that maintain was called, and how many of its steps were left undone';
 
 CREATE FUNCTION playevent.maintain_as_owner(event regclass) RETURNS TABLE (what text, done bigint)
 LANGUAGE plpgsql
@@ -121,6 +142,11 @@ BEGIN
                 left_undone := left_undone || format('%s: failed, %s', step, SQLERRM);
         END;
     END LOOP;
+    BEGIN
+        PERFORM playevent.note_maintained(event, cardinality(left_undone));
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        left_undone := left_undone || 'maintain noted: put off, for a lock could not be had'::text;
+    END;
     FOREACH step IN ARRAY left_undone LOOP
         what := step;
         done := 0;

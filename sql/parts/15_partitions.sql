@@ -52,7 +52,8 @@ AS $$
            EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgfoid = 'playevent.sealed'::regproc)
       FROM pg_inherits i
       JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition
-     CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), '^FOR VALUES FROM \((.+)\) TO \((.+)\)$') AS b(bound)
+     -- Bounds are constants.  With the table's name, 17 would wait for its lock.
+     CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, 0), '^FOR VALUES FROM \((.+)\) TO \((.+)\)$') AS b(bound)
      WHERE i.inhparent = event AND NOT i.inhdetachpending AND b.bound IS NOT NULL
        AND playevent.partition_column(event) IS NOT NULL
      ORDER BY 2

@@ -7,4 +7,4 @@
 -- public, and the event triggers call functions for whoever makes a table.
 GRANT USAGE ON SCHEMA playevent TO PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA playevent TO PUBLIC;
-GRANT SELECT ON playevent.log, playevent.counter, playevent.guard, playevent.stray_trigger TO PUBLIC;
+GRANT SELECT ON playevent.log, playevent.counter, playevent.health, playevent.guard, playevent.stray_trigger TO PUBLIC;

@@ -310,7 +310,8 @@ count_slots(Survey *survey)
 /*
  * rank_key
  *		Be done with the key that the walk is at: keep it if it is one of the
- *		worst.  A key with one entry needs no look at its slot.
+ *		worst.  Most have no more entries than the tenth has slots, and need no
+ *		look at these.
  */
 static void
 rank_key(Survey *survey)
@@ -322,8 +323,7 @@ rank_key(Survey *survey)
 
 	if (slots <= least)
 		return;
-	if (slots > 1)
-		slots = count_slots(survey);
+	slots = count_slots(survey);
 	if (slots <= least)
 		return;
 

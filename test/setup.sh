@@ -72,11 +72,13 @@ choose_major() {
     die 'playevent: this system has no packages of PostgreSQL 15 or later'
 }
 
-# Debian makes a cluster when a server is first installed; this one is not ours
-# to make, so it is told not to, for the time of the installation.  Parentheses
+# Debian makes a cluster when a server is first installed, and starts services;
+# these are not ours to make, so it is told not to, for the time of the
+# installation, and what came for a test is not started later either.  Parentheses
 # keep the trap apart from the caller's.
 install_missing() (
     local package choices choice missing='' wanted=() needed='' made='' conf=/etc/postgresql-common/createcluster.d/playevent.conf
+    local policy=/usr/sbin/policy-rc.d ours=''
     command -v dpkg-query > /dev/null || return 0
     for package; do
         IFS='|' read -ra choices <<< "${package#\?}"
@@ -107,16 +109,25 @@ install_missing() (
     done
     [ -n "$missing" ] || return 0
     say "installing:$missing"
+    [ -e "$policy" ] || ours=$policy
     # shellcheck disable=SC2064
-    trap "as_root rm -f '$conf'" EXIT
+    trap "as_root rm -f '$conf' $ours" EXIT
     [ -d "${conf%/*}" ] || made=${conf%/*}
     as_root mkdir -p "${conf%/*}"
+    if [ -n "$ours" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$ours" > /dev/null
+        as_root chmod 755 "$ours"
+    fi
     echo 'create_main_cluster = false' | as_root tee "$conf" > /dev/null
     # shellcheck disable=SC2086
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
         -o DPkg::Lock::Timeout=300 install $missing > /dev/null ||
         die "playevent: could not install$missing"
-    as_root rm -f "$conf"
+    case $missing in
+        *prometheus-postgres-exporter*) as_root update-rc.d prometheus-postgres-exporter disable ;;
+    esac
+    # shellcheck disable=SC2086
+    as_root rm -f "$conf" $ours
     [ -z "$made" ] || as_root rmdir --ignore-fail-on-non-empty "$made"
 )
 
@@ -124,6 +135,7 @@ install_missing() (
 # package of it yet (see run-in-copy.sh).
 test_packages() {
     echo postgresql-@ postgresql-server-dev-@ 'postgresql-@-pgtap|postgresql-18-pgtap' '?postgresql-@-hll' '?postgresql-@-cron' '?postgresql-@-partman' \
+        '?prometheus-postgres-exporter' \
         libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl
 }
 

@@ -316,11 +316,12 @@ count_slots(Survey *survey)
 static void
 rank_key(Survey *survey)
 {
-	int64		least = survey->nworst < WORST_KEYS ? 0 :
-		survey->worst[WORST_KEYS - 1].slots;
+	int64		least = 0;
 	int64		slots = survey->ntids;
 	int			place = 0;
 
+	if (survey->nworst == WORST_KEYS)
+		least = survey->worst[WORST_KEYS - 1].slots;
 	if (slots <= least)
 		return;
 	slots = count_slots(survey);
@@ -488,7 +489,7 @@ key_text(Survey *survey, IndexTuple key, int ncolumns,
 		Oid			output;
 		bool		is_varlena;
 		Datum		value;
-		char	   *text;
+		char	   *shown;
 
 		while (survey->index->rd_index->indkey.values[k] != columns[i])
 			k++;
@@ -498,9 +499,9 @@ key_text(Survey *survey, IndexTuple key, int ncolumns,
 			continue;
 		getTypeOutputInfo(TupleDescAttr(desc, k)->atttypid, &output,
 						  &is_varlena);
-		text = OidOutputFunctionCall(output, value);
-		text[pg_mbcliplen(text, strlen(text), MAX_VALUE)] = '\0';
-		values[i] = CStringGetTextDatum(text);
+		shown = OidOutputFunctionCall(output, value);
+		shown[pg_mbcliplen(shown, strlen(shown), MAX_VALUE)] = '\0';
+		values[i] = CStringGetTextDatum(shown);
 	}
 	return PointerGetDatum(construct_md_array(values, isnull, 1, dims, lbs,
 											  TEXTOID, -1, false,

@@ -21,6 +21,7 @@ COMMENT ON FUNCTION playevent.file_bytes(oid) IS
 CREATE FUNCTION playevent.slots_of_keys(slot regclass, columns text[], pages int)
 RETURNS TABLE (key text[], slots bigint, share float8)
 LANGUAGE c VOLATILE STRICT
+ROWS 10
 AS 'MODULE_PATHNAME', 'playevent_slots_of_keys';
 
 COMMENT ON FUNCTION playevent.slots_of_keys(regclass, text[], int) IS
@@ -93,6 +94,7 @@ COMMENT ON FUNCTION playevent.moment(text) IS
 CREATE FUNCTION playevent.worst_keys(event regclass, pages int DEFAULT 256)
 RETURNS TABLE (counter name, key text[], slots bigint, share float8)
 LANGUAGE sql VOLATILE
+ROWS 20
 BEGIN ATOMIC
     SELECT k.counter, w.key, w.slots, w.share
       FROM playevent.counter k
@@ -161,9 +163,10 @@ SELECT l.event,
  CROSS JOIN LATERAL (
       SELECT pg_catalog.max(w.slots) AS most_slots,
              pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('counter', w.counter, 'key', w.key, 'slots', w.slots)
-                                  ORDER BY w.slots DESC, w.counter, w.key) AS keys,
+                                  ORDER BY w.place) FILTER (WHERE w.place <= 10) AS keys,
              pg_catalog.min(w.share) AS share
-        FROM (SELECT * FROM playevent.worst_keys(l.event) AS every LIMIT 10) AS w) AS worst
+        FROM (SELECT every.*, pg_catalog.row_number() OVER (ORDER BY every.slots DESC, every.counter, every.key) AS place
+                FROM playevent.worst_keys(l.event) AS every) AS w) AS worst
  CROSS JOIN LATERAL (
       SELECT pg_catalog.array_agg(g.slot) AS tables,
              pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(g.slot))::pg_catalog.int8 AS n

@@ -76,7 +76,7 @@ SELECT hostile.mallory($_$SELECT m.make_log('plain', 'i (r, k, b)');
     INSERT INTO m.track VALUES ('m1', 1);
     SET LOCAL search_path = m;
     SELECT playevent.create_log('hit', track => 'm.track', partition_by => 'month');
-    INSERT INTO m.hit_event (track_entry_key, bucket, event_id) VALUES ('m1', 'most', gen_random_uuid());
+    INSERT INTO m.hit_event (track_entry_key, bucket, event_id) VALUES ('m1', 'most', gen_random_uuid()), ('m1', 'most', gen_random_uuid());
     SELECT playevent.void('m.hit_event', '{1}', 'x');$_$);
 SELECT is((SELECT count(*) FROM playevent.health WHERE event::text ~ '^m\.'), 2::bigint, 'P8: her logs are there');
 SELECT is(hostile.told('none', 'm.hit_event'), 'slots 1 keys m1 verdicts 1 last intact bytes', 'P8: her log is told of');

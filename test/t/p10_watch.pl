@@ -1,6 +1,7 @@
-# P10, P8 and P7: sql/watch/ is what it says: Debian's postgres_exporter tells by its queries
+# P10, P8, P7 and P6: sql/watch/ is what it says: Debian's postgres_exporter tells by its queries
 # what playevent.health does, with the rights of pg_monitor alone; the dashboard and the
-# alerts ask for nothing else. Dumps have when a log was maintained.
+# alerts ask for nothing else. Dumps have when a log was maintained, and standbys tell of
+# logs too.
 #
 # Debian's prometheus-postgres-exporter, and promtool of prometheus for the syntax of the
 # alerts; without the former, the dashboard and the alerts are compared with the queries.
@@ -31,7 +32,7 @@ my $exporter = program('prometheus-postgres-exporter');
 my $promtool = program('promtool');
 
 my $node = PostgreSQL::Test::Cluster->new('watch');
-$node->init;
+$node->init(allows_streaming => 1);
 $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION playevent;
@@ -183,6 +184,18 @@ SKIP:
 	my $checked = system($promtool, 'check', 'rules', "$watch/alerts.yaml");
 	is($checked, 0, 'P10: Prometheus takes the alerts');
 }
+
+# A standby, which has no statistics of its own
+
+my $of_data = q{SELECT event, intact, log_bytes, slot_bytes, most_slots, worst_keys, slots_seen, partitions, partitioned_until, maintained_at, verdicts_of_a_day, last_verdict_at
+	FROM playevent.health ORDER BY event::text};
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+is($standby->safe_psql('postgres', $of_data), $node->safe_psql('postgres', $of_data), 'P6: a standby tells the same');
+$standby->stop;
 
 # Dumps
 

@@ -81,12 +81,17 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    flush name := (SELECT t.name FROM playevent.triggers(event) AS t
-                    WHERE t.function = 'playevent.flush'::regproc ORDER BY t.name LIMIT 1);
+    flush name;
 BEGIN
-    EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', flush, event,
-        format('playevent.maintain: %s+00, %s undone',
-            to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), undone));
+    -- So its name means this table until we are done.
+    PERFORM playevent.lock_table(event, 'SHARE UPDATE EXCLUSIVE'::text, false);
+    SELECT t.name INTO flush
+      FROM playevent.triggers(event) AS t WHERE t.function = 'playevent.flush'::regproc ORDER BY t.name LIMIT 1;
+    IF FOUND THEN
+        EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', flush, event,
+            format('playevent.maintain: %s+00, %s undone',
+                to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), undone));
+    END IF;
 END
 $$;
 

@@ -26,7 +26,7 @@ CREATE FUNCTION odd(log regclass, step text) RETURNS SETOF text LANGUAGE sql SET
         SELECT FROM playevent.partitions(log) WHERE now() >= since AND now() < until)
     UNION ALL
     SELECT 'none in three months' WHERE NOT EXISTS (
-        SELECT FROM playevent.partitions(log) WHERE (now() AT TIME ZONE 'UTC' + interval '3 months') AT TIME ZONE 'UTC' < until)
+        SELECT FROM playevent.partitions(log) WHERE now() + interval '3 months' < until)
 $$;
 
 --

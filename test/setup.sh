@@ -135,7 +135,7 @@ install_missing() (
 # package of it yet (see run-in-copy.sh).
 test_packages() {
     echo postgresql-@ postgresql-server-dev-@ 'postgresql-@-pgtap|postgresql-18-pgtap' '?postgresql-@-hll' '?postgresql-@-cron' '?postgresql-@-partman' \
-        '?prometheus-postgres-exporter' \
+        '?postgresql-@-plproxy' '?prometheus-postgres-exporter' \
         libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl
 }
 

@@ -75,6 +75,7 @@ sub run_block
 	{
 		$text =~ s/$from/$change{$from}/g or die "$beginning has no $from";
 	}
+	local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
 	my ($status, $out, $err) = $node->psql($database, $text, on_error_stop => 1);
 	is("$status$err", '0', "P13: \"$beginning\": runs on " . $node->name);
 	return $out;
@@ -163,13 +164,11 @@ sub fails
 # The partition a key is on, by our own reckoning
 sub partition_of { return ord(sha256($_[0])) % 4; }
 
-my $database_of = sub { return "site_$_[0]" };
-
 # All plays there are: partition|id|track|release|kind|event_id
 sub rows
 {
 	return map {
-		split /\n/, $node_of[$_]->safe_psql($database_of->($_),
+		split /\n/, $node_of[$_]->safe_psql("site_$_",
 			"SELECT $_, id, track_entry_key, release_id, bucket, event_id FROM play_event")
 	} 0 .. 3;
 }
@@ -181,7 +180,7 @@ sub exact_everywhere
 	my ($name) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	is($node_of[$_]->safe_psql($database_of->($_), differences('play')), '0|0', "P3: $name: partition $_: exact") foreach (0 .. 3);
+	is($node_of[$_]->safe_psql("site_$_", differences('play')), '0|0', "P3: $name: partition $_: exact") foreach (0 .. 3);
 	is(told('reader', 'SELECT count(*) FROM play_verify()'), 0, "P3: $name: verify, through the proxy, has nothing to say");
 
 	my (%track, %release_of, %kind, %at, %played, @wrong);
@@ -207,19 +206,18 @@ sub exact_everywhere
 	is(join("\n", @wrong[ 0 .. ($#wrong > 9 ? 9 : $#wrong) ]), '', "P3: $name: each play is once, where it belongs");
 
 	my $line = sub { my ($of) = @_; my @n = map { $of->{$_} // 0 } qw(partial most complete); return join '|', @n, $n[0] + $n[1] + $n[2]; };
-	is(told('reader', q{SELECT k.key, t.* FROM unnest('{} . join(',', sort keys %track) . q{}'::text[]) WITH ORDINALITY AS k(key, n)
-			CROSS JOIN LATERAL play_by_track(k.key) AS t ORDER BY n}),
-		join("\n", map { "$_|" . $line->($track{$_}) } sort keys %track), "P3: $name: counts by track, through the proxy");
-	is(told('reader', q{SELECT k.key, r.* FROM unnest('{} . join(',', sort keys %release_of) . q{}'::bigint[]) WITH ORDINALITY AS k(key, n)
-			CROSS JOIN LATERAL play_by_release(k.key) AS r ORDER BY n}),
-		join("\n", map { "$_|" . $line->($release_of{$_}) } sort keys %release_of), "P3: $name: counts by release, through the proxy");
-
-	foreach my $by ([ track => \%track ], [ release => \%release_of ])
+	foreach my $by ([ track => text => \%track ], [ release => bigint => \%release_of ])
 	{
-		my %plays = map { ($_ => (split /\|/, $line->($by->[1]{$_}))[3]) } keys %{ $by->[1] };
-		my @top = (sort { $plays{$b} <=> $plays{$a} || $a cmp $b } keys %plays)[ 0 .. 4 ];
-		is(told('reader', "SELECT key, plays FROM play_top(by => '$by->[0]', lim => 5)"),
-			join("\n", map { "$_|$plays{$_}" } @top), "P3: $name: top by $by->[0], through the proxy");
+		my ($what, $type, $counts) = @$by;
+		my @keys = sort keys %$counts;
+		my %plays = map { ($_ => (split /\|/, $line->($counts->{$_}))[3]) } @keys;
+		is(told('reader', "SELECT k.key, c.* FROM unnest('{" . join(',', @keys) . "}'::${type}[]) WITH ORDINALITY AS k(key, n)
+				CROSS JOIN LATERAL play_by_$what(k.key) AS c ORDER BY k.n"),
+			join("\n", map { "$_|" . $line->($counts->{$_}) } @keys), "P3: $name: counts by $what, through the proxy");
+		my @top = sort { $plays{$b} <=> $plays{$a} || $a cmp $b } @keys;
+		splice @top, 5 if @top > 5;
+		is(told('reader', "SELECT key, plays FROM play_top(by => '$what', lim => 5)"),
+			join("\n", map { "$_|$plays{$_}" } @top), "P3: $name: top by $what, through the proxy");
 	}
 	my $all = scalar(keys %at);
 	is(told('reader', 'SELECT sum(plays) FROM play_series()'), $all, "P3: $name: series, through the proxy, of all $all plays");
@@ -258,7 +256,7 @@ is((grep { /\|${some}b$/ } rows()), 1, 'P13: ROLLBACK on the proxy leaves it the
 exact_everywhere('some plays');
 
 # Rights
-fails('web', $_, qr/ERROR:  42501: permission denied/, "P8: not the web role's: $_")
+fails('web', $_, qr/ERROR:  42501: /, "P8: not the web role's: $_")
   foreach (q{SELECT * FROM record_plays_apart('{0}', '{1}', '{k1}', '{most}', '{NULL}', '{NULL}')}, 'SELECT * FROM play_top()', 'SELECT * FROM play_verify()',
 	q{CREATE USER MAPPING FOR web SERVER plays}, q{ALTER SERVER plays OPTIONS (SET p0 'dbname=postgres')});
 fails('reader', "SELECT record_play('k1', 'most')", qr/ERROR:  42501:/, "P8: nor is recording the reader's");
@@ -374,7 +372,7 @@ sub finish_clients
 	{
 		my ($state) = $line =~ /ERROR:  (\w{5})$/;
 		$state{$state}++ if defined $state;
-		die $line if !defined $state && $line !~ /NOTICE:  00000/;
+		die $line if !defined $state && $line !~ /NOTICE:  00000|WARNING:  57P0/;
 	}
 	return ($acknowledged, join ' ', map { "$_ ($state{$_})" } sort keys %state);
 }
@@ -463,8 +461,11 @@ run_block($node_2, 'postgres', 'on the old node: close');
 my $closed = $node_2->safe_psql('site_3_moved', $count);
 my $others = $server{'node-1'}->safe_psql('site_0', $count);
 fails('web', "SELECT record_play('$key[3]', 'most')", qr/ERROR:  XX000: .*\[site_3\].*(?:too many connections for database|does not exist)/, 'P13: a partition is closed');
-my ($stdout, $stderr) = run_command([ 'sh', '-ec', 'cd ' . PostgreSQL::Test::Utils::tempdir() . "\n" . block('psql -h node-3') ]);
-is($stderr, '', 'P13: "psql -h node-3": runs without complaint');
+{
+	local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
+	my (undef, $complaint) = run_command([ 'sh', '-ec', 'cd ' . PostgreSQL::Test::Utils::tempdir() . "\n" . block('psql -h node-3') ]);
+	is($complaint, '', 'P13: "psql -h node-3": runs without complaint');
+}
 my $check = block('in the new partition, before');
 $server{'node-3'}->poll_query_until('site_3', $check, 't|0') or die 'the new partition does not get its tracks';
 $node_of[3] = $server{'node-3'};

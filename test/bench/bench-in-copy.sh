@@ -10,7 +10,7 @@ export BENCH_RESULTS=$root/results BENCH_STARTED=$EPOCHSECONDS
 export PGDATABASE=postgres PGUSER=postgres
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all='single cold bulk100 batches copy pinned isolation growth reads charts live partitions decade verdicts'
+all='single cold bulk100 batches copy pinned isolation growth reads charts live partitions decade verdicts machines'
 read -ra workloads <<< "${ONLY:-$all}"
 for name in "${workloads[@]}"; do
     [[ " $all " = *" $name "* ]] || die "ONLY is of: $all"

@@ -3,7 +3,7 @@
 #
 #   QUICK=1        every workload, small and short: for a look only
 #   ONLY           of single cold bulk100 batches copy pinned isolation growth
-#                  reads charts live partitions decade verdicts
+#                  reads charts live partitions decade verdicts machines
 #   VARIANTS       of those in variants.sql: bare row_triggers
 #                  row_triggers_with_day transition_table
 #                  transition_table_with_day playevent playevent_without_day
@@ -13,7 +13,7 @@
 #                  built in the copy, and gone afterwards
 #   ROUNDS, SECONDS_EACH
 #   CLIENTS, KEYS  of the workloads single and partitions; keys are uniform, zipf,
-#                  hot or event_id
+#                  hot or event_id.  KEYS of machines, too: hot or zipf
 #   DECADE_PLAYS   how many plays the decade has: 10 million
 #   RESULTS        directory for the results, else a fresh one in /tmp
 . "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
@@ -47,4 +47,4 @@ prepare_copy() {
 # The server's user may not write here, so the results come as an archive.  The
 # parentheses keep run_in_copy's traps apart from ours.
 (run_in_copy test/bench/bench-in-copy.sh \
-    postgresql-@ postgresql-server-dev-@ gnuplot-nox) 3> "$archive"
+    postgresql-@ postgresql-server-dev-@ gnuplot-nox '?postgresql-@-plproxy') 3> "$archive"

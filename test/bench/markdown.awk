@@ -1,6 +1,6 @@
 # markdown.awk: summary.tsv to tables for README.md: every ratio to the bare
 # table, by variant; what a row costs; and ratios to what isn't partitioned, or to
-# the start of the decade, with what they are of.
+# the start of the decade, or to one server, with what they are of.
 
 BEGIN {
     FS = "\t"
@@ -27,11 +27,12 @@ $5 ~ /_to_bare$/ && $4 in is_known && $4 != "bare" {
     cell[line, $4] = sprintf("%.2f", $7) ($6 > 1 ? sprintf(" (%.2f to %.2f)", $8, $9) : "")
 }
 
-$5 ~ /_to_(whole|start)$/ {
+$5 ~ /_to_(whole|start|plain)$/ {
     metric = $5
-    sub(/_to_(whole|start)$/, "", metric)
+    sub(/_to_(whole|start|plain)$/, "", metric)
     other = $1 FS $2 FS $3 FS $4
     if ($5 ~ /whole$/) sub(/_partitioned$/, "", other)
+    else if ($5 ~ /plain$/) sub(/, (proxy|hub|citus)/, ", plain", other)
     else sub(/, end/, ", start", other)
     further[++ratios] = sprintf("| %s | %s | %s | %s | %s | %.4g | %.4g | %.2f (%.2f to %.2f) |", $1, $2, $3, $4, metric,
         median[other, metric], median[$1 FS $2 FS $3 FS $4, metric], $7, $8, $9)

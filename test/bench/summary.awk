@@ -7,6 +7,7 @@
 #                                  counters kept
 #   tps_to_smallest                ratio to the smallest log or track table
 #   tps_to_whole, cpu_us_to_whole  ratio to the variant that is not partitioned
+#   tps_to_plain, cpu_us_to_plain  ratio of several servers to one, with the same
 #   mb_to_start, p50_ms_to_start, seconds_to_start, tps_to_start, cpu_us_to_start
 #                                  ratio of a log at the end of the decade to the
 #                                  same before anything was retired
@@ -82,6 +83,12 @@ END {
         whole = row[r, 1] SUBSEP row[r, 2] SUBSEP row[r, 3] SUBSEP whole SUBSEP round SUBSEP metric
         if (row[r, 4] ~ /_partitioned$/ && (metric == "tps" || metric == "cpu_us") && whole in value && value[whole] > 0)
             add(group, metric "_to_whole", v / value[whole])
+        plain = row[r, 2]
+        if (row[r, 1] == "machines" && sub(/, (proxy|hub|citus)$/, ", plain", plain)) {
+            plain = row[r, 1] SUBSEP plain SUBSEP row[r, 3] SUBSEP row[r, 4] SUBSEP round SUBSEP metric
+            if ((metric == "tps" || metric == "cpu_us") && plain in value && value[plain] > 0)
+                add(group, metric "_to_plain", v / value[plain])
+        }
         # What was retired, and the manifest, begin with nothing.
         start = row[r, 2]
         if (row[r, 1] == "decade" && sub(/, end$/, ", start", start) && start !~ /^size of (retired|manifest)/) {

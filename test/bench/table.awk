@@ -16,11 +16,12 @@ BEGIN {
     title["verdicts"] = "Plays that are voided, and inserts beside it"
     title["partitions"] = "One row a transaction, into one table and into one that is partitioned by month"
     title["decade"] = "A log of ten years that retires plays after 13 months; rounds of load, seal, tidy and retire are months"
+    title["machines"] = "One server, PL/Proxy over two nodes, two ingest servers and a hub, all on one machine"
     digits["seconds"] = digits["p50_ms"] = digits["p99_ms"] = 3
     split("p50_ms p99_ms cpu_us wal_bytes wal_bytes_a_counter", costs, " ")
     for (c in costs) is_cost[costs[c]] = 1
     digits["cpu_us"] = 1
-    digits["last_to_first"] = digits["tps_to_smallest"] = digits["tps_to_whole"] = digits["tps_to_alone"] = digits["cpu_us_to_whole"] = 2
+    digits["last_to_first"] = digits["tps_to_smallest"] = digits["tps_to_whole"] = digits["tps_to_alone"] = digits["cpu_us_to_whole"] = digits["tps_to_plain"] = digits["cpu_us_to_plain"] = 2
     digits["mb_to_start"] = digits["p50_ms_to_start"] = digits["seconds_to_start"] = digits["tps_to_start"] = digits["cpu_us_to_start"] = 2
     digits["mb"] = 1
 }

@@ -75,7 +75,7 @@ sub run_block
 	}
 	local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
 	my ($status, $out, $err) = $node->psql($database, $text, on_error_stop => 1);
-	is("$status$err", '0', "P13: \"$beginning\": runs on " . $node->name);
+	is("$status$err", '0', "P13: \"$beginning\": runs on " . $node->name) or die $text;
 	return $out;
 }
 
@@ -91,7 +91,7 @@ foreach my $number (1 .. 3)
 {
 	my $node = PostgreSQL::Test::Cluster->new("node_$number");
 	$node->init;
-	$node->append_conf('postgresql.conf', "wal_level = logical\nmax_logical_replication_workers = 12\nmax_worker_processes = 20\n");
+	$node->append_conf('postgresql.conf', "wal_level = logical\nmax_wal_senders = 20\nmax_replication_slots = 20\nmax_logical_replication_workers = 12\nmax_worker_processes = 20\n");
 	my $hba = $node->data_dir . '/pg_hba.conf';
 	my $trusted = slurp_file($hba);
 	unlink $hba;
@@ -495,7 +495,7 @@ my $decide = sub {
 my $plays = told('reader', "SELECT plays FROM play_by_track('$key[2]')");
 is($decide->($node_2, 'void'), 7, 'P12: plays of a partition are voided there');
 is(told('reader', "SELECT plays FROM play_by_track('$key[2]')"), $plays - 7, 'P12: and count no more, through the proxy');
-write_files('large', 1000);
+write_files('large', 500);
 (@out, @err) = ();
 @clients = start_clients(\@out, \@err);
 my $node_3 = $server{'node-3'};
@@ -508,7 +508,16 @@ run_block($node_2, 'site_2', 'in the old partition, whose plays');
 run_block($node_3, 'site_2', 'in the new partition, of which');
 $node_3->poll_query_until('site_2', $has_tracks) or die 'the new partition does not get its rows';
 $node_3->safe_psql('site_2', q{SELECT playevent.rebuild('play_event')});
+
+# Those that play while rows are copied have nothing to complain of; those that do
+# when the old one is closed, have.
+($acknowledged, $errors) = finish_clients(\@out, \@err, @clients);
+is($errors, '', "P13: a large partition: all $acknowledged plays are recorded while rows are copied");
+write_files('closed', 500);
+(@out, @err) = ();
 $rows = $node_2->safe_psql('site_2', $count);
+@clients = start_clients(\@out, \@err);
+$node_2->poll_query_until('site_2', "SELECT count(*) > $rows + 30 / @{[slowdown()]} FROM play_event") or die 'no traffic';
 run_block($node_2, 'postgres', 'on the old node: nobody');
 cmp_ok($node_2->safe_psql('site_2', $count), '>=', $rows, 'P13: a large partition: it was played to until it is closed');
 my $both = block('in the old and the new partition');

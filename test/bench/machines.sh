@@ -126,7 +126,7 @@ CREATE SERVER plays FOREIGN DATA WRAPPER plproxy
     OPTIONS (p0 'host=$PWD/node_1 dbname=$database', p1 'host=$PWD/node_2 dbname=$database');
 CREATE USER MAPPING FOR postgres SERVER plays OPTIONS (user 'postgres');
 SQL
-        for part in 'which partition' batches; do
+        for part in 'which shard' batches; do
             awk -v first="-- in the proxy database: $part" '
                 index($0, first) == 1 { inside = 1 } /^```/ { inside = 0 } inside' sql/OPERATIONS.md > proxy.sql
             [ -s proxy.sql ] || die "sql/OPERATIONS.md has no \"$part\""

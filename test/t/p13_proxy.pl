@@ -1,8 +1,8 @@
 # P3 and P13: tracks over several servers, behind PL/Proxy, by the statements and commands of
 # sql/OPERATIONS.md.  Clients play through the proxy while a node is killed, and while a
-# partition moves to another one.  What they send again is there once, on the partition
+# shard moves to another one.  What they send again is there once, on the shard
 # of its track; and all that the proxy tells is what a count of our own over all
-# partitions comes to.
+# shards comes to.
 #
 # Debian's postgresql-…-plproxy; without it, nothing is tested.
 #
@@ -100,14 +100,14 @@ foreach my $number (1 .. 3)
 	$server{"node-$number"} = $node;
 }
 
-# Which has the partition
+# Which has the shard
 my @node_of = @server{qw(node-1 node-1 node-2 node-2)};
 
 run_block($server{"node-$_"}, 'postgres', 'on each node') foreach (1 .. 3);
 foreach my $number (0 .. 3)
 {
-	run_block($node_of[$number], 'postgres', 'on its node, for each partition', 'site_0' => "site_$number");
-	run_block($node_of[$number], "site_$number", 'in each partition; the right', '(?<=WITH )4(?=;)' => 4 + $number);
+	run_block($node_of[$number], 'postgres', 'on its node, for each shard', 'site_0' => "site_$number");
+	run_block($node_of[$number], "site_$number", 'in each shard; the right', '(?<=WITH )4(?=;)' => 4 + $number);
 }
 
 # The site's tracks: 50, of 8 releases and of none.
@@ -117,12 +117,12 @@ $tracks->safe_psql('site', q{
 	CREATE TABLE track (entry_key text PRIMARY KEY, release_id bigint, is_deleted boolean NOT NULL DEFAULT false, title text);
 	INSERT INTO track SELECT 'k' || i, nullif(i % 9, 8) FROM generate_series(0, 49) i});
 run_block($tracks, 'site', 'where the tracks are' . "\nCREATE ROLE");
-run_block($node_of[$_], "site_$_", 'in each partition, as a superuser', tracks_0 => "tracks_$_") foreach (0 .. 3);
+run_block($node_of[$_], "site_$_", 'in each shard, as a superuser', tracks_0 => "tracks_$_") foreach (0 .. 3);
 my $has_tracks = q{SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel};
 $node_of[$_]->poll_query_until("site_$_", $has_tracks) foreach (0 .. 3);
 
 $proxy->safe_psql('postgres', 'CREATE DATABASE proxy');
-foreach my $part ("\nCREATE ROLE", ': which partition', ': batches', ': reading', ': rights')
+foreach my $part ("\nCREATE ROLE", ': which shard', ': batches', ': reading', ': rights')
 {
 	run_block($proxy, 'proxy', "in the proxy database$part");
 }
@@ -159,10 +159,10 @@ sub fails
 	return;
 }
 
-# The partition a key is on, by our own reckoning
-sub partition_of { return ord(sha256($_[0])) % 4; }
+# The shard a key is on, by our own reckoning
+sub shard_of { return ord(sha256($_[0])) % 4; }
 
-# All plays there are: partition|id|track|release|kind|event_id
+# All plays there are: shard|id|track|release|kind|event_id
 sub rows
 {
 	return map {
@@ -171,24 +171,24 @@ sub rows
 	} 0 .. 3;
 }
 
-# Each partition is exact; what the proxy tells is the sum of all rows; a play is once
+# Each shard is exact; what the proxy tells is the sum of all rows; a play is once
 # in all, where it belongs, and under the id that was told.
 sub exact_everywhere
 {
 	my ($name) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	is($node_of[$_]->safe_psql("site_$_", differences('play')), '0|0', "P3: $name: partition $_: exact") foreach (0 .. 3);
+	is($node_of[$_]->safe_psql("site_$_", differences('play')), '0|0', "P3: $name: shard $_: exact") foreach (0 .. 3);
 	is(told('reader', 'SELECT count(*) FROM play_verify()'), 0, "P3: $name: verify, through the proxy, has nothing to say");
 
 	my (%track, %release_of, %kind, %at, %played, @wrong);
 	foreach my $row (rows())
 	{
-		my ($partition, $id, $track, $release, $kind, $event_id) = split /\|/, $row, -1;
+		my ($shard, $id, $track, $release, $kind, $event_id) = split /\|/, $row, -1;
 		$track{$track}{$kind}++;
 		$release_of{$release}{$kind}++ if $release ne '';
-		push @wrong, "$row is not of partition " . partition_of($track) if partition_of($track) != $partition;
-		push @wrong, "$row has an id of another partition" if $id % 4 != $partition;
+		push @wrong, "$row is not of shard " . shard_of($track) if shard_of($track) != $shard;
+		push @wrong, "$row has an id of another shard" if $id % 4 != $shard;
 		push @wrong, "id $id is there twice" if $at{$id}++;
 		push @wrong, "$row has another release than its track" if exists $release{$track} && $release ne $release{$track};
 		next if $event_id eq '';
@@ -225,11 +225,11 @@ sub exact_everywhere
 #
 # It is as on one server
 #
-my @key = map { my $partition = $_; (grep { partition_of($_) == $partition } map { "k$_" } 0 .. 49)[0] } 0 .. 3;
+my @key = map { my $shard = $_; (grep { shard_of($_) == $shard } map { "k$_" } 0 .. 49)[0] } 0 .. 3;
 my $some = 'b6dd04a2-7c3a-4b7e-9d1f-3d0c2a4f5e6';
-foreach my $partition (0 .. 3)
+foreach my $shard (0 .. 3)
 {
-	is(told('web', "SELECT record_play('$key[$partition]', 'most', '$some$partition') % 4"), $partition, "P13: partition $partition: a play is recorded there");
+	is(told('web', "SELECT record_play('$key[$shard]', 'most', '$some$shard') % 4"), $shard, "P13: shard $shard: a play is recorded there");
 }
 is(told('web', "SELECT record_play('$key[1]', 'most', '${some}1')"), told('web', "SELECT record_play('$key[1]', 'complete', '${some}1')"),
 	'P3: a retry gets the id of the first');
@@ -275,7 +275,7 @@ is(told($_, 'SELECT count(*) FROM pg_user_mappings WHERE umoptions IS NOT NULL')
 is($proxy->safe_psql('proxy', q{SELECT count(*) FROM pg_user_mappings}), 1, 'P8: there is a mapping');
 
 #
-# A track that is published is on all partitions
+# A track that is published is on all shards
 #
 run_block($tracks, 'site', 'where the tracks are: nothing waits');
 my ($names) = $section =~ /^```text\n(synchronous_standby_names = .*\n)```\n/m;
@@ -392,7 +392,7 @@ sub all_is_there
 my $documented = qr/^(?:(?:XX000|57P0[123]) \(\d+\) ?)+$/;
 like($section, qr/\b$_\b/, "OPERATIONS tells of $_") foreach (qw(XX000 57P01 57P02 57P03));
 
-# A session that is connected to all partitions
+# A session that is connected to all shards
 my $session = $proxy->background_psql('proxy', extra_params => [ '-U', 'web' ], on_error_stop => 0);
 $session->query_safe("SELECT record_play('$_', 'most')") foreach (@key);
 
@@ -410,8 +410,8 @@ kill_server($node_2);
 my ($acknowledged, $errors) = finish_clients(\@out, \@err, @clients);
 like($errors, $documented, 'P13: a node is killed: plays fail as the document says');
 cmp_ok($acknowledged, '>', 0, "P13: a node is killed: $acknowledged plays were acknowledged; errors: $errors");
-cmp_ok($server{'node-1'}->safe_psql("site_$_", $count), '>', $before[$_], "P13: a node is killed: partition $_ went on") foreach (0, 1);
-is($server{'node-1'}->safe_psql("site_$_", differences('play')), '0|0', "P3: a node is killed: partition $_: exact") foreach (0, 1);
+cmp_ok($server{'node-1'}->safe_psql("site_$_", $count), '>', $before[$_], "P13: a node is killed: shard $_ went on") foreach (0, 1);
+is($server{'node-1'}->safe_psql("site_$_", differences('play')), '0|0', "P3: a node is killed: shard $_: exact") foreach (0, 1);
 
 my $down = qr/ERROR:  XX000: PL\/Proxy function public\.\w+\(\d\): \[site_[23]\] PQconnect\w+: connection to server .* failed: /;
 fails('web', "SELECT record_play('$key[2]', 'most')", $down, 'P13: a node is down: a play of its tracks');
@@ -433,10 +433,10 @@ like($said, qr/^\d+$/, 'P13: the node is back: a session that was connected goes
 all_is_there('a node was killed');
 is(told('web', "SELECT status FROM record_plays(ARRAY['$key[2]', '$key[0]'], '{most,most}', '{${some}c,${some}d}')") =~ /^recorded\n(?:recorded|duplicate)$/, 1,
 	'P3: the batch that failed is sent again');
-foreach my $partition (0 .. 3)
+foreach my $shard (0 .. 3)
 {
-	$node_of[$partition]->poll_query_until("site_$partition", q{SELECT release_id = 77 FROM track WHERE entry_key = 'new10'})
-	  or die "no tracks in partition $partition";
+	$node_of[$shard]->poll_query_until("site_$shard", q{SELECT release_id = 77 FROM track WHERE entry_key = 'new10'})
+	  or die "no tracks in shard $shard";
 }
 pass('P2: the node is back: tracks have caught up');
 
@@ -448,7 +448,7 @@ like($said, qr/^\d+$/, 'P13: restarted: a session goes on, with the second call 
 exact_everywhere('restarted');
 
 #
-# A partition moves to another node, while plays come
+# A shard moves to another node, while plays come
 #
 write_files('moved', 500);
 (@out, @err) = ();
@@ -458,33 +458,33 @@ $node_2->poll_query_until('site_3', "SELECT count(*) > $rows + 30 / @{[slowdown(
 run_block($node_2, 'postgres', 'on the old node: close');
 my $closed = $node_2->safe_psql('site_3_moved', $count);
 my $others = $server{'node-1'}->safe_psql('site_0', $count);
-fails('web', "SELECT record_play('$key[3]', 'most')", qr/ERROR:  XX000: .*\[site_3\].*(?:too many connections for database|does not exist)/, 'P13: a partition is closed');
+fails('web', "SELECT record_play('$key[3]', 'most')", qr/ERROR:  XX000: .*\[site_3\].*(?:too many connections for database|does not exist)/, 'P13: a shard is closed');
 {
 	local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
 	my (undef, $complaint) = run_command([ 'sh', '-ec', 'cd ' . PostgreSQL::Test::Utils::tempdir() . "\n" . block('psql -h node-3 -d postgres -c "CREATE DATABASE site_3') ]);
 	is($complaint, '', 'P13: "psql -h node-3": runs without complaint');
 }
-my $check = block('in the new partition, before');
-$server{'node-3'}->poll_query_until('site_3', $check, 't|0') or die 'the new partition does not get its tracks';
+my $check = block('in the new shard, before');
+$server{'node-3'}->poll_query_until('site_3', $check, 't|0') or die 'the new shard does not get its tracks';
 $node_of[3] = $server{'node-3'};
-is($node_of[3]->safe_psql('site_3', $count), $closed, 'P3: the new partition has the plays of the old one');
+is($node_of[3]->safe_psql('site_3', $count), $closed, 'P3: the new shard has the plays of the old one');
 is($node_2->safe_psql('site_3_moved', $count), $closed, 'P3: and nothing came to that any more');
-run_block($proxy, 'proxy', 'in the proxy database: open the partition');
+run_block($proxy, 'proxy', 'in the proxy database: open the shard');
 is(($session->query("SELECT record_play('$key[3]', 'most')"))[0] =~ /^\d+$/, 1, 'P13: a session that was connected finds the new one');
 ($acknowledged, $errors) = finish_clients(\@out, \@err, @clients);
-like($errors, $documented, 'P13: a partition moves: plays fail as the document says');
-note("a partition moves: $acknowledged plays were acknowledged; errors: $errors");
-all_is_there('a partition has moved');
-cmp_ok($node_of[3]->safe_psql('site_3', $count), '>', $closed, 'P13: the new partition is played to');
+like($errors, $documented, 'P13: a shard moves: plays fail as the document says');
+note("a shard moves: $acknowledged plays were acknowledged; errors: $errors");
+all_is_there('a shard has moved');
+cmp_ok($node_of[3]->safe_psql('site_3', $count), '>', $closed, 'P13: the new shard is played to');
 is($node_of[3]->safe_psql('site_3', 'SELECT intact FROM playevent.log'), 't', 'P13: and is intact');
 $node_2->safe_psql('postgres', 'DROP DATABASE site_3_moved');
 run_block($tracks, 'site', 'where the tracks are: when COMMIT returns', k10 => 'newer', '(?<=, )8' => 18);
 $release{newer} = 18;
-is(told('web', "SELECT record_play('newer', 'most') > 0"), 't', 'P2: a track is published to the partitions, where they are now');
-exact_everywhere('the old partition has gone');
+is(told('web', "SELECT record_play('newer', 'most') > 0"), 't', 'P2: a track is published to the shards, where they are now');
+exact_everywhere('the old shard has gone');
 
 #
-# A partition moves by logical replication, and is closed at the end alone.  Its
+# A shard moves by logical replication, and is closed at the end alone.  Its
 # verdicts go along.
 #
 my $decide = sub {
@@ -493,7 +493,7 @@ my $decide = sub {
 		SELECT playevent.$function('play_event', ARRAY(SELECT id FROM play_event WHERE track_entry_key = '$key[2]' ORDER BY id LIMIT 7), 'a test')");
 };
 my $plays = told('reader', "SELECT plays FROM play_by_track('$key[2]')");
-is($decide->($node_2, 'void'), 7, 'P12: plays of a partition are voided there');
+is($decide->($node_2, 'void'), 7, 'P12: plays of a shard are voided there');
 is(told('reader', "SELECT plays FROM play_by_track('$key[2]')"), $plays - 7, 'P12: and count no more, through the proxy');
 write_files('large', 500);
 (@out, @err) = ();
@@ -502,54 +502,54 @@ my $node_3 = $server{'node-3'};
 {
 	local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
 	my (undef, $complaint) = run_command([ 'sh', '-ec', 'cd ' . PostgreSQL::Test::Utils::tempdir() . "\n" . block('psql -h node-3 -d postgres -c "CREATE DATABASE site_2') ]);
-	is($complaint, '', 'P13: a large partition: its schema is copied');
+	is($complaint, '', 'P13: a large shard: its schema is copied');
 }
-run_block($node_2, 'site_2', 'in the old partition, whose plays');
-run_block($node_3, 'site_2', 'in the new partition, of which');
-$node_3->poll_query_until('site_2', $has_tracks) or die 'the new partition does not get its rows';
+run_block($node_2, 'site_2', 'in the old shard, whose plays');
+run_block($node_3, 'site_2', 'in the new shard, of which');
+$node_3->poll_query_until('site_2', $has_tracks) or die 'the new shard does not get its rows';
 $node_3->safe_psql('site_2', q{SELECT playevent.rebuild('play_event')});
 
 # Those that play while rows are copied have nothing to complain of; those that do
 # when the old one is closed, have.
 ($acknowledged, $errors) = finish_clients(\@out, \@err, @clients);
-is($errors, '', "P13: a large partition: all $acknowledged plays are recorded while rows are copied");
+is($errors, '', "P13: a large shard: all $acknowledged plays are recorded while rows are copied");
 write_files('closed', 500);
 (@out, @err) = ();
 $rows = $node_2->safe_psql('site_2', $count);
 @clients = start_clients(\@out, \@err);
 $node_2->poll_query_until('site_2', "SELECT count(*) > $rows + 30 / @{[slowdown()]} FROM play_event") or die 'no traffic';
 run_block($node_2, 'postgres', 'on the old node: nobody');
-cmp_ok($node_2->safe_psql('site_2', $count), '>=', $rows, 'P13: a large partition: it was played to until it is closed');
-my $both = block('in the old and the new partition');
+cmp_ok($node_2->safe_psql('site_2', $count), '>=', $rows, 'P13: a large shard: it was played to until it is closed');
+my $both = block('in the old and the new shard');
 my $state = $node_2->safe_psql('site_2', $both);
-$node_3->poll_query_until('site_2', $both, $state) or die 'the new partition does not catch up';
-run_block($node_3, 'site_2', 'in the new partition: ids');
+$node_3->poll_query_until('site_2', $both, $state) or die 'the new shard does not catch up';
+run_block($node_3, 'site_2', 'in the new shard: ids');
 run_block($node_2, 'postgres', 'on the old node: nor');
-is($node_2->safe_psql('site_2_moved', $both), $state, 'P3: a large partition: nobody was late');
-is($node_3->safe_psql('site_2', $both), $state, 'P3: a large partition: all is there');
-run_block($node_3, 'site_2', 'in the new partition: the name');
+is($node_2->safe_psql('site_2_moved', $both), $state, 'P3: a large shard: nobody was late');
+is($node_3->safe_psql('site_2', $both), $state, 'P3: a large shard: all is there');
+run_block($node_3, 'site_2', 'in the new shard: the name');
 $node_of[2] = $node_3;
 run_block($proxy, 'proxy', 'in the proxy database: open the large');
 ($acknowledged, $errors) = finish_clients(\@out, \@err, @clients);
-like($errors, $documented, 'P13: a large partition: plays fail as the document says');
-note("a large partition moves: $acknowledged plays were acknowledged; errors: $errors");
-is($node_3->safe_psql('site_2', q{SELECT count(*) FROM playevent.verify('play_event')}), 0, 'P12: a large partition: exact, less what was voided');
-is($decide->($node_3, 'reinstate'), 7, 'P12: a large partition: what was voided before');
-all_is_there('a large partition has moved');
-is($node_3->safe_psql('site_2', 'SELECT intact FROM playevent.log'), 't', 'P13: a large partition: intact');
+like($errors, $documented, 'P13: a large shard: plays fail as the document says');
+note("a large shard moves: $acknowledged plays were acknowledged; errors: $errors");
+is($node_3->safe_psql('site_2', q{SELECT count(*) FROM playevent.verify('play_event')}), 0, 'P12: a large shard: exact, less what was voided');
+is($decide->($node_3, 'reinstate'), 7, 'P12: a large shard: what was voided before');
+all_is_there('a large shard has moved');
+is($node_3->safe_psql('site_2', 'SELECT intact FROM playevent.log'), 't', 'P13: a large shard: intact');
 $node_2->safe_psql('postgres', 'DROP DATABASE site_2_moved');
 run_block($tracks, 'site', 'where the tracks are: when COMMIT returns', k10 => 'newest', '(?<=, )8' => 19);
 $release{newest} = 19;
-is(told('web', "SELECT record_play('newest', 'most') > 0"), 't', 'P2: a large partition: tracks are published to it');
-exact_everywhere('the old large partition has gone');
+is(told('web', "SELECT record_play('newest', 'most') > 0"), 't', 'P2: a large shard: tracks are published to it');
+exact_everywhere('the old large shard has gone');
 
 #
-# verify tells which partition is wrong
+# verify tells which shard is wrong
 #
 $node_of[1]->safe_psql('site_1', qq{
 	ALTER TABLE play_event DISABLE TRIGGER playevent_count;
 	INSERT INTO play_event (track_entry_key, bucket) VALUES ('$key[1]', 'most')});
-like(told('reader', 'SELECT DISTINCT partition, track_entry_key FROM play_verify()'), qr/^site_1\|$key[1]$/, 'P3: verify tells which partition is wrong');
+like(told('reader', 'SELECT DISTINCT shard, track_entry_key FROM play_verify()'), qr/^site_1\|$key[1]$/, 'P3: verify tells which shard is wrong');
 $node_of[1]->safe_psql('site_1', q{
 	SET client_min_messages = error;
 	ALTER TABLE play_event ENABLE ALWAYS TRIGGER playevent_count;

@@ -14,6 +14,7 @@ use warnings;
 use Digest::SHA qw(sha256);
 use FindBin;
 use lib $FindBin::RealBin;
+use IO::Socket::INET;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -390,7 +391,7 @@ sub all_is_there
 
 # Errors that the document lists
 my $documented = qr/^(?:(?:XX000|57P0[123]) \(\d+\) ?)+$/;
-like($section, qr/\b$_\b/, "OPERATIONS tells of $_") foreach (qw(XX000 57P01 57P02 57P03));
+like($section, qr/\b$_\b/, "OPERATIONS tells of $_") foreach (qw(XX000 57P01 57P02 57P03 57014));
 
 # A session that is connected to all shards
 my $session = $proxy->background_psql('proxy', extra_params => [ '-U', 'web' ], on_error_stop => 0);
@@ -422,6 +423,16 @@ fails('reader', $_, $down, "P13: a node is down: $_")
 is(told('web', "SELECT record_play('$key[0]', 'most', '${some}e') > 0"), 't', 'P13: a node is down: a play of other tracks');
 is(told('web', "SELECT status FROM record_plays(ARRAY['$key[0]', '$key[1]'], '{most,most}')"), "recorded\nrecorded", 'P13: a node is down: a batch of other tracks');
 like(told('reader', "SELECT plays FROM play_by_track('$key[0]')"), qr/^\d+$/, 'P13: a node is down: a count of other tracks');
+
+# A machine that takes connections and says nothing
+{
+	my $silent = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die $!;
+	my $there = $proxy->safe_psql('proxy', q{SELECT substr(o, 4) FROM pg_foreign_server, unnest(srvoptions) AS o WHERE o LIKE 'p2=%'});
+	$proxy->safe_psql('proxy', "ALTER SERVER plays OPTIONS (SET p2 'host=127.0.0.1 port=@{[$silent->sockport]} dbname=site_2')");
+	fails('web', "SET statement_timeout = '1s'; SELECT record_play('$key[2]', 'most')", qr/ERROR:  57014:/, 'P13: a node does not answer: statement_timeout ends it');
+	is(told('web', "SELECT record_play('$key[0]', 'most') > 0"), 't', 'P13: a node does not answer: a play of other tracks');
+	$proxy->safe_psql('proxy', "ALTER SERVER plays OPTIONS (SET p2 '$there')");
+}
 
 # A track that changes meanwhile, without waiting
 $tracks->safe_psql('site', q{UPDATE track SET release_id = 77 WHERE entry_key = 'new10'});

@@ -25,7 +25,7 @@ ifneq ($(filter $(standalone),$(MAKECMDGOALS)),)
 
 .PHONY: $(standalone)
 demo:
-	@KEEP=$(KEEP) bash test/demo/demo.sh
+	@KEEP='$(KEEP)' WEB='$(WEB)' bash test/demo/demo.sh
 bench:
 	@bash test/bench/bench.sh
 bench-instructions:

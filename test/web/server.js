@@ -88,7 +88,9 @@ app.post('/api/event/share', record({ track, channel: { enum: ['link', 'native',
 //
 
 app.get('/api/tracks', async () => {
-    const { rows } = await reader.query('SELECT entry_key, title FROM track WHERE NOT is_deleted ORDER BY release_id, title');
+    const { rows } = await reader.query(`SELECT entry_key, track.title, release.title AS release
+                                           FROM track LEFT JOIN release ON release.id = release_id
+                                          WHERE NOT is_deleted ORDER BY release_id, track.title`);
     return rows;
 });
 
@@ -136,19 +138,22 @@ app.get('/api/charts/series', {
     return rows;
 }));
 
-app.get('/api/charts/top', {
+const top = (name, text) => app.get(`/api/charts/${name}`, {
     schema: { querystring: { type: 'object', properties: { days } } },
 }, (request) => shared(request, async () => {
-    const { rows } = await reader.query({
-        name: 'top',
-        text: `SELECT track.title, top.plays::int
-                 FROM playevent.top('play_event', ${today} - $1::int + 1, ${today}, lim => 10) AS top
-                 JOIN track ON track.entry_key = top.key
-                ORDER BY top.rank, track.title`,
-        values: [request.query.days],
-    });
+    const { rows } = await reader.query({ name, text, values: [request.query.days] });
     return rows;
 }));
+
+// Some of them may be deleted.
+top('top', `SELECT entry_key, title, plays::int
+              FROM playevent.top('play_event', ${today} - $1::int + 1, ${today}, lim => 20) AS top
+              JOIN track ON entry_key = key
+             WHERE NOT is_deleted ORDER BY rank, title LIMIT 10`);
+top('releases', `SELECT title, plays::int
+                   FROM playevent.top('play_event', ${today} - $1::int + 1, ${today}, lim => 10, by => 'release') AS top
+                   JOIN release ON id::text = key
+                  ORDER BY rank, title`);
 
 app.register(files, { root: here('public') });
 app.register(files, { root: process.env.MEDIA, prefix: '/media/', decorateReply: false });

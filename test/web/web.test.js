@@ -282,30 +282,28 @@ test('charts show the plays of each day and track', async () => {
     const page = await listener();
     await page.getByRole('link', { name: 'Charts' }).click();
     await page.locator('html[data-drawn]').waitFor();
-    const drawn = await page.evaluate(() => ['series', 'top'].map((id) => {
+    const drawn = await page.evaluate(() => ['series', 'top', 'releases'].map((id) => {
         const canvas = document.querySelector(`#${id}`);
         const { data } = window.Chart.getChart(canvas);
         const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
         return { labels: data.labels, plays: data.datasets[0].data, blank: pixels.every((value) => value === 0) };
     }));
-    await page.screenshot({ path: join(pictures, 'charts.png'), fullPage: true });
 
-    const [series, top] = drawn;
-    assert.deepEqual(drawn.map(({ blank }) => blank), [false, false]);
+    const [series, top, releases] = drawn;
+    assert.deepEqual(drawn.map(({ blank }) => blank), [false, false, false]);
     const days = series.labels.map((label) => Date.parse(label) / 86400e3);
     assert.deepEqual(days, Array.from({ length: 30 }, (_, i) => days[0] + i), 'thirty days without a gap');
     const daily = new Map(await rows('SELECT day::text, count(*)::int FROM play_event GROUP BY 1'));
     assert.deepEqual(series.plays, series.labels.map((label) => daily.get(label) ?? 0));
     assert.ok(series.plays.includes(0));
-    assert.deepEqual(top.labels.map((label, i) => [label, top.plays[i]]), await rows(
-        `SELECT title, count(*)::int FROM play_event JOIN track ON entry_key = track_entry_key
-          WHERE day BETWEEN $1 AND $2 GROUP BY 1 ORDER BY 2 DESC, 1`, [series.labels[0], series.labels[29]]));
+    for (const [chart, named] of [[top, 'track ON entry_key = track_entry_key'], [releases, 'release ON release.id = release_id']]) {
+        assert.deepEqual(chart.labels.map((label, i) => [label, chart.plays[i]]), await rows(
+            `SELECT title, count(*)::int FROM play_event JOIN ${named}
+              WHERE day BETWEEN $1 AND $2 GROUP BY 1 ORDER BY 2 DESC, 1`, [series.labels[23], series.labels[29]]), named);
+    }
     const weeks = await (await fetch(`${url}/api/charts/series?days=365&track=river&step=week`)).json();
     assert.equal(weeks.reduce((sum, week) => sum + week.plays, 0), (await plays('river')).length);
-
-    await page.goto(url);
-    await page.locator('#river .share').click();
-    await page.screenshot({ path: join(pictures, 'player.png') });
+    await page.close();
 });
 
 // So that a test need not wait for what a page does later
@@ -327,12 +325,13 @@ test('P3: the count beside a track moves after a play, and nothing else does', a
     await page.evaluate(() => {
         window.changed = [];
         new MutationObserver((changes) => window.changed.push(...changes.map(({ target }) => target.closest('li')?.id)))
-            .observe(document.querySelector('ul'), { childList: true, subtree: true });
+            .observe(document.querySelector('#releases'), { childList: true, subtree: true });
     });
     await play(page, 'signal');
     await recorded('signal', before + 1);
     await until(async () => await count.textContent() === `${before + 1} plays`, 'the count to move');
-    assert.deepEqual(await page.evaluate(() => window.changed), ['signal']);
+    // And the sum of its release, which is in no list
+    assert.deepEqual(await page.evaluate(() => window.changed.map((id) => id ?? 'release').sort()), ['release', 'signal']);
     await page.close();
 });
 
@@ -353,7 +352,6 @@ test('P3: charts move by themselves, are not drawn anew, and rest while nobody l
         return (await chart())[1] > sum;
     }, 'the chart to move');
     assert.deepEqual(await chart(), [true, sum + 7, today + 7]);
-    await page.screenshot({ path: join(pictures, 'charts-moved.png'), fullPage: true });
 
     let asked = 0;
     await show(page, false);
@@ -363,6 +361,188 @@ test('P3: charts move by themselves, are not drawn anew, and rest while nobody l
     assert.equal(asked, 0, 'a page that is hidden asks for nothing');
     await show(page, true);
     await until(() => asked >= 2, 'the charts, once the page is shown again');
+    await page.close();
+});
+
+const text = (page, selector) => page.locator(selector).textContent();
+const numberOf = async (page, selector) => Number((await text(page, selector)).replace(/\D/g, ''));
+const count = async (where) => Number((await rows(`SELECT count(*) FROM play_event WHERE ${where}`))[0][0]);
+const today = `day = (now() AT TIME ZONE 'UTC')::date`;
+const thisWeek = `day > (now() AT TIME ZONE 'UTC')::date - 7`;
+
+test('P3: sums of releases, of today and of all are those of the log, and move', async () => {
+    const page = await listener();
+    const check = async () => {
+        await until(async () => await numberOf(page, '#total') === await count('true'), 'the sum of all');
+        await until(async () => await numberOf(page, '#today') === await count(today), 'the sum of today');
+        const shown = await page.locator('.release').evaluateAll((releases) => releases.map((release) => [
+            release.querySelector('h3').textContent, Number(release.querySelector('summary .plays').textContent.replace(/\D/g, '')),
+        ]));
+        assert.deepEqual(shown, await rows(`
+            SELECT coalesce(release.title, 'Without a release'), count(play_event.id)::int
+              FROM track LEFT JOIN release ON release.id = release_id LEFT JOIN play_event ON track_entry_key = entry_key
+             GROUP BY release.id ORDER BY release.id`));
+    };
+    await check();
+    await rows(`INSERT INTO play_event (track_entry_key, bucket) SELECT 'lantern', 'most' FROM generate_series(1, 1200)`);
+    await check();
+    assert.equal(await text(page, '#lantern .plays'), `${new Intl.NumberFormat('en').format(await count(`track_entry_key = 'lantern'`))} plays`);
+    await page.close();
+});
+
+test('P3: the top of the week is the log\'s, follows it, and can be played from', async () => {
+    const page = await listener();
+    await page.clock.install();
+    await page.goto(url);
+    const shown = () => page.locator('#week li').evaluateAll((items) => items.map((item) => [
+        item.querySelector('.title').textContent, Number(item.querySelector('.plays').textContent.replace(/\D/g, '')),
+    ]));
+    const wanted = () => rows(`SELECT title, count(*)::int FROM play_event JOIN track ON entry_key = track_entry_key
+                                WHERE ${thisWeek} GROUP BY 1 ORDER BY 2 DESC, 1`);
+    const settle = async () => {
+        const list = JSON.stringify(await wanted());
+        await until(async () => {
+            await later(page, 5);
+            return JSON.stringify(await shown()) === list;
+        }, `the week to be ${list}`);
+    };
+    await settle();
+    const [[first]] = await wanted();
+    assert.notEqual(first, 'Hollow Static');
+    await rows(`INSERT INTO play_event (track_entry_key, bucket) SELECT 'loose', 'most' FROM generate_series(1, 3000)`);
+    await settle();
+    const button = page.locator('#week .play').first();
+    assert.equal(await button.getAttribute('aria-label'), 'Play Hollow Static');
+    await button.click();
+    await page.locator('#loose.playing').waitFor();
+    await page.close({ runBeforeUnload: true });
+});
+
+test('the series says what is not over, and is of the track and the steps that are chosen', async () => {
+    const page = await listener();
+    await page.locator('#harbour .plays').click();
+    await page.locator('html[data-drawn]').waitFor();
+    assert.equal(await page.locator('#of').inputValue(), 'harbour', 'a track\'s count leads to its chart');
+    const chart = () => page.evaluate(() => {
+        const chart = window.Chart.getChart('series');
+        return {
+            labels: chart.data.labels,
+            plays: chart.data.datasets[0].data,
+            hatched: chart.getDatasetMeta(0).data.map((bar) => bar.options.backgroundColor instanceof CanvasPattern),
+        };
+    });
+    for (const [over, step, first, so_far] of [
+        ['day 30', 'day', `(now() AT TIME ZONE 'UTC')::date - 29`, 'today so far'],
+        ['day 90', 'day', `(now() AT TIME ZONE 'UTC')::date - 89`, 'today so far'],
+        ['week 26', 'week', `date_trunc('week', now() AT TIME ZONE 'UTC')::date - 7 * 25`, 'this week so far'],
+        ['month 12', 'month', `(date_trunc('month', now() AT TIME ZONE 'UTC') - interval '11 months')::date`, 'this month so far'],
+    ]) {
+        await page.locator('#over').selectOption(over);
+        await page.locator('.legend', { hasText: so_far }).waitFor();
+        const wanted = new Map(await rows(`
+            SELECT date_trunc($1, day)::date::text, count(*)::int FROM play_event
+             WHERE track_entry_key = 'harbour' AND day >= ${first} GROUP BY 1`, [step]));
+        const [[since]] = await rows(`SELECT (${first})::text`);
+        await until(async () => (await chart()).labels[0] === since && (await chart()).labels.length === Number(over.split(' ')[1]), `${over} since ${since}`);
+        const { labels, plays, hatched } = await chart();
+        assert.deepEqual(plays, labels.map((label) => wanted.get(label) ?? 0), over);
+        assert.deepEqual(hatched, labels.map((label, i) => i === labels.length - 1), 'the last bar alone is hatched');
+    }
+    assert.match(await page.locator('#series').getAttribute('aria-label'), /plays of Quiet Harbour by month/);
+    await page.getByText('As a table').first().click();
+    const lines = page.getByRole('row');
+    assert.equal(await lines.count(), 12);
+    assert.match(await lines.last().textContent(), /plays? so far$/);
+
+    await page.locator('#of').selectOption('');
+    await page.locator('#days').selectOption('365');
+    await until(async () => (await chart()).plays.reduce((a, b) => a + b) === await count('true'), 'the chart of all tracks');
+    const most = () => page.evaluate(() => window.Chart.getChart('releases').data.datasets[0].data);
+    const all = (await rows(`SELECT count(*)::int FROM play_event WHERE release_id IS NOT NULL GROUP BY release_id ORDER BY 1 DESC`)).flat();
+    await until(async () => JSON.stringify(await most()) === JSON.stringify(all), 'the chart of a year');
+    await page.close();
+});
+
+test('by keyboard: the player can be skipped to, tracks start and stop, and all has a name', async () => {
+    const page = await listener();
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'player');
+
+    const button = page.locator('#intro .play');
+    await button.focus();
+    await page.keyboard.press('Enter');
+    await page.getByText('Intro · Silver River LP').waitFor();
+    await page.locator('#intro').getByRole('button', { name: 'Pause Intro' }).waitFor();
+    await page.keyboard.press('Enter');
+    await page.locator('#intro').getByRole('button', { name: 'Play Intro' }).waitFor();
+    assert.equal(await page.locator('audio').evaluate((audio) => audio.paused), true);
+    await page.keyboard.press('Enter');
+    await page.locator('#intro.playing').waitFor();
+
+    await page.locator('#intro .share').focus();
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Tab');
+    assert.equal(await page.evaluate(() => document.activeElement.dataset.channel), 'link');
+    await page.keyboard.press('Escape');
+    for (const address of [url, `${url}/charts.html`]) {
+        await page.goto(address);
+        await page.locator(address === url ? '#week li' : 'html[data-drawn]').first().waitFor();
+        const snapshot = await page.locator('body').ariaSnapshot();
+        assert.doesNotMatch(snapshot, /- (button|link|combobox|img)(:|$)/m, 'what can be used has a name');
+    }
+    await page.close();
+});
+
+// The contrast of each text on a page with what is behind it, where that is too low.
+const pale = (page) => page.evaluate(() => {
+    const pen = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+    const light = (colours) => {
+        for (const colour of colours) {
+            pen.fillStyle = colour;
+            pen.fillRect(0, 0, 1, 1);
+        }
+        const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].map((c) => (c <= 10 ? c / 3294 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = (element) => (element ? [...behind(element.parentElement), getComputedStyle(element).backgroundColor] : []);
+    const found = [];
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const element = texts.currentNode.parentElement;
+        if (texts.currentNode.textContent.trim() && element.checkVisibility() && !element.getAnimations().length) {
+            const [a, b] = [light([...behind(element), getComputedStyle(element).color]), light(behind(element))];
+            const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            if (contrast < 4.5) {
+                found.push(`${texts.currentNode.textContent}: ${contrast.toFixed(1)}`);
+            }
+        }
+    }
+    return found;
+});
+
+test('pages fit a phone and a desk, in light and in dark colours', async () => {
+    const page = await listener();
+    const series = () => page.evaluate(() => window.Chart.getChart('series').getDatasetMeta(0).data[0].options.backgroundColor);
+    for (const width of [390, 1280]) {
+        await page.setViewportSize({ width, height: 844 });
+        for (const [name, address, drawn] of [['player', url, '#week li'], ['charts', `${url}/charts.html`, 'html[data-drawn]']]) {
+            await page.goto(address);
+            await page.locator(drawn).first().waitFor();
+            const seen = new Set();
+            for (const colorScheme of ['light', 'dark']) {
+                await page.emulateMedia({ colorScheme });
+                assert.deepEqual(await pale(page), [], `${name}, ${colorScheme}`);
+                seen.add(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
+                if (name === 'charts') {
+                    seen.add(await series());
+                }
+                await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`), fullPage: name === 'charts' });
+            }
+            assert.equal(seen.size, name === 'charts' ? 4 : 2, 'dark is another than light, of charts too');
+            assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} fits ${width} pixels`);
+        }
+    }
     await page.close();
 });
 

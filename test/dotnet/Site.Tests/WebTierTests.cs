@@ -179,11 +179,12 @@ public class WebTierTests
         Assert.Equal(receipts![0].Id, receipts[2].Id);
         await tier.Database.AssertCountedAsync(2);
 
-        Assert.Equal("""[{"title":"Paper Signal","plays":1},{"title":"Silver River","plays":1}]""",
+        Assert.Equal("""[{"entry_key":"signal","title":"Paper Signal","plays":1},{"entry_key":"river","title":"Silver River","plays":1}]""",
             await tier.Client.GetStringAsync("/api/charts/top?days=2"));
+        Assert.Equal("""[{"title":"Silver River LP","plays":2}]""", await tier.Client.GetStringAsync("/api/charts/releases?days=2"));
         var days = await tier.Client.GetFromJsonAsync<List<PeriodPlays>>("/api/charts/series?days=30");
         Assert.Equal((30, 2), (days!.Count, days.Sum(day => day.Plays)));
-        foreach (var query in new[] { "top?days=0", "series?days=1000", "series?step=hour" })
+        foreach (var query in new[] { "top?days=0", "releases?days=0", "series?days=1000", "series?step=hour" })
         {
             Assert.Equal(HttpStatusCode.BadRequest, (await tier.Client.GetAsync($"/api/charts/{query}")).StatusCode);
         }

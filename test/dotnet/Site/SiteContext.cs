@@ -20,10 +20,10 @@ public class SiteContext : DbContext
     public static void Configure(DbContextOptionsBuilder options, string? connectionString) =>
         options.UseNpgsql(connectionString, npgsql => npgsql.EnableRetryOnFailure());
 
-    // The most played tracks from one day to another, both included.
-    public IQueryable<ChartLine> Top(DateOnly since, DateOnly until, int? limit = null) =>
+    // The most played tracks, or releases, from one day to another, both included.
+    public IQueryable<ChartLine> Top(DateOnly since, DateOnly until, int? limit = null, string by = "track") =>
         Set<ChartLine>().FromSql(
-            $"SELECT rank, key, plays FROM playevent.top({PlayLog}::regclass, {since}, {until}, lim => {limit})");
+            $"SELECT rank, key, plays FROM playevent.top({PlayLog}::regclass, {since}, {until}, lim => {limit}, by => {by})");
 
     // Null: nobody has played it
     public Task<TrackPlays?> PlaysOfAsync(string track) =>

@@ -162,7 +162,7 @@ public static class WebTier
         api.MapGet("/tracks", (SiteContext site) => site.Tracks
             .Where(track => !track.IsDeleted)
             .OrderBy(track => track.ReleaseId).ThenBy(track => track.Title)
-            .Select(track => new { track.EntryKey, track.Title })
+            .Select(track => new { track.EntryKey, track.Title, Release = track.Release == null ? null : track.Release.Title })
             .ToListAsync());
 
         // Of all tracks that a page lists, by an index probe each
@@ -179,9 +179,19 @@ public static class WebTier
             [Range(1, 999)] int days = 30, [AllowedValues("day", "week", "month")] string step = "day") =>
             site.Series(Today.AddDays(1 - days), Today, track, step).OrderBy(each => each.Period).ToListAsync());
 
+        // Some of them may be deleted.
         api.MapGet("/charts/top", (SiteContext site, [Range(1, 999)] int days = 30) =>
-            site.Top(Today.AddDays(1 - days), Today, limit: 10)
-                .Join(site.Tracks, line => line.Key, track => track.EntryKey, (line, track) => new { line.Rank, track.Title, line.Plays })
+            site.Top(Today.AddDays(1 - days), Today, limit: 20)
+                .Join(site.Tracks.Where(track => !track.IsDeleted), line => line.Key, track => track.EntryKey,
+                    (line, track) => new { line.Rank, track.EntryKey, track.Title, line.Plays })
+                .OrderBy(line => line.Rank).ThenBy(line => line.Title)
+                .Take(10)
+                .Select(line => new { line.EntryKey, line.Title, line.Plays })
+                .ToListAsync());
+
+        api.MapGet("/charts/releases", (SiteContext site, [Range(1, 999)] int days = 30) =>
+            site.Top(Today.AddDays(1 - days), Today, limit: 10, by: "release")
+                .Join(site.Releases, line => line.Key, release => release.Id.ToString(), (line, release) => new { line.Rank, release.Title, line.Plays })
                 .OrderBy(line => line.Rank).ThenBy(line => line.Title)
                 .Select(line => new { line.Title, line.Plays })
                 .ToListAsync());

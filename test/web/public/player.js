@@ -1,44 +1,132 @@
-// player.js: the player's page.
+// player.js: the page with all releases, and the player.
 import { keepUpToDate, read } from './live.js';
+import { number, plays, show, sum } from './numbers.js';
 import { PlayTracker } from './plays.js';
 import { SharePopover } from './shares.js';
 
-const audio = document.querySelector('audio');
-const plays = new PlayTracker(audio);
-const shares = new SharePopover(document.querySelector('#share'));
+const find = (selector, from = document) => from.querySelector(selector);
+const audio = find('audio');
+const tracker = new PlayTracker(audio);
+const shares = new SharePopover(find('#share'));
+
+//
+// Playing
+//
 
 function choose(track) {
-    plays.close();
+    if (audio.dataset.track === track.entry_key) {
+        if (audio.paused) {
+            audio.play();
+        } else {
+            audio.pause();
+        }
+        return;
+    }
+    tracker.close();
     audio.dataset.track = track.entry_key;
     audio.src = `/media/${encodeURIComponent(track.entry_key)}.wav`;
     audio.play();
+    find('#player p').textContent = track.release ? `${track.title} · ${track.release}` : track.title;
 }
 
-const template = document.querySelector('template');
-const counts = new Map(); // of each track, where its count is shown
+// A track may be on the page twice.
+function mark() {
+    for (const item of document.querySelectorAll('li')) {
+        const playing = item.dataset.track === audio.dataset.track && !audio.paused;
+        item.classList.toggle('playing', playing);
+        const button = find('.play', item);
+        button.textContent = playing ? '❚❚' : '▶';
+        button.setAttribute('aria-label', `${playing ? 'Pause' : 'Play'} ${find('.title', item).textContent}`);
+    }
+}
+for (const event of ['play', 'pause', 'ended', 'emptied']) {
+    audio.addEventListener(event, mark);
+}
+
+//
+// Lists
+//
+
+const tracks = new Map();
+const counts = new Map(); // where a number is shown, and of which tracks it is the sum
+
+function makeItem(track) {
+    const item = find('#track').content.cloneNode(true).firstElementChild;
+    item.dataset.track = track.entry_key;
+    find('.title', item).textContent = track.title;
+    find('.play', item).addEventListener('click', () => choose(track));
+    find('.plays', item).href = `charts.html?track=${encodeURIComponent(track.entry_key)}`;
+    find('.share', item).setAttribute('aria-label', `Share ${track.title}`);
+    find('.share', item).addEventListener('click', () => shares.open(track.entry_key, track.title));
+    return item;
+}
+
+// Each release has a cover, which is made of its name.  Where there is little room, the
+// first one is open.
+const roomy = matchMedia('(min-width: 50rem)').matches;
+
+function makeRelease(title) {
+    const release = find('#release').content.cloneNode(true).firstElementChild;
+    const hash = [...title].reduce((hash, letter) => (hash * 31 + letter.codePointAt(0)) % 9973, 7);
+    find('h3', release).textContent = title;
+    find('.cover', release).style.cssText = `--hue: ${hash % 360}; --x: ${25 + hash % 50}%`;
+    release.open = roomy || !find('.release');
+    find('#releases').append(release);
+    return release;
+}
 
 async function list() {
+    const releases = new Map();
     for (const track of await read('/api/tracks')) {
-        const item = template.content.cloneNode(true);
-        item.querySelector('.title').textContent = track.title;
-        item.querySelector('.play').addEventListener('click', () => choose(track));
-        item.querySelector('.share').addEventListener('click', () => shares.open(track.entry_key));
-        item.querySelector('li').id = track.entry_key;
-        counts.set(track.entry_key, item.querySelector('.plays'));
-        document.querySelector('ul').append(item);
+        tracks.set(track.entry_key, track);
+        const title = track.release ?? 'Without a release';
+        if (!releases.has(title)) {
+            releases.set(title, makeRelease(title));
+            counts.set(find('summary .plays', releases.get(title)), []);
+        }
+        const item = makeItem(track);
+        item.id = track.entry_key;
+        find('ul', releases.get(title)).append(item);
+        counts.set(find('.plays', item), [track.entry_key]);
+        counts.get(find('summary .plays', releases.get(title))).push(track.entry_key);
     }
+    mark();
 }
 
-await keepUpToDate(async () => {
-    if (counts.size === 0) {
+// The tracks of the week, made anew when there are others or they changed places.
+function rank(top) {
+    const list = find('#week ol');
+    const listed = top.filter(({ entry_key }) => tracks.has(entry_key));
+    if ([...list.children].map((item) => item.dataset.track).join() !== listed.map((row) => row.entry_key).join()) {
+        const there = new Map([...list.children].map((item) => [item.dataset.track, item]));
+        list.replaceChildren(...listed.map(({ entry_key }) => there.get(entry_key) ?? makeItem(tracks.get(entry_key))));
+        mark();
+    }
+    listed.forEach((row, i) => show(find('.plays', list.children[i]), plays(row.plays)));
+    find('#week').hidden = listed.length === 0;
+}
+
+//
+// Numbers
+//
+
+// A chart takes the database longer than counts do, so it is read less often.
+const rest = 10000;
+let ranked = -Infinity;
+
+keepUpToDate(async () => {
+    if (tracks.size === 0) {
         await list();
     }
-    const plays = new Map((await read('/api/plays')).map((row) => [row.entry_key, row.plays]));
-    for (const [track, count] of counts) {
-        const n = plays.get(track) ?? 0;
-        const text = `${n} ${n === 1 ? 'play' : 'plays'}`;
-        if (count.textContent !== text) {
-            count.textContent = text;
-        }
+    const [rows, [today]] = await Promise.all([read('/api/plays'), read('/api/charts/series?days=1')]);
+    const played = new Map(rows.map((row) => [row.entry_key, row.plays]));
+    for (const [element, of] of counts) {
+        show(element, plays(of.reduce((all, track) => all + (played.get(track) ?? 0), 0)));
+    }
+    show(find('#total'), number(sum(rows)));
+    show(find('#today'), number(today.plays));
+    if (Date.now() - ranked >= rest) {
+        rank(await read('/api/charts/top?days=7'));
+        ranked = Date.now();
     }
 });

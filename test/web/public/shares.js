@@ -16,8 +16,9 @@ export class SharePopover {
         element.querySelector('[data-channel=native]').hidden = !navigator.share;
     }
 
-    open(track) {
+    open(track, title) {
         this.#track = track;
+        this.#element.querySelector('p').textContent = title;
         this.#element.showPopover();
     }
 

@@ -193,7 +193,7 @@ async function figures() {
     show(find('#week'), number(week));
     show(find('#total'), number(sum(tracks)));
     const change = Math.round((100 * (week - before)) / before);
-    find('#change').textContent = before === 0 ? '' : `, ${change < 0 ? '▼' : '▲'} ${Math.abs(change)} %`;
+    find('#change').textContent = before === 0 || change === 0 ? '' : `, ${change < 0 ? '▼' : '▲'} ${Math.abs(change)} %`;
 }
 
 const rest = 10000;

@@ -29,14 +29,20 @@ function choose(track) {
     find('#player p').textContent = track.release ? `${track.title} · ${track.release}` : track.title;
 }
 
+function markAs(item, playing) {
+    item.classList.toggle('playing', playing);
+    const button = find('.play', item);
+    button.textContent = playing ? '❚❚' : '▶';
+    button.setAttribute('aria-label', `${playing ? 'Pause' : 'Play'} ${find('.title', item).textContent}`);
+}
+
 // A track may be on the page twice.
 function mark() {
     for (const item of document.querySelectorAll('li')) {
         const playing = item.dataset.track === audio.dataset.track && !audio.paused;
-        item.classList.toggle('playing', playing);
-        const button = find('.play', item);
-        button.textContent = playing ? '❚❚' : '▶';
-        button.setAttribute('aria-label', `${playing ? 'Pause' : 'Play'} ${find('.title', item).textContent}`);
+        if (playing !== item.classList.contains('playing')) {
+            markAs(item, playing);
+        }
     }
 }
 for (const event of ['play', 'pause', 'ended', 'emptied']) {
@@ -54,6 +60,7 @@ function makeItem(track) {
     const item = find('#track').content.cloneNode(true).firstElementChild;
     item.dataset.track = track.entry_key;
     find('.title', item).textContent = track.title;
+    markAs(item, false);
     find('.play', item).addEventListener('click', () => choose(track));
     find('.plays', item).href = `charts.html?track=${encodeURIComponent(track.entry_key)}`;
     find('.share', item).setAttribute('aria-label', `Share ${track.title}`);
@@ -90,7 +97,6 @@ async function list() {
         counts.set(find('.plays', item), [track.entry_key]);
         counts.get(find('summary .plays', releases.get(title))).push(track.entry_key);
     }
-    mark();
 }
 
 // The tracks of the week, made anew when there are others or they changed places.

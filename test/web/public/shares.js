@@ -19,6 +19,7 @@ export class SharePopover {
     open(track, title) {
         this.#track = track;
         this.#element.querySelector('p').textContent = title;
+        this.#say('');
         this.#element.showPopover();
     }
 
@@ -29,8 +30,12 @@ export class SharePopover {
             navigator.share({ url: url.href }).catch(() => {}); // they thought better of it
         } else {
             const text = channel === 'embed' ? `<iframe src="${url}"></iframe>` : url.href;
-            navigator.clipboard?.writeText(text).catch(() => {});
+            navigator.clipboard?.writeText(text).then(() => this.#say('Copied'), () => this.#say(text));
         }
+    }
+
+    #say(text) {
+        this.#element.querySelector('output').textContent = text;
     }
 
     // Someone who clicks again at once has not shared again.

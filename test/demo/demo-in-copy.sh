@@ -11,7 +11,7 @@ esac
 
 if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); else bold='' plain=''; fi
 title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
-as() { local user=$1; shift; psql -X -q -v ON_ERROR_STOP=1 -P footer=off -U "$user" "$@"; }
+as() { local user=$1; shift; psql -X -q -v ON_ERROR_STOP=1 -P pager=off -P footer=off -U "$user" "$@"; }
 show() { printf '\n%s=> %s\n' "$1" "$2"; as "$1" "${@:3}" -c "$2" 2>&1 || true; }
 run() { printf '\n'; sed 's/^/    /' "$1"; printf '\n'; as owner -f "$1"; }
 

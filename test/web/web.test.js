@@ -379,7 +379,7 @@ test('P3: sums of releases, of today and of all are those of the log, and move',
             release.querySelector('h3').textContent, Number(release.querySelector('summary .plays').textContent.replace(/\D/g, '')),
         ]));
         assert.deepEqual(shown, await rows(`
-            SELECT coalesce(release.title, 'Without a release'), count(play_event.id)::int
+            SELECT coalesce(release.title, 'Singles'), count(play_event.id)::int
               FROM track LEFT JOIN release ON release.id = release_id LEFT JOIN play_event ON track_entry_key = entry_key
              GROUP BY release.id ORDER BY release.id`));
     };
@@ -469,8 +469,9 @@ test('by keyboard: the player can be skipped to, tracks start and stop, and all 
     await page.keyboard.press('Enter');
     assert.equal(await page.evaluate(() => document.activeElement.id), 'player');
 
-    const button = page.locator('#intro .play');
-    await button.focus();
+    await page.goto(`${url}#intro`);
+    await page.reload();
+    await page.locator('#intro .play:focus').waitFor(); // to which the shared link leads
     await page.keyboard.press('Enter');
     await page.getByText('Intro · Silver River LP').waitFor();
     await page.locator('#intro').getByRole('button', { name: 'Pause Intro' }).waitFor();

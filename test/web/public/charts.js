@@ -158,7 +158,7 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
 async function listTracks() {
     const groups = new Map();
     for (const { entry_key, title, release } of await read('/api/tracks')) {
-        const label = release ?? 'Without a release';
+        const label = release ?? 'Singles';
         if (!groups.has(label)) {
             groups.set(label, Object.assign(document.createElement('optgroup'), { label }));
         }

@@ -86,7 +86,7 @@ async function list() {
     const releases = new Map();
     for (const track of await read('/api/tracks')) {
         tracks.set(track.entry_key, track);
-        const title = track.release ?? 'Without a release';
+        const title = track.release ?? 'Singles';
         if (!releases.has(title)) {
             releases.set(title, makeRelease(title));
             counts.set(find('summary .plays', releases.get(title)), []);
@@ -96,6 +96,17 @@ async function list() {
         find('ul', releases.get(title)).append(item);
         counts.set(find('.plays', item), [track.entry_key]);
         counts.get(find('summary .plays', releases.get(title))).push(track.entry_key);
+    }
+}
+
+// What a link that was shared leads to
+function showLinked() {
+    const key = decodeURIComponent(location.hash.slice(1));
+    const item = [...document.querySelectorAll('#releases li')].find(({ dataset }) => dataset.track === key);
+    if (item) {
+        item.closest('details').open = true;
+        item.scrollIntoView({ block: 'center' });
+        find('.play', item).focus({ preventScroll: true });
     }
 }
 
@@ -123,6 +134,7 @@ let ranked = -Infinity;
 keepUpToDate(async () => {
     if (tracks.size === 0) {
         await list();
+        showLinked();
     }
     const [rows, [today]] = await Promise.all([read('/api/plays'), read('/api/charts/series?days=1')]);
     const played = new Map(rows.map((row) => [row.entry_key, row.plays]));

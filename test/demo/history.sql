@@ -14,7 +14,7 @@ SELECT rank, least(1, ms_played / nullif(track_ms, 0)), ended_at AT TIME ZONE 'U
  WHERE rank <= 120 AND ms_played >= 0.05 * track_ms;
 \else
 INSERT INTO sample (track, heard, at)
-SELECT 1 + floor(120 * power(random(), 3)), least(1, 0.05 + 1.7 * random()),
+SELECT 1 + floor(120 * power(random(), 2)), least(1, 0.05 + 1.7 * random()),
        '2024-01-01'::timestamp + floor(7 * power(random(), 0.8)) * interval '1 day'
            + interval '1 day' * (0.25 + 0.75 * sqrt(random()))
   FROM generate_series(1, 50000);

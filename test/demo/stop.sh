@@ -2,7 +2,7 @@
 # stop.sh: ends what the demo with KEEP=1 or WEB=1 has left running in this copy, and
 # removes the copy.
 . "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 [ -e s/data ] || die 'there is no demo here'
 [ -O s/data ] || [ "$EUID" = 0 ] || die 'this demo was started as root: stop it as root'
 

@@ -109,7 +109,7 @@ start_site() {
     as owner -f test/demo/web.sql > /dev/null
     mapfile -t keys < <(as owner -At -c 'SELECT entry_key FROM track')
     mkdir media
-    node test/demo/media.js media "${keys[@]}"
+    node test/demo/media.mjs media "${keys[@]}"
     MEDIA=$root/media setsid node test/web/server.js > web.log 2>&1 < /dev/null &
     echo $! >> running
     setsid pgbench -n -U web -R 3 -T 100000000 -M prepared -f test/demo/play.pgbench > traffic.log 2>&1 < /dev/null &

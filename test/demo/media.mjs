@@ -1,4 +1,4 @@
-// media.js: node media.js DIRECTORY KEY...: a little tune for each track.
+// media.mjs: node media.mjs DIRECTORY KEY...: a little tune for each track.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { wav } from '../web/tone.js';

@@ -41,7 +41,7 @@ real=0
 [ ! -e listening_history.csv.gz ] || real=1
 title "A bulk load: COPY of the plays since three months ago$([ $real = 0 ] || echo ', drawn from real ones')"
 as owner -f test/demo/past.sql
-as owner -At -v plays=400000 -v real=$real -f test/demo/history.sql > history.csv
+as owner -At -v plays=300000 -v real=$real -f test/demo/history.sql > history.csv
 as owner -c "\\copy play_event (track_entry_key, bucket, anon_id, created_at) FROM 'history.csv' (FORMAT csv)" &
 copy=$!
 while [ -t 1 ] && kill -0 $copy 2> /dev/null; do
@@ -114,7 +114,7 @@ start_site() {
     echo $! >> running
     setsid pgbench -n -U web -R 3 -T 100000000 -M prepared -f test/demo/play.pgbench > traffic.log 2>&1 < /dev/null &
     echo $! >> running
-    until site=$(grep -oE 'http://[^"]*' web.log); do
+    until site=$(grep -soE 'http://[^"]*' web.log); do
         kill -0 "$(head -n 1 running)" 2> /dev/null || { cat web.log >&2; return 1; }
         sleep 0.1
     done

@@ -38,6 +38,8 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "storage/procarray.h"
+#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -292,6 +294,27 @@ check_has_caller(void)
 }
 
 /*
+ * is_being_updated
+ *		Is there a version to come of this row, of a transaction of others that is
+ *		under way?
+ */
+static bool
+is_being_updated(HeapTuple tuple, Buffer buffer)
+{
+	HeapTupleHeader header = tuple->t_data;
+	TransactionId updater = InvalidTransactionId;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	if (!(header->t_infomask & HEAP_XMAX_INVALID) &&
+		!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
+		updater = HeapTupleHeaderGetUpdateXid(header);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	return TransactionIdIsValid(updater) &&
+		!TransactionIdIsCurrentTransactionId(updater) &&
+		TransactionIdIsInProgress(updater);
+}
+
+/*
  * pin_schema
  *		Until the transaction ends, no other schema gets this one's name.
  *
@@ -300,12 +323,14 @@ check_has_caller(void)
  * it meanwhile and put another in its place.  That changes a key of its row in
  * pg_namespace, so it waits for whoever holds the lock of a foreign key on that.
  * (The schema's own lock, which CREATE TABLE takes, keeps nobody from renaming it
- * in 18 and 19.)  What else changes there, rights and the owner, doesn't mind.
+ * in 18 and 19.)  What else changes there later, rights and the owner, doesn't
+ * mind.
  *
- * Errors: it is gone (3F000), or is being renamed or dropped (55P03), which is
- * not waited for: that would be for as long as its owner likes.
+ * Errors: it is gone (3F000), or is being changed (55P03), which is not waited for:
+ * that would be for as long as its owner likes.  Later versions of the row are
+ * not locked along, for that would wait; so there must be none.
  */
-void
+static void
 pin_schema(Oid namespace)
 {
 	Relation	rel = table_open(NamespaceRelationId, RowShareLock);
@@ -328,13 +353,15 @@ pin_schema(Oid namespace)
 		locked.t_self = known->t_self;
 		ReleaseSysCache(known);
 		result = heap_lock_tuple(rel, &locked, GetCurrentCommandId(true),
-								 LockTupleKeyShare, LockWaitSkip, true,
+								 LockTupleKeyShare, LockWaitSkip, false,
 								 &buffer, &failure);
+		if (result == TM_Ok && is_being_updated(&locked, buffer))
+			result = TM_WouldBlock;
 		ReleaseBuffer(buffer);
 		if (result == TM_WouldBlock)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					 errmsg("schema \"%s\" is being renamed or dropped",
+					 errmsg("schema \"%s\" is being altered or dropped",
 							get_namespace_name(namespace)),
 					 errhint("Try again.")));
 		/* What one's own transaction has changed, others can't. */
@@ -349,7 +376,8 @@ pin_schema(Oid namespace)
  * Whoever may create in the schema: until the transaction ends, no other gets its
  * name.
  *
- * Errors: no such schema (3F000), no right to create in it (42501).
+ * Errors: no such schema (3F000), no right to create in it (42501), in a
+ * read-only transaction (25006), what pin_schema reports.
  */
 Datum
 playevent_pin_schema(PG_FUNCTION_ARGS)
@@ -357,6 +385,7 @@ playevent_pin_schema(PG_FUNCTION_ARGS)
 	char	   *name = NameStr(*PG_GETARG_NAME(0));
 	Oid			namespace;
 
+	PreventCommandIfReadOnly("playevent.pin_schema()");
 	do
 	{
 		namespace = get_namespace_oid(name, false);
@@ -370,22 +399,42 @@ playevent_pin_schema(PG_FUNCTION_ARGS)
 }
 
 /*
+ * check_may_refer
+ *		Check that the current user may read a table, or refer to it.
+ */
+static void
+check_may_refer(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+	AclMode		mode = ACL_SELECT | ACL_REFERENCES;
+
+	if (name == NULL)
+		report_dropped(relid);
+	check_usage(get_rel_namespace(relid), GetUserId());
+	if (pg_class_aclcheck(relid, GetUserId(), mode) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(relid, GetUserId(), mode,
+								  ACLMASK_ANY) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, name);
+}
+
+/*
  * playevent_pin_table(rel regclass) returns void
  *
- * In a twin: until the transaction ends, the name of a table means this one.
+ * Whoever may read a table or refer to it: until the transaction ends, its name
+ * means this one.
  *
- * Errors: not called by a twin (0A000), it is gone (42P01).  Locks: the table in
- * AccessShareLock.
+ * Errors: no right to (42501), it is gone (42P01), in a read-only transaction
+ * (25006), what pin_schema reports.  Locks: the table in AccessShareLock.
  */
 Datum
 playevent_pin_table(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
 
-	check_has_caller();
+	PreventCommandIfReadOnly("playevent.pin_table()");
+	check_may_refer(relid);
 	LockRelationOid(relid, AccessShareLock);
-	if (get_rel_name(relid) == NULL)
-		report_dropped(relid);
+	check_may_refer(relid);
 	pin_schema(get_rel_namespace(relid));
 	PG_RETURN_VOID();
 }
@@ -411,7 +460,13 @@ playevent_call_as_owner(PG_FUNCTION_ARGS)
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
 	/* Where it can't, there is no DDL either. */
 	if (!XactReadOnly)
+	{
 		pin_schema(get_rel_namespace(relid));
+		/* It may have been given away. */
+		(void) event_of(fcinfo, &name);
+		if (!relation_ownercheck(relid, GetUserId()))
+			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+	}
 	return call_twin(fcinfo, owner_of(relid));
 }
 

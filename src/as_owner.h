@@ -21,7 +21,6 @@ typedef struct OwnerScope
 
 extern void report_dropped(Oid relid);
 extern Oid	owner_of(Oid relid);
-extern void pin_schema(Oid namespace);
 extern void owner_enter(Oid owner, OwnerScope *outer);
 extern void owner_leave(OwnerScope *outer);
 extern void check_usage(Oid namespace, Oid role);

@@ -23,6 +23,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -137,11 +138,18 @@ fill(Relation event, KeyBinding *keys)
 {
 	Filling		filling = {.keys = keys};
 	TableQuery *query;
+	int			nest_level = NewGUCNestLevel();
 
 	/* Whatever was there when the log was locked, even in REPEATABLE READ. */
 	PushActiveSnapshot(GetLatestSnapshot());
+	/* The query has a time in it. */
+	(void) set_config_option("DateStyle", "ISO, YMD", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	query = prepare_owner_query(kept_query(event, keys), 0,
 								&RelationGetRelid(event), 1);
+	AtEOXact_GUC(true, nest_level);
 	(void) take_rows(open_table_query(query), add_key, &filling);
 	PopActiveSnapshot();
 	CommandCounterIncrement();

@@ -131,6 +131,32 @@ $$;
 COMMENT ON FUNCTION playevent.guard_table(regclass, text[]) IS
 'internal: guards a table against all writes but playevent''s';
 
+-- A table was made with the types of another's columns, which it knew by name; whose
+-- schema they are in may have put others in their place.
+CREATE FUNCTION playevent.check_same_types(made regclass, pattern regclass, columns name[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    other name;
+BEGIN
+    SELECT a.attname INTO other
+      FROM pg_attribute a
+      JOIN pg_attribute b ON b.attrelid = pattern AND b.attname = a.attname AND b.attnum > 0
+     WHERE a.attrelid = made AND a.attname = ANY (columns) AND (a.atttypid <> b.atttypid OR a.attcollation <> b.attcollation);
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'serialization_failure',
+            MESSAGE = format('the type of column "%s" has become the name of something else meanwhile', other),
+            DETAIL = 'The type or its schema was renamed.',
+            HINT = 'Try again.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.check_same_types(regclass, regclass, name[]) IS
+'internal: checks that columns of a table have the types of another''s of the same names';
+
 -- Makes the table of what was retired of a counter, as far as it is not there: one
 -- row a key, and indexes as those of the slots, of which the first has all of it.
 CREATE FUNCTION playevent.arm_retired(
@@ -157,6 +183,7 @@ BEGIN
     IF retired IS NULL THEN
         EXECUTE format('CREATE TABLE %I.%I (%s) WITH (fillfactor = 90)', schema, name, declared);
         retired := format('%I.%I', schema, name)::regclass;
+        PERFORM playevent.check_same_types(retired, slot, ARRAY(SELECT attname FROM pg_attribute WHERE attrelid = slot AND attnum > 0));
         EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', retired, count_column);
         EXECUTE format('CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT', retired, indexes[1]);
         FOR i IN 2..cardinality(indexes) LOOP
@@ -239,6 +266,7 @@ BEGIN
                FROM unnest(columns) WITH ORDINALITY AS u(c, ord)),
             count_column, count_type,
             CASE WHEN is_sketch THEN ', toast_tuple_target = 8160' END);
+        PERFORM playevent.check_same_types(slot::regclass, event, columns);
         IF is_sketch THEN
             EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET STORAGE MAIN', slot, count_column);
         END IF;

@@ -43,6 +43,7 @@ DECLARE
     taken text;
     key_type text;
     is_string boolean;
+    key_oid oid;
     event text;
     time_column text := playevent.time_column(log::text);
     count_column text := playevent.count_column(log::text);
@@ -102,6 +103,8 @@ BEGIN
     END IF;
     PERFORM playevent.check_kinds(wanted, log::text, kinds, 'kinds'::text);
     PERFORM playevent.check_arguments(wanted);
+    -- Its columns stay what they are from here on.
+    PERFORM playevent.pin_table(track);
     PERFORM playevent.check_own_type(track, track_key, 'track_key'::text);
     PERFORM playevent.check_own_type(track, track_release, 'track_release'::text);
     PERFORM playevent.check_role(ingest_role, 'ingest_role'::text);
@@ -156,8 +159,9 @@ BEGIN
            CASE WHEN t.oid IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) THEN
                format('character varying(%s)', greatest(100, base.typmod - 4)) ||
                coalesce(substring(base.declaration FROM ' COLLATE .*'), '')
-           ELSE base.declaration END
-      INTO STRICT is_string, key_type
+           ELSE base.declaration END,
+           CASE WHEN t.oid IN ('text'::regtype, 'bpchar'::regtype) THEN 'varchar'::regtype ELSE t.oid END
+      INTO STRICT is_string, key_type, key_oid
       FROM playevent.base_type(track, track_key, 'track_key'::text) AS base
       JOIN pg_type t ON t.oid = base.type;
 
@@ -186,6 +190,22 @@ BEGIN
         -- A unique index has what the table is partitioned by.
         CASE WHEN partition_by IS NULL THEN 'id' ELSE 'id, created_at' END,
         CASE WHEN partition_by IS NULL THEN '' ELSE ' PARTITION BY RANGE (created_at)' END);
+    -- Whose schema a type is in may have put another in its place meanwhile.
+    IF EXISTS (
+        SELECT FROM pg_attribute a
+          JOIN (SELECT 'track_entry_key', key_oid, k.attcollation FROM pg_attribute k WHERE k.attrelid = track AND k.attname = track_key
+                 UNION ALL
+                SELECT 'release_id', (playevent.base_type(track, track_release, 'track_release'::text)).type, r.attcollation
+                  FROM pg_attribute r WHERE r.attrelid = track AND r.attname = track_release) AS meant(name, type, collated)
+            ON a.attname = meant.name AND (a.atttypid <> meant.type OR a.attcollation <> meant.collated)
+         WHERE a.attrelid = event::regclass) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'serialization_failure',
+            MESSAGE = format('a type of a column of table "%s" has become the name of something else meanwhile',
+                (SELECT relname FROM pg_class WHERE oid = track)),
+            DETAIL = 'The type or its schema was renamed.',
+            HINT = 'Try again.';
+    END IF;
     IF partition_by IS NULL THEN
         EXECUTE format('CREATE UNIQUE INDEX ON %s (event_id) WHERE event_id IS NOT NULL', event);
     END IF;

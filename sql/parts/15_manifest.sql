@@ -89,7 +89,7 @@ LANGUAGE c VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'playevent_pin_table';
 
 COMMENT ON FUNCTION playevent.pin_table(regclass) IS
-'internal: in a function that acts as a log''s owner, keeps a table''s name from becoming another''s until the transaction ends';
+'internal: keeps the name of a table, which the caller may read or refer to, from becoming another''s until the transaction ends';
 
 CREATE FUNCTION playevent.counted_rows(event regclass, slot regclass, rows regclass, filter text, OUT query text, OUT sum text)
 LANGUAGE c VOLATILE

@@ -322,6 +322,12 @@ SELECT decides($$void('play_event', '{12}', 'x')$$, 1, 'attach_log makes another
 SELECT counted(40, 39, 'whose verdicts alone hold');
 ROLLBACK TO s;
 SAVEPOINT s;
+SET LOCAL "DateStyle" = 'SQL';
+SET LOCAL "TimeZone" = 'UTC167';
+SELECT decides($$void('play_event', '{14}', 'x')$$, 1, 'whatever the session''s time zone is');
+SELECT is((SELECT decided_at BETWEEN now() AND clock_timestamp() FROM play_verdict ORDER BY id DESC LIMIT 1), true, 'P12: the verdict says when it was');
+ROLLBACK TO s;
+SAVEPOINT s;
 DROP VIEW play_valid;
 CREATE VIEW play_valid AS SELECT 1 AS mine;
 SELECT decides($$void('play_event', '{12}', 'x')$$, 1, 'a view that the app has put there is left alone');

@@ -12,12 +12,11 @@
 # unless told otherwise.  From the environment:
 #
 #   MAJORS         which; default "15 17 18 19"
-#   MIRROR         Debian's archive; default is what this machine's apt uses
-#   CACHE          directory that keeps those Debians (some 2 GB each) for the
-#                  next time; without it, all goes
+#   MIRROR, CACHE  as roots.sh has it; a root is some 2 GB
 #   ONLY, PGTAP,   as for `make test`, like all variables that tests know:
 #   TAP            PLAYEVENT_*
 . "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/roots.sh"
 
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 read -ra chosen <<< "${MAJORS:-15 17 18 19}"
@@ -26,34 +25,19 @@ read -ra chosen <<< "${MAJORS:-15 17 18 19}"
 declare -A suites=([15]=bookworm [17]=trixie [18]='forky sid' [19]=experimental)
 # A suite that is no Debian of its own, and the one that it adds to.
 declare -A bases=([experimental]=sid)
-# Those that archives need not have yet, and what set_up returns then.
+# Those that archives need not have yet; set_up returns $lacking then.
 declare -A new=([19]=1)
-lacking=77
 # What it is upgraded from, and where that is.
 declare -A older=([17]='15 bookworm')
 
-# What tests and downloads are told by the environment
-passed_on=()
-while IFS= read -r name; do
-    passed_on+=("$name=${!name}")
-done < <(compgen -e | grep -E '^(PLAYEVENT_.*|ONLY|PGTAP|TAP|CI|[a-z]+_proxy)$')
-
-if [ -n "${CACHE:-}" ]; then
-    roots=$(realpath -m "$CACHE")/roots
-    as_root mkdir -p "$roots"
-else
-    roots=$(mktemp -d /tmp/playevent-majors.XXXXXX)
-fi
-# The sources in a root
-there=/root/playevent
+place_roots roots
 logs=$(mktemp -d /tmp/playevent-majors.XXXXXX)
 finish() {
     local group
     for group in $(jobs -pr); do as_root kill -KILL -- "-$group"; done
     wait
     rm -rf "$logs"
-    # No mount of ours is left: they went with the processes that saw them.
-    [ -n "${CACHE:-}" ] || as_root rm -rf --one-file-system "$roots"
+    remove_roots
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
@@ -64,63 +48,6 @@ is_known() {
 
 is_tested_here() {
     is_known "$1" && [ -z "${older[$1]:-}" ]
-}
-
-# The archive's address without its path of suites: what apt has for Debian
-mirror() {
-    if [ -n "${MIRROR:-}" ]; then
-        echo "$MIRROR"
-    else
-        # shellcheck disable=SC2016
-        apt-get indextargets --format '$(ORIGIN) $(LABEL) $(SITE)' 'Created-By: Packages' |
-            awk '$1 == "Debian" && $2 == "Debian" && !n++ { print $3 }'
-    fi
-}
-
-# in_root ROOT COMMAND...: as root there.  What is mounted goes when it ends.
-in_root() {
-    local root=$1
-    shift
-    # shellcheck disable=SC2016
-    as_root unshare --mount --pid --fork --kill-child bash -c '
-        set -e
-        root=$1
-        shift
-        mount -t proc proc "$root/proc"
-        mount --rbind /dev "$root/dev"
-        mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
-        exec chroot "$root" "$@"' - "$root" \
-        env -i HOME=/root LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-        "${passed_on[@]}" "$@"
-}
-
-# Write a file in a root, whose owner may not be us.
-write() {
-    as_root tee "$1" > /dev/null
-}
-
-# bootstrap ROOT SUITE: a Debian with the means to install more
-bootstrap() {
-    local root=$1 suite=$2 site
-    site=$(mirror)
-    [ -n "$site" ] || { say 'no Debian archive is known here: set MIRROR'; return 1; }
-    # The script of sid: an older debootstrap may not know the suite yet.
-    as_root unshare --mount debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$site" \
-        /usr/share/debootstrap/scripts/sid
-    as_root cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
-    # How this machine reaches archives; sid's index may read as expired.
-    {
-        apt-config dump | grep -E '^Acquire::(http|https)::(Proxy|Verify)' || true
-        echo 'Acquire::Check-Valid-Until "false";'
-        echo 'Acquire::Languages "none";'
-        echo 'APT::Install-Recommends "false";'
-    } | write "$root/etc/apt/apt.conf.d/00playevent"
-    # It is thrown away: no need to wait for the disk.
-    echo force-unsafe-io | write "$root/etc/dpkg/dpkg.cfg.d/playevent"
-    # No service starts
-    printf '#!/bin/sh\nexit 101\n' | write "$root/usr/sbin/policy-rc.d"
-    as_root chmod 755 "$root/usr/sbin/policy-rc.d"
-    in_root "$root" apt-get -qq update
 }
 
 # bootstrap_for MAJOR: one that has the major, as $roots/MAJOR
@@ -145,26 +72,11 @@ bootstrap_for() {
     return $lacking
 }
 
-# add_suite ROOT SUITE PACKAGES PRIORITY: another suite of the archive, and how
-# apt is to rank those packages of it: 100 is below a root's own, 500 level.
-add_suite() {
-    local root=$1 suite=$2 said
-    echo "deb $(mirror) $suite main" | write "$root/etc/apt/sources.list.d/$suite.list"
-    printf 'Package: %s\nPin: release %s\nPin-Priority: %s\n' "$3" "$suite" "$4" |
-        write "$root/etc/apt/preferences.d/$suite"
-    if said=$(in_root "$root" apt-get -qq update 2>&1); then return; fi
-    say "$said"
-    [[ $said != *'does not have a Release file'* ]] || return $lacking
-    return 1
-}
-
 # set_up MAJOR: a root with the sources and all that tests need
 set_up() {
     local major=$1 root=$roots/$1 more=()
     bootstrap_for "$major"
-    as_root rm -rf "$root$there"
-    as_root mkdir "$root$there"
-    pack_source | as_root tar -C "$root$there" -xf - --no-same-owner
+    put_source "$root"
     if [ -n "${older[$major]:-}" ]; then
         add_suite "$root" "${older[$major]#* }" '*' 100
         more=("postgresql-${older[$major]% *}" "postgresql-server-dev-${older[$major]% *}")

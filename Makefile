@@ -1,10 +1,11 @@
 EXTENSION    = playevent
 MODULE_big   = playevent
 OBJS         = $(patsubst %.c,%.o,$(wildcard src/*.c))
-DATA         = $(wildcard sql/playevent--*--*.sql)
+DATA         = $(wildcard sql/playevent--*--*.sql) $(wildcard sql/released/*.sql)
 DATA_built   = sql/playevent--$(version).sql
 
 version     := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" playevent.control)
+release     := $(shell sed -n 's/^   "version": "\(.*\)",/\1/p' META.json)
 parts        = $(sort $(wildcard sql/parts/*.sql))
 
 PG_CONFIG   ?= pg_config
@@ -47,6 +48,8 @@ PGXS        := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 $(OBJS): $(wildcard src/*.h)
+src/playevent.o src/playevent.bc: override CPPFLAGS += -DPLAYEVENT_RELEASE='"$(release)"'
+src/playevent.o src/playevent.bc: META.json
 
 # The install script is its parts, in the order of their names.  Their folder
 # tells when one is gone.

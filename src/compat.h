@@ -35,6 +35,17 @@
 #endif
 
 /*
+ * MODULE_MAGIC: that this is a module for Postgres, and from 18 on which one, for
+ * pg_get_loaded_modules().
+ */
+#if PG_VERSION_NUM >= 180000
+#define MODULE_MAGIC(name_, version_) \
+	PG_MODULE_MAGIC_EXT(.name = (name_), .version = (version_))
+#else
+#define MODULE_MAGIC(name_, version_) PG_MODULE_MAGIC
+#endif
+
+/*
  * begin_index_scan: index_beginscan without order-by keys.  18 added a
  * parameter for instrumentation, which a trigger has none to fill, and 19 one
  * for hints.

@@ -15,8 +15,12 @@
  */
 #include "postgres.h"
 
+#include "fmgr.h"
+#include "utils/builtins.h"
+
 #include "amount.h"
 #include "binding.h"
+#include "compat.h"
 #include "counter_binding.h"
 #include "key_binding.h"
 #include "leaving.h"
@@ -27,7 +31,14 @@
 #include "track_binding.h"
 #include "trigger_role.h"
 
-PG_MODULE_MAGIC;
+/* The release, as META.json has it; the Makefile tells. */
+#ifndef PLAYEVENT_RELEASE
+#define PLAYEVENT_RELEASE "unknown"
+#endif
+
+MODULE_MAGIC("playevent", PLAYEVENT_RELEASE);
+
+PG_FUNCTION_INFO_V1(playevent_library_version);
 
 void		_PG_init(void);
 
@@ -58,4 +69,17 @@ _PG_init(void)
 	pending_init();
 	leaving_init();
 	table_query_init();
+}
+
+/*
+ * playevent_library_version
+ *		SQL: playevent.library_version() returns text.
+ *
+ * A backend keeps the library that it has loaded, whatever has been installed
+ * since.  Scripts that update the extension ask here whether that is theirs.
+ */
+Datum
+playevent_library_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(PLAYEVENT_RELEASE));
 }

@@ -49,3 +49,10 @@ AS 'MODULE_PATHNAME', 'playevent_check_log';
 
 COMMENT ON FUNCTION playevent.check_log(regclass) IS
 'fails with the error that the log''s triggers would fail with, if any';
+
+CREATE FUNCTION playevent.library_version() RETURNS text
+LANGUAGE c STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'playevent_library_version';
+
+COMMENT ON FUNCTION playevent.library_version() IS
+'the release of the library that this connection has loaded';

@@ -11,9 +11,7 @@ use FindBin;
 use lib $FindBin::Bin;
 
 use Cwd;
-use File::Basename;
-use File::Copy;
-use File::Path qw(make_path);
+use Installation;
 use IPC::Run;
 use LogState;
 use PostgreSQL::Test::Cluster;
@@ -24,45 +22,15 @@ my $source = getcwd();
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
 # pg_upgrade loads what the old cluster needs from where servers keep their
-# libraries, whatever the settings say.  So make an installation of our own:
-# programs are copied, for Postgres finds its files from where they are; the
-# rest is linked; and the extension is built and put in as anyone would.
+# libraries, whatever the settings say.  So make an installation of our own.
+my %installed;
+
 sub install
 {
 	my ($pg_config) = @_;
-	my %at = map { $_ => qx{'$pg_config' --$_} =~ s/\n//r } qw(bindir pkglibdir sharedir version);
-	my ($major) = $at{version} =~ /(\d+)/;
-	my $root = "$dir/$major";
+	my ($major) = qx{'$pg_config' --version} =~ /(\d+)/;
 
-	return "$root" . dirname($at{bindir}) if -d $root;
-
-	make_path("$root/build/src", "$root/build/sql/parts");
-	copy($_, "$root/build/") foreach ("$source/Makefile", "$source/playevent.control");
-	copy($_, "$root/build/src/") foreach (glob("$source/src/*.[ch]"));
-	copy($_, "$root/build/sql/") foreach (glob("$source/sql/playevent--*--*.sql"));
-	copy($_, "$root/build/sql/parts/") foreach (glob("$source/sql/parts/*.sql"));
-	my $log = '';
-	IPC::Run::run([ 'make', '-s', '-C', "$root/build", "PG_CONFIG=$pg_config", 'with_llvm=no', "DESTDIR=$root", 'install' ],
-		'>', \$log, '2>&1') or die "make install with $pg_config: $log";
-
-	make_path("$root$at{bindir}");
-	foreach my $program (glob("$at{bindir}/*"))
-	{
-		copy($program, "$root$at{bindir}/");
-		chmod 0755, "$root$at{bindir}/" . basename($program);
-	}
-	foreach my $folder (dirname($at{bindir}) . '/lib', $at{pkglibdir}, $at{sharedir}, "$at{sharedir}/extension")
-	{
-		make_path("$root$folder");
-		foreach my $file (glob("$folder/*"))
-		{
-			my $here = "$root$file";
-
-			next if -e $here || $file eq $at{pkglibdir} || $file eq "$at{sharedir}/extension";
-			symlink($file, $here) or die "symlink $here: $!";
-		}
-	}
-	return "$root" . dirname($at{bindir});
+	return $installed{$major} //= installation($pg_config, copy_tree("$dir/$major.build"), "$dir/$major");
 }
 
 my $this = $ENV{PG_CONFIG} || 'pg_config';
@@ -81,40 +49,6 @@ sub new_node
 	$node->init(extra => [ '--encoding=UTF8', '--locale=C', '--data-checksums' ]);
 	$node->append_conf('postgresql.conf', 'max_prepared_transactions = 5');
 	return $node;
-}
-
-# The extension's objects in all detail: definition, owner, rights, comment.
-# pg_upgrade does not spell out those rights that functions have by default.
-sub extension_objects
-{
-	my ($node, $db) = @_;
-
-	return $node->safe_psql($db, q{
-		SET search_path = pg_catalog;
-		WITH member AS (
-			SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
-			WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'playevent'
-			UNION ALL
-			SELECT 'pg_extension'::regclass, oid FROM pg_extension WHERE extname = 'playevent')
-		SELECT i.type, i.identity,
-			   obj_description(m.objid, c.relname),
-			   CASE i.type WHEN 'function' THEN pg_get_functiondef(m.objid)
-						   WHEN 'view' THEN pg_get_viewdef(m.objid) END,
-			   (SELECT jsonb_build_array(coalesce(proacl, acldefault('f', proowner)), proowner)
-				FROM pg_proc p WHERE m.classid = 'pg_proc'::regclass AND p.oid = m.objid),
-			   (SELECT jsonb_build_array(relacl, relowner, reloptions)
-				FROM pg_class r WHERE m.classid = 'pg_class'::regclass AND r.oid = m.objid),
-			   (SELECT to_jsonb(e) - '{oid,evtfoid}'::text[] || jsonb_build_object('function', evtfoid::regprocedure)
-				FROM pg_event_trigger e WHERE m.classid = 'pg_event_trigger'::regclass AND e.oid = m.objid),
-			   (SELECT jsonb_build_array(nspacl, nspowner)
-				FROM pg_namespace n WHERE m.classid = 'pg_namespace'::regclass AND n.oid = m.objid),
-			   (SELECT to_jsonb(e) - '{oid,extnamespace}'::text[]
-				FROM pg_extension e WHERE m.classid = 'pg_extension'::regclass AND e.oid = m.objid),
-			   (SELECT jsonb_agg(jsonb_build_array(p.privtype, p.initprivs, p.objsubid) ORDER BY p.objsubid)
-				FROM pg_init_privs p WHERE p.classoid = m.classid AND p.objoid = m.objid AND m.classid <> 'pg_proc'::regclass)
-		FROM member m JOIN pg_class c ON c.oid = m.classid,
-			 pg_identify_object(m.classid, m.objid, 0) i
-		ORDER BY 1, 2});
 }
 
 my @relations = qw(play_event play_counter play_by_track play_by_release listens listens_counter
@@ -279,7 +213,7 @@ my $fresh = extension_objects($node, 'postgres');
 my $current = $node->safe_psql('postgres', q{SELECT default_version FROM pg_available_extensions WHERE name = 'playevent'});
 
 # names without a second --
-my @versions = map { m{/playevent--((?:(?!--).)+)\.sql$} ? $1 : () } glob("$source/sql/playevent--*.sql");
+my @versions = map { m{/playevent--((?:(?!--).)+)\.sql$} ? $1 : () } map { glob("$source/sql/$_") } 'playevent--*.sql', 'released/*.sql';
 ok((grep { $_ eq $current } @versions), "there is an install script of version $current");
 is($node->safe_psql('postgres', qq{
 		SELECT source FROM pg_extension_update_paths('playevent') WHERE target = '$current' AND path IS NULL}),

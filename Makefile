@@ -21,8 +21,8 @@ PROVE_TESTS  = test/t/*.pl
 
 # These bring along what they need, so they must run where pg_config is missing.
 standalone   = demo test try try-stop bench bench-instructions lint coverage \
-               test-valgrind test-assert test-majors
-ifneq ($(filter $(standalone),$(MAKECMDGOALS)),)
+               test-valgrind test-assert test-majors test-package deb dist
+ifneq ($(filter $(standalone) $(DATA_built),$(MAKECMDGOALS)),)
 
 .PHONY: $(standalone)
 demo:
@@ -41,6 +41,8 @@ lint coverage:
 	@bash test/check/$@.sh
 test-valgrind test-assert test-majors:
 	@bash test/check/$(@:test-%=%).sh
+test-package deb dist:
+	@bash test/package/$(@:test-%=%).sh
 
 else
 
@@ -51,11 +53,6 @@ $(OBJS): $(wildcard src/*.h)
 src/playevent.o src/playevent.bc: override CPPFLAGS += -DPLAYEVENT_RELEASE='"$(release)"'
 src/playevent.o src/playevent.bc: META.json
 
-# The install script is its parts, in the order of their names.  Their folder
-# tells when one is gone.
-$(DATA_built): $(parts) sql/parts playevent.control
-	cat $(parts) > $@
-
 # Its event triggers would be called without a library.
 .PHONY: remind
 uninstall: remind
@@ -63,3 +60,8 @@ remind:
 	@echo 'Databases that still have the extension need: DROP EXTENSION playevent CASCADE' >&2
 
 endif
+
+# The install script is its parts, in the order of their names.  Their folder
+# tells when one is gone.
+$(DATA_built): $(parts) sql/parts playevent.control
+	cat $(parts) > $@

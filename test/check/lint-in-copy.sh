@@ -159,9 +159,46 @@ check_lock() {
     ! grep -n '"resolved"' test/web/package-lock.json test/orm/knex/package-lock.json
 }
 
+# PGXN's archive is told by META.json, packages by all three files.
+check_meta() {
+    perl test/check/meta.pl .
+}
+
+# A script that was released is in databases, and never changes: its hash is in
+# sql/released/SHA256SUMS.  Whose version is another by now, it lies beside that.
+check_frozen() {
+    local sums=sql/released/SHA256SUMS version path sum file found status=0
+    local joined
+    joined=sql/playevent--$(sed -n "s/^default_version = '\(.*\)'/\1/p" playevent.control).sql
+    make -s "$joined"
+    while read -r version; do
+        for path in "sql/playevent--$version.sql" "sql/released/playevent--$version.sql" sql/playevent--*--"$version".sql; do
+            file=${path##*/}
+            [ -e "$path" ] || [ "$file" = "playevent--$version.sql" ] || continue
+            grep -qsE "^[0-9a-f]{64}  $file\$" "$sums" && continue
+            echo "$file is released, by CHANGELOG.md, and not in $sums, where this belongs:"
+            [ ! -e "$path" ] || (cd "${path%/*}" && sha256sum "$file")
+            status=1
+            break
+        done
+    done < <(sed -nE 's/^## ([0-9]+\.[0-9]+)\.[0-9]+ \([0-9-]+\)$/\1/p' CHANGELOG.md | sort -u)
+    [ -e "$sums" ] || return $status
+    while read -r sum file; do
+        found=''
+        for path in "sql/$file" "sql/released/$file"; do
+            [ -e "$path" ] || continue
+            found=1
+            [ "$(sha256sum < "$path")" = "$sum  -" ] ||
+                { echo "$path is not what was released: what is new goes into a script that updates"; status=1; }
+        done
+        [ -n "$found" ] || { echo "$file is released, and not in sql/released/: put it there from its tag"; status=1; }
+    done < "$sums"
+    return $status
+}
+
 passed=0
 failed=0
-for name in ${CHECKS:-gcc clang scan-build cppcheck indent layers promises shellcheck perl ascii lock}; do
+for name in ${CHECKS:-gcc clang scan-build cppcheck indent layers promises shellcheck perl ascii lock meta frozen}; do
     declare -F "check_$name" > /dev/null || die "no check is called $name"
     if "check_$name" > "$name.log" 2>&1; then
         echo "$name: passed"

@@ -15,6 +15,7 @@
 #   MIRROR, CACHE  as roots.sh has it; a root is some 2 GB
 #   ONLY, PGTAP,   as for `make test`, like all variables that tests know:
 #   TAP            PLAYEVENT_*
+# shellcheck disable=SC2154 # roots, there and lacking are of roots.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/roots.sh"
 
@@ -69,7 +70,7 @@ bootstrap_for() {
         fi
     done
     say "no Debian of: ${suites[$major]:-none} has PostgreSQL $major"
-    return $lacking
+    return "$lacking"
 }
 
 # set_up MAJOR: a root with the sources and all that tests need
@@ -127,7 +128,7 @@ for major in "${chosen[@]}"; do
     started=$SECONDS
     status=0
     [ -z "${setups[$major]:-}" ] || wait "${setups[$major]}" || status=$?
-    if [ "$status" -eq $lacking ] && [ -n "${new[$major]:-}" ]; then
+    if [ "$status" -eq "$lacking" ] && [ -n "${new[$major]:-}" ]; then
         summary+="PostgreSQL $major: left out, for no archive known here has it"$'\n'
         say "PostgreSQL $major: left out, for no archive known here has it"
         continue

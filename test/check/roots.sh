@@ -72,14 +72,15 @@ write() {
     as_root tee "$1" > /dev/null
 }
 
-# bootstrap ROOT SUITE: a Debian with the means to install more
+# bootstrap ROOT SUITE [SITE SCRIPT [OPTION...]]: a Debian with the means to install
+# more; or an Ubuntu, of another archive, by another script and options.
 bootstrap() {
-    local root=$1 suite=$2 site
-    site=$(mirror)
+    local root=$1 suite=$2 site=${3:-$(mirror)}
+    # That of sid: an older debootstrap may not know the suite yet.
+    local script=${4:-sid}
     [ -n "$site" ] || { say 'no Debian archive is known here: set MIRROR'; return 1; }
-    # The script of sid: an older debootstrap may not know the suite yet.
-    as_root unshare --mount debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$site" \
-        /usr/share/debootstrap/scripts/sid
+    as_root unshare --mount debootstrap --variant=minbase --include=ca-certificates "${@:5}" "$suite" "$root" "$site" \
+        "/usr/share/debootstrap/scripts/$script"
     as_root cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
     # How this machine reaches archives; sid's index may read as expired.
     {

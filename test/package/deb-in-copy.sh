@@ -36,6 +36,6 @@ if [ -z "${MAJOR:-}" ]; then
 fi
 export PG_SUPPORTED_VERSIONS=$MAJOR
 pg_buildext updatecontrol
-dpkg-buildpackage --build=binary --no-sign
+dpkg-buildpackage --build=binary --no-sign --jobs-try=auto
 lintian --fail-on error,warning,info --display-info --tag-display-limit 0 ../*.changes
 tar -C .. -cf - --exclude=./playevent . >&3

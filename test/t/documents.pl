@@ -32,7 +32,7 @@ my %not_run = (
 my $needs_hll = qr/\bhll\b|play_listeners/;
 
 # Languages that others read, or nobody runs.
-my %no_sql = map { $_ => 1 } qw(sh text yaml js python go csharp ruby);
+my %no_sql = map { $_ => 1 } qw(sh text yaml dockerfile js python go csharp ruby);
 
 # What runs a document's examples in such languages, in their order: each of their
 # lines is one of that file.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # package-in-root.sh WHAT MAJOR: as root in a bare Debian or Ubuntu, tries one of the
-# ways to install what is in /root/built: package, pgxn, image or volume.  Prints a
+# ways to install what is in /root/built: package, archive, image or volume.  Prints a
 # line `ok` or `not ok` for each thing tried.  See package.sh.
 set -uo pipefail
 export DEBIAN_FRONTEND=noninteractive
@@ -67,7 +67,7 @@ package() {
     apt install "$built/old/${name}"_*.deb > /dev/null || die 'apt-get install'
     pg_ctlcluster "$major" main start || die 'the cluster does not start'
     first_play
-    files=$(dpkg -L "$name" | grep -E '/(playevent\.so|playevent\.control|playevent--.*\.sql|README\.md|changelog\.gz)' | wc -l)
+    files=$(dpkg -L "$name" | grep -cE '/(playevent\.so|playevent\.control|playevent--.*\.sql|README\.md|changelog\.gz)$')
     is "$files" 5 'library, control file, script and documents are in the package'
 
     connect
@@ -93,10 +93,9 @@ package() {
 }
 
 # PGXN's own client reads META.json, builds and installs.
-pgxn() {
+archive() {
     apt install pgxnclient make gcc libc6-dev unzip "postgresql-$major" "postgresql-server-dev-$major" > /dev/null || die 'apt-get install'
-    # shellcheck disable=SC2211
-    command pgxn install --yes "$built"/playevent-*.zip > /root/pgxn.log 2>&1 || { tail -n 20 /root/pgxn.log; die 'pgxn install'; }
+    pgxn install --yes "$built"/playevent-*.zip > /root/pgxn.log 2>&1 || { tail -n 20 /root/pgxn.log; die 'pgxn install'; }
     pg_ctlcluster "$major" main start || die 'the cluster does not start'
     first_play
     pg_ctlcluster "$major" main stop
@@ -186,5 +185,10 @@ volume() {
 }
 
 trap '[ ! -e /data/postmaster.pid ] || as_postgres "$bin/pg_ctl" -D /data -m immediate stop > /dev/null' EXIT
-"$what"
+case $what in
+package) package ;;
+archive) archive ;;
+image) image ;;
+volume) volume ;;
+esac
 exit $failed

@@ -81,7 +81,7 @@ test_system() {
     step "$suite: make deb of the next version" in_root "$build" make -sC "$there" deb "MAJOR=$major" OUT=/root/built/new || return 0
 
     try "$suite" package "$major" || echo "not ok - $suite: the package"
-    [ "$major" != 15 ] || try "$suite" pgxn "$major" || echo "not ok - $suite: PGXN's archive"
+    [ "$major" != 15 ] || try "$suite" archive "$major" || echo "not ok - $suite: PGXN's archive"
     [ "$major" != 17 ] || try "$suite" image "$major" || echo "not ok - $suite: an image"
     [ "$major" -lt 18 ] || try "$suite" volume "$major" || echo "not ok - $suite: a volume"
 }

@@ -13,5 +13,5 @@
 [ -n "${OUT:-}" ] || die 'playevent: say where packages go: make deb OUT=directory'
 mkdir -p "$OUT"
 # What is built is sent here as a tar, for it belongs to another user.
-run_in_copy test/package/deb-in-copy.sh postgresql-server-dev-@ postgresql-server-dev-all debhelper dpkg-dev lintian |
+run_in_copy test/package/deb-in-copy.sh postgresql-server-dev-@ postgresql-server-dev-all build-essential debhelper lintian |
     tar -C "$OUT" -xf - --no-same-owner

@@ -27,7 +27,8 @@ like() {
     case $1 in $2) is 1 1 "$3" ;; *) is "$1" "$2" "$3" ;; esac
 }
 
-as_postgres() { runuser -u postgres -- "$@"; }
+# He may not go where root is.
+as_postgres() { (cd / && runuser -u postgres -- "$@"); }
 query() { as_postgres psql -XAtqd site -c "$1" 2>&1; }
 
 # Debian says a lot on standard output.
@@ -51,13 +52,13 @@ state='SELECT (SELECT extversion FROM pg_extension WHERE extname = '\''playevent
               (SELECT count(*) FROM play_event) - (SELECT sum(plays) FROM play_by_track),
               (SELECT count(*) FROM playevent.verify('\''play_event'\'')), bool_and(intact) FROM playevent.log'
 
-# A session that stays connected, by a pipe each way
+# A session that stays connected, by a pipe each way, and one statement of it
 connect() {
     coproc session { as_postgres psql -XAtqd site 2>&1; }
 }
 ask() {
     local line answer=''
-    printf '%s\n\\echo that is all\n' "$1" >&"${session[1]}"
+    printf '%s;\n\\echo that is all\n' "$1" >&"${session[1]}"
     while IFS= read -r line <&"${session[0]}" && [ "$line" != "that is all" ]; do answer+=$line; done
     echo "$answer"
 }
@@ -68,7 +69,7 @@ package() {
     pg_ctlcluster "$major" main start || die 'the cluster does not start'
     first_play
     files=$(dpkg -L "$name" | grep -cE '/(playevent\.so|playevent\.control|playevent--.*\.sql|README\.md|changelog\.gz)$')
-    is "$files" 5 'library, control file, script and documents are in the package'
+    is "$files" 6 'library, control file, script and documents are in the package'
 
     connect
     ask "$play" > /dev/null
@@ -78,10 +79,10 @@ package() {
     like "$said" '*ALTER EXTENSION playevent UPDATE*' 'an upgraded package says what is left to do'
     is "$(query "$play $state")" '1.0|1.1|0|0|t' 'a new session has the new library, and the script of before'
     is "$(ask "$play SELECT left(playevent.library_version(), 3)")" 1.0 'a pooled connection plays on'
-    like "$(ask 'ALTER EXTENSION playevent UPDATE;')" '*has loaded is 1.0*' 'and can not update'
+    like "$(ask 'ALTER EXTENSION playevent UPDATE')" '*has loaded is 1.0*' 'and can not update'
     is "$(query 'ALTER EXTENSION playevent UPDATE')" '' 'ALTER EXTENSION playevent UPDATE'
     like "$(ask "$play")" '*could not find function*' 'a pooled connection fails clearly'
-    ask '\q' > /dev/null
+    printf '\\q\n' >&"${session[1]}"
     is "$(query "$play $state")" '1.1|1.1|0|0|t' 'what connects again plays on'
 
     said=$(apt purge "$name")
@@ -114,7 +115,8 @@ start() {
         printf '%s\n' "$@" >> /data/postgresql.conf && restart
 }
 restart() {
-    as_postgres "$bin/pg_ctl" -D /data -l /data/log -w -m fast restart > /dev/null 2>&1 || { cat /data/log; return 1; }
+    [ ! -e /data/postmaster.pid ] || as_postgres "$bin/pg_ctl" -D /data -w -m fast stop > /dev/null
+    as_postgres "$bin/pg_ctl" -D /data -l /data/log -w start > /dev/null || { cat /data/log; return 1; } >&2
 }
 bare_server() {
     mkdir -p /etc/postgresql-common

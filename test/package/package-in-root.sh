@@ -153,7 +153,7 @@ volume() {
     bare_server
     for old_or_new in old new; do
         cd "$built/$old_or_new" || exit
-        rm -rf /package /extensions
+        rm -rf /package /extensions /tmp/*.deb
         mkdir -p /extensions/playevent/share
         lines=0
         while read -r instruction from to; do

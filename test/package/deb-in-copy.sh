@@ -20,11 +20,13 @@ if [ "$date" = unreleased ]; then
 else
     date=$(date -R -u -d "$date 12:00")
 fi
+# What lintian knows: in Ubuntu, Ubuntu's own.
+suite=$(. /etc/os-release && [ "$ID" = ubuntu ] && echo "$VERSION_CODENAME") || suite=unstable
 maintainer="${DEBFULLNAME:-the playevent authors} <${DEBEMAIL:-playevent@example.org}>"
 
 sed -i "s/@MAINTAINER@/$maintainer/" debian/control.in
 cat > debian/changelog <<CHANGELOG
-playevent ($release-${REVISION:-1}) unstable; urgency=medium
+playevent ($release-${REVISION:-1}) $suite; urgency=medium
 
   * What has changed, the file changelog.gz says.
 

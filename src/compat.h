@@ -20,6 +20,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "executor/executor.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/analyze.h"
@@ -38,7 +39,7 @@
  * MODULE_MAGIC: that this is a module for Postgres, and from 18 on which one, for
  * pg_get_loaded_modules().
  */
-#if PG_VERSION_NUM >= 180000
+#ifdef PG_MODULE_MAGIC_EXT
 #define MODULE_MAGIC(name_, version_) \
 	PG_MODULE_MAGIC_EXT(.name = (name_), .version = (version_))
 #else

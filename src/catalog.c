@@ -36,6 +36,7 @@ PG_FUNCTION_INFO_V1(playevent_check_log);
 PG_FUNCTION_INFO_V1(playevent_triggers);
 PG_FUNCTION_INFO_V1(playevent_trigger_arguments);
 PG_FUNCTION_INFO_V1(playevent_named_table);
+PG_FUNCTION_INFO_V1(playevent_named_by);
 PG_FUNCTION_INFO_V1(playevent_enabled_as_made);
 PG_FUNCTION_INFO_V1(playevent_as_made);
 
@@ -186,6 +187,25 @@ playevent_named_table(PG_FUNCTION_ARGS)
 	Oid			namespace;
 	Oid			relid = named_relation(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 									   PG_GETARG_OID(1), &namespace);
+
+	if (!OidIsValid(relid))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(relid);
+}
+
+/*
+ * playevent.named_by(rel oid, name text) returns regclass
+ *
+ * The same for a trigger of that table: without a schema, one of the table's own;
+ * for a shard, that one's shard beside it.
+ */
+Datum
+playevent_named_by(PG_FUNCTION_ARGS)
+{
+	Oid			namespace;
+	Oid			relid = table_named_by(PG_GETARG_OID(0),
+									   text_to_cstring(PG_GETARG_TEXT_PP(1)),
+									   &namespace);
 
 	if (!OidIsValid(relid))
 		PG_RETURN_NULL();

@@ -68,7 +68,7 @@ counter_is_agreed(Relation event, Trigger *trigger)
 	Relation	rel;
 	bool		agreed;
 
-	relid = named_relation(name, RelationGetNamespace(event), &namespace);
+	relid = table_named_by(RelationGetRelid(event), name, &namespace);
 	if (!OidIsValid(relid) || owner_of(relid) != event->rd_rel->relowner)
 		return false;
 	rel = open_named_relation(name, RelationGetRelid(event), AccessShareLock,
@@ -121,8 +121,7 @@ check_counts_once(Relation rel, Relation event, Oid log, Trigger *trigger)
 			!TRIGGER_FOR_ROW(other->tgtype) ||
 			!TRIGGER_FOR_INSERT(other->tgtype) ||
 			!TRIGGER_FOR_AFTER(other->tgtype) || role_of(other) != ROLE_COUNT ||
-			named_relation(other->tgargs[COUNTER_SLOT_TABLE],
-						   get_rel_namespace(log),
+			table_named_by(log, other->tgargs[COUNTER_SLOT_TABLE],
 						   &namespace) != RelationGetRelid(rel))
 			continue;
 		ereport(ERROR,

@@ -49,7 +49,7 @@ guard_agrees(Trigger *guard, Relation rel, Oid log, Trigger *trigger,
 
 	if (guard->tgnargs != trigger->tgnargs + 1 ||
 		strcmp(guard->tgargs[GUARD_FUNCTION], function) != 0 ||
-		named_relation(guard->tgargs[GUARD_LOG], RelationGetNamespace(rel),
+		table_named_by(RelationGetRelid(rel), guard->tgargs[GUARD_LOG],
 					   &namespace) != log)
 		return false;
 	for (int i = 1; i < trigger->tgnargs; i++)

@@ -70,6 +70,7 @@
 #include "pending.h"
 #include "restore.h"
 #include "settle.h"
+#include "shard.h"
 #include "slot_compact.h"
 #include "table_query.h"
 #include "trigger_argument.h"
@@ -285,8 +286,8 @@ look_at_counters(Look *look)
 
 		if (kind == NULL || trigger->tgnargs < first_key_of(kind))
 			continue;
-		slot = named_relation(trigger->tgargs[COUNTER_SLOT_TABLE],
-							  RelationGetNamespace(look->event), &namespace);
+		slot = table_named_by(RelationGetRelid(look->event),
+							  trigger->tgargs[COUNTER_SLOT_TABLE], &namespace);
 		if (OidIsValid(look->slot) && slot != look->slot)
 			continue;
 		if (may_be_slots(look->event, slot))
@@ -325,8 +326,8 @@ is_concerned(Look *look, Trigger *trigger)
 		return false;
 	if (!OidIsValid(look->slot))
 		return names_column(trigger, COUNTER_FIRST_KEY, look->named);
-	return named_relation(trigger->tgargs[COUNTER_SLOT_TABLE],
-						  RelationGetNamespace(look->event),
+	return table_named_by(RelationGetRelid(look->event),
+						  trigger->tgargs[COUNTER_SLOT_TABLE],
 						  &namespace) == look->slot;
 }
 
@@ -369,8 +370,8 @@ log_of_slots(Relation rel)
 
 		if (role_of(trigger) == ROLE_SLOT_GUARD &&
 			trigger->tgnargs > GUARD_LOG)
-			return named_relation(trigger->tgargs[GUARD_LOG],
-								  RelationGetNamespace(rel), &namespace);
+			return table_named_by(RelationGetRelid(rel),
+								  trigger->tgargs[GUARD_LOG], &namespace);
 	}
 	return InvalidOid;
 }
@@ -393,7 +394,7 @@ leave_to_owner(Oid table, const char *reason)
 /*
  * find_log
  *		Open the log that the table is one of, or a part of; NULL if there is
- *		none.
+ *		none, or only its shell (shard.c).
  */
 static Relation
 find_log(Look *look)
@@ -423,7 +424,8 @@ find_log(Look *look)
 	else
 		log = look->altered;
 	relation_close(rel, NoLock);
-	return OidIsValid(log) ? try_relation_open(log, AccessShareLock) : NULL;
+	return OidIsValid(log) && !is_shell_table(log) ?
+		try_relation_open(log, AccessShareLock) : NULL;
 }
 
 /*

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * shard.h
- *	  Refuses tables of a log that Citus keeps in shards (P13).
+ *	  Finds a log's tables beside one of its shards (P13).
  *
  *-------------------------------------------------------------------------
  */
@@ -10,6 +10,8 @@
 
 extern bool is_shard_name(const char *name);
 extern bool is_shell_table(Oid relid);
+extern bool is_managed(Oid relid);
+extern Oid	table_beside(Oid relid, Oid named);
 extern void check_no_shell(Oid event, Oid relid);
 
 #endif							/* PLAYEVENT_SHARD_H */

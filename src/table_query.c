@@ -331,11 +331,19 @@ keep_table_query(TableQuery *query)
 		elog(ERROR, "SPI_keepplan failed");
 }
 
-static ParamListInfo
+/*
+ * make_params
+ *		The parameters of a query; NULL without any, for the executor of Citus
+ *		falls over an empty list.  Apart, as fetch_rows.
+ */
+static pg_noinline ParamListInfo
 make_params(TableQuery *query, const Datum *values, const char *nulls)
 {
-	ParamListInfo params = makeParamList(query->nargs);
+	ParamListInfo params;
 
+	if (query->nargs == 0)
+		return NULL;
+	params = makeParamList(query->nargs);
 	for (int i = 0; i < query->nargs; i++)
 	{
 		ParamExternData *param = &params->params[i];

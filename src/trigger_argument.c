@@ -31,6 +31,7 @@
 #include "utils/varlena.h"
 
 #include "as_owner.h"
+#include "shard.h"
 #include "trigger_argument.h"
 
 /* Names of a table and of as many columns as an index has take less. */
@@ -86,6 +87,20 @@ named_relation(const char *name, Oid default_namespace, Oid *namespace)
 }
 
 /*
+ * table_named_by
+ *		The relation that an argument of a trigger of this table names: without a
+ *		schema in front, one of the table's own; for a shard, that one's shard
+ *		beside it (shard.c).
+ */
+Oid
+table_named_by(Oid table, const char *name, Oid *namespace)
+{
+	Oid			named = named_relation(name, get_rel_namespace(table), namespace);
+
+	return OidIsValid(named) ? table_beside(table, named) : InvalidOid;
+}
+
+/*
  * spoken_name
  *		A name as an argument has it, without SQL's quotes: messages have some
  *		of their own.
@@ -138,7 +153,7 @@ open_named_relation(const char *name, Oid log, LOCKMODE lockmode,
 	do
 	{
 		seen = SharedInvalidMessageCounter;
-		relid = named_relation(name, get_rel_namespace(log), namespace);
+		relid = table_named_by(log, name, namespace);
 		if (relid == locked)
 			break;
 		if (OidIsValid(locked))

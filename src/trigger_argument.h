@@ -65,6 +65,7 @@ extern bool arguments_fit(Datum tgargs);
 extern bool split_name(const char *name, List **parts);
 extern Oid	named_relation(const char *name, Oid default_namespace,
 						   Oid *namespace);
+extern Oid	table_named_by(Oid table, const char *name, Oid *namespace);
 extern const char *spoken_name(const char *name);
 extern char *qualified_name(Oid relid);
 extern Relation open_named_relation(const char *name, Oid log,

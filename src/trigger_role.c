@@ -31,6 +31,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "shard.h"
 #include "trigger_argument.h"
 #include "trigger_role.h"
 
@@ -372,6 +373,9 @@ enabled_as_made(HeapTuple trigger)
 		(is_for_new_rows(trigger) &&
 		 get_rel_relkind(form_of(trigger)->tgrelid) == RELKIND_PARTITIONED_TABLE))
 		return 0;
+	/* A logical move of a shard brings slots as they are. */
+	if (role == ROLE_SLOT_GUARD && is_managed(form_of(trigger)->tgrelid))
+		return TRIGGER_FIRES_ON_ORIGIN;
 	if (rules[role].enabled != 0)
 		return rules[role].enabled;
 	return counts_replicated(made_on(form_of(trigger)->oid, true)) ?

@@ -323,8 +323,8 @@ check_all_compared(Relation event, TriggerDesc *triggers, Oid role)
 		if (role_of(trigger) != ROLE_COUNT ||
 			trigger->tgnargs <= first_key_of(amount_kind_of(trigger)))
 			continue;
-		slot = named_relation(trigger->tgargs[COUNTER_SLOT_TABLE],
-							  RelationGetNamespace(event), &namespace);
+		slot = table_named_by(RelationGetRelid(event),
+							  trigger->tgargs[COUNTER_SLOT_TABLE], &namespace);
 		if (OidIsValid(slot))
 			check_compared(event, trigger, slot, role);
 	}

@@ -117,6 +117,13 @@ AS 'MODULE_PATHNAME', 'playevent_named_table';
 COMMENT ON FUNCTION playevent.named_table(text, oid) IS
 'internal: the table that a trigger''s argument names, or null';
 
+CREATE FUNCTION playevent.named_by(rel oid, name text) RETURNS regclass
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100
+AS 'MODULE_PATHNAME', 'playevent_named_by';
+
+COMMENT ON FUNCTION playevent.named_by(oid, text) IS
+'internal: the table that an argument of a table''s trigger names, or null; for a shard of Citus, the shard beside it';
+
 -- A query on pg_trigger sees what its snapshot does, which in REPEATABLE READ
 -- may be long past.
 CREATE FUNCTION playevent.triggers(rel regclass)

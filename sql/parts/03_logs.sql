@@ -17,7 +17,7 @@ SELECT guard.oid AS trigger_oid,
   FROM pg_catalog.pg_trigger guard
   JOIN pg_catalog.pg_class slot ON slot.oid = guard.tgrelid AND slot.relkind = 'r'
  CROSS JOIN LATERAL playevent.trigger_arguments(guard.tgargs) AS args
-  JOIN pg_catalog.pg_class event ON event.oid = playevent.named_table(args[1], slot.relnamespace)
+  JOIN pg_catalog.pg_class event ON event.oid = playevent.named_by(slot.oid, args[1])
    AND event.relowner = slot.relowner
  WHERE guard.tgfoid = 'playevent.slot_guard'::pg_catalog.regproc;
 
@@ -38,14 +38,14 @@ SELECT class.oid::pg_catalog.regclass AS event,
   JOIN pg_catalog.pg_class class ON class.oid = t.tgrelid
    AND class.relkind IN ('r', 'p') AND class.relpersistence <> 't' AND NOT class.relispartition
  CROSS JOIN LATERAL playevent.trigger_arguments(t.tgargs) AS args
-  JOIN pg_catalog.pg_class slot ON slot.oid = playevent.named_table(args[1], class.relnamespace)
+  JOIN pg_catalog.pg_class slot ON slot.oid = playevent.named_by(class.oid, args[1])
    AND slot.relkind = 'r' AND slot.relowner = class.relowner
  CROSS JOIN LATERAL (VALUES (playevent.counting(t.tgfoid))) AS kind(name)
  WHERE playevent.counts(t.tgfoid)
    -- A slot table has two guards.  Whose has many more is up to no good, and each
    -- would be looked at for each of his log's triggers.
    AND (SELECT pg_catalog.count(*) <= 16 AND pg_catalog.bool_and(
-                   playevent.named_table(said[1], slot.relnamespace) IS NOT DISTINCT FROM class.oid
+                   playevent.named_by(slot.oid, said[1]) IS NOT DISTINCT FROM class.oid
                    AND said[2:] IS NOT DISTINCT FROM ARRAY[kind.name] || args[2:])
           FROM (SELECT guard.tgargs FROM pg_catalog.pg_trigger guard
                  WHERE guard.tgrelid = slot.oid AND guard.tgfoid = 'playevent.slot_guard'::pg_catalog.regproc
@@ -148,7 +148,7 @@ CREATE FUNCTION playevent.keys_intact(event regclass) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN (
     WITH keys AS (
-        SELECT args, class.relowner, playevent.named_table(args[1], class.relnamespace) AS key_table
+        SELECT args, class.relowner, playevent.named_by(class.oid, args[1]) AS key_table
           FROM pg_catalog.pg_trigger t
           JOIN pg_catalog.pg_class class ON class.oid = t.tgrelid
          CROSS JOIN LATERAL playevent.trigger_arguments(t.tgargs) AS args
@@ -284,12 +284,12 @@ SELECT class.oid::pg_catalog.regclass AS event,
        own.columns[1] AS key_column,
        own.columns[2] AS release_column,
        own.columns[3] AS kind_column,
-       playevent.named_table(resolve_args[1], class.relnamespace) AS track,
+       playevent.named_by(class.oid, resolve_args[1]) AS track,
        resolve_args[2] AS track_key,
        resolve_args[3] AS track_release,
        NULLIF(resolve_args[4], '') AS track_deleted,
        resolve_args[5] AS unknown_track,
-       playevent.named_table(release_args[1], class.relnamespace) AS release,
+       playevent.named_by(class.oid, release_args[1]) AS release,
        release_args[2] AS release_key,
        playevent.enabled_as_made(flushes.oid) = 'A' AS count_replicated,
        NULLIF(policy_args[2], '') AS partition_by,

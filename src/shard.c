@@ -63,6 +63,7 @@
 #include "shard.h"
 
 PG_FUNCTION_INFO_V1(playevent_check_no_shell);
+PG_FUNCTION_INFO_V1(playevent_is_managed);
 
 /* What pg_dist_partition says of a table that Citus manages. */
 typedef struct Managed
@@ -527,4 +528,15 @@ playevent_check_no_shell(PG_FUNCTION_ARGS)
 				 errmsg("argument \"event\" is %u, which is no table", event)));
 	check_no_shell(event, PG_GETARG_OID(1));
 	PG_RETURN_VOID();
+}
+
+/*
+ * playevent.is_managed(rel oid) returns boolean
+ *
+ * See is_managed.
+ */
+Datum
+playevent_is_managed(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(is_managed(PG_GETARG_OID(0)));
 }

@@ -124,6 +124,13 @@ AS 'MODULE_PATHNAME', 'playevent_named_by';
 COMMENT ON FUNCTION playevent.named_by(oid, text) IS
 'internal: the table that an argument of a table''s trigger names, or null; for a shard of Citus, the shard beside it';
 
+CREATE FUNCTION playevent.is_managed(rel oid) RETURNS boolean
+LANGUAGE c STABLE STRICT COST 100
+AS 'MODULE_PATHNAME', 'playevent_is_managed';
+
+COMMENT ON FUNCTION playevent.is_managed(oid) IS
+'internal: does Citus manage a table, or is it a shard of one';
+
 -- A query on pg_trigger sees what its snapshot does, which in REPEATABLE READ
 -- may be long past.
 CREATE FUNCTION playevent.triggers(rel regclass)

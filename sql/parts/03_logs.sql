@@ -187,7 +187,7 @@ RETURN (
                WHEN 0 THEN NOT EXISTS (
                    SELECT FROM pg_catalog.pg_index i
                      JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
-                    WHERE i.indrelid = verdicts_intact.event AND i.indisprimary
+                    WHERE i.indrelid = verdicts_intact.event AND i.indisprimary AND NOT playevent.is_managed(i.indrelid)
                       AND a.atttypid IN ('pg_catalog.int8'::pg_catalog.regtype, 'pg_catalog.int4'::pg_catalog.regtype,
                                          'pg_catalog.int2'::pg_catalog.regtype)
                       AND a.attname <> ALL (own_columns))

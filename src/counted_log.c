@@ -27,15 +27,15 @@
 #include "trigger_role.h"
 
 /*
- * open_counted_log
- *		Open a log's event table, which must have a counter, and its rows
- *		here.  *triggers is set to a copy of its triggers that no invalidation
- *		can free.
+ * open_distributed_log
+ *		Open a log's event table, which must have a counter; its rows may be
+ *		elsewhere.  *triggers is set to a copy of its triggers that no
+ *		invalidation can free.
  *
  * Somebody's view or temporary table is no log, whatever triggers it has.
  */
 Relation
-open_counted_log(Oid relid, TriggerDesc **triggers)
+open_distributed_log(Oid relid, TriggerDesc **triggers)
 {
 	Relation	event = try_relation_open(relid, AccessShareLock);
 	bool		may_be;
@@ -44,7 +44,6 @@ open_counted_log(Oid relid, TriggerDesc **triggers)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("argument \"event\" is %u, which is no table", relid)));
-	check_no_shell(relid, relid);
 
 	may_be = (event->rd_rel->relkind == RELKIND_RELATION ||
 			  event->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
@@ -65,6 +64,18 @@ open_counted_log(Oid relid, TriggerDesc **triggers)
 			 errhint("Name the partitioned table it belongs to.") :
 			 errhint("The view playevent.log lists all logs; playevent.attach_log makes a table one.")));
 	return NULL;				/* keep compiler quiet */
+}
+
+/*
+ * open_counted_log
+ *		The same for a log whose rows are here.
+ */
+Relation
+open_counted_log(Oid relid, TriggerDesc **triggers)
+{
+	if (get_rel_name(relid) != NULL)
+		check_no_shell(relid, relid);
+	return open_distributed_log(relid, triggers);
 }
 
 void

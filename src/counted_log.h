@@ -18,6 +18,7 @@ typedef struct Verdicts
 } Verdicts;
 
 extern Relation open_counted_log(Oid relid, TriggerDesc **triggers);
+extern Relation open_distributed_log(Oid relid, TriggerDesc **triggers);
 extern void check_log_owner(Relation event);
 extern CounterBinding *next_counter(Relation event, TriggerDesc *triggers,
 									int *position);

@@ -18,11 +18,13 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
 #include "common/int.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
@@ -32,6 +34,7 @@
 #include "counter_binding.h"
 #include "maintenance.h"
 #include "pending.h"
+#include "shard.h"
 #include "slot.h"
 #include "slot_compact.h"
 #include "table_query.h"
@@ -229,13 +232,50 @@ lock_manifest(Oid relid)
 }
 
 /*
+ * sum_over_shards
+ *		Call a function of the install script for each shard of a distributed
+ *		log, and add up what they return.
+ *
+ * A shard is a log of its own.  Each call is a transaction of its own, that
+ * commits whatever becomes of this one; none of them needs another.
+ */
+static int64
+sum_over_shards(Oid relid, const char *function)
+{
+	TriggerDesc *triggers;
+	Relation	event = open_distributed_log(relid, &triggers);
+	Oid			types[] = {REGCLASSOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(relid),
+		CStringGetTextDatum(psprintf("SELECT playevent.%s($pe$%%s$pe$)",
+									 function))};
+	OwnerScope	outer;
+	bool		isnull;
+	int64		sum;
+
+	check_log_owner(event);
+	owner_enter(event->rd_rel->relowner, &outer);
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT coalesce(sum(result::bigint), 0)::bigint"
+							  " FROM playevent.on_shards($1, $2) AS result", 2,
+							  types, values, NULL, false, 0) < 0 ||
+		SPI_processed != 1)
+		elog(ERROR, "could not ask the shards of table %u", relid);
+	sum = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+									  SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	owner_leave(&outer);
+	relation_close(event, NoLock);
+	return sum;
+}
+
+/*
  * playevent.rebuild(event regclass) returns bigint
  *
- * Sets a log's counters right and says how many keys were wrong.  Plays go on
- * being recorded meanwhile; other rebuilds of the log, and VACUUM of its slot
+ * Sets a log's counters right and says how many keys were wrong; of a distributed
+ * log, shard by shard.  Plays go on being recorded meanwhile; other rebuilds of the log, and VACUUM of its slot
  * table, wait until the transaction ends.
  *
- * Errors: not a log (55000), not its owner (42501), in a subtransaction of one
+ * Errors: not a log, or what a shard reports (55000), not its owner (42501), in a subtransaction of one
  * that has counts pending (55000), within a statement that inserts into the
  * log (55006), in a read-only transaction (25006).  Locks: the slot table, and
  * the manifest, if there is one, in ShareUpdateExclusiveLock.
@@ -250,8 +290,11 @@ playevent_rebuild(PG_FUNCTION_ARGS)
 	OwnerScope	outer;
 	int			position = 0;
 	int64		changed = 0;
+	bool		by_column;
 
 	PreventCommandIfReadOnly("playevent.rebuild()");
+	if (is_distributed(relid, &by_column))
+		PG_RETURN_INT64(sum_over_shards(relid, "rebuild"));
 
 	lock_manifest(relid);
 	event = open_counted_log(relid, &triggers);
@@ -275,7 +318,8 @@ playevent_rebuild(PG_FUNCTION_ARGS)
  * Merges spare slots, of counters by day those of the last week, and says how
  * many it removed: at most some 10,000 of a counter, so that its transaction is
  * short, for until that ends writers pass the slots it has touched by.  Waits
- * for nobody, and nobody for it; slots in use are left for another time.
+ * for nobody, and nobody for it; slots in use are left for another time.  Of a
+ * distributed log, it is called for each shard.
  *
  * Errors: not a log (55000), not its owner (42501), in a read-only transaction
  * (25006).  Locks: the slot table in RowExclusiveLock, and one of sketches, if
@@ -284,14 +328,19 @@ playevent_rebuild(PG_FUNCTION_ARGS)
 Datum
 playevent_compact(PG_FUNCTION_ARGS)
 {
+	Oid			relid = PG_GETARG_OID(0);
 	TriggerDesc *triggers;
-	Relation	event = open_counted_log(PG_GETARG_OID(0), &triggers);
+	Relation	event;
 	CounterBinding *binding;
 	OwnerScope	outer;
 	int			position = 0;
 	int64		removed = 0;
+	bool		by_column;
 
 	PreventCommandIfReadOnly("playevent.compact()");
+	if (is_distributed(relid, &by_column))
+		PG_RETURN_INT64(sum_over_shards(relid, "compact"));
+	event = open_counted_log(relid, &triggers);
 	check_log_owner(event);
 	owner_enter(event->rd_rel->relowner, &outer);
 

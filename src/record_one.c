@@ -15,6 +15,9 @@
  * the table's lock.  A plan that a rename has made useless stays, for a call
  * further up the stack may be using it.
  *
+ * In a distributed log (shard.c), Citus takes both to the shard of the row's track,
+ * on whatever node.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -110,6 +113,7 @@ typedef struct Plans
 	KeyRule		key_rule;
 	Oid			key_table;		/* of event_ids, if it has one */
 	char		key_name[QUALIFIED_NAME_SIZE];
+	bool		by_track;		/* event_ids are unique for each track */
 	TableQuery *insert;			/* NULL if there is none for these names yet */
 	TableQuery *find;
 } Plans;
@@ -221,8 +225,11 @@ look_at_log(Plans *plans, Relation rel)
 	Oid		   *types = plans->key.types;
 	Oid			key_table = InvalidOid;
 	bool		renamed;
+	bool		by_track = false;
 
-	check_no_shell(RelationGetRelid(rel), RelationGetRelid(rel));
+	/* Citus takes an INSERT to where the row goes; and a shell's triggers refuse. */
+	if (!is_distributed(RelationGetRelid(rel), &by_track))
+		check_no_shell(RelationGetRelid(rel), RelationGetRelid(rel));
 	find_record_columns(&log, plans->key.names);
 	check_type(rel, types[VALUE_KEY], log.attnos[RECORD_KEY]);
 	check_type(rel, types[VALUE_KIND], log.attnos[RECORD_KIND]);
@@ -237,12 +244,15 @@ look_at_log(Plans *plans, Relation rel)
 			 &plans->key_rule);
 	if (OidIsValid(types[VALUE_EVENT_ID]))
 		key_table = key_table_of(rel, log.attnos[RECORD_EVENT_ID]);
+	if (OidIsValid(key_table))
+		check_no_shell(RelationGetRelid(rel), RelationGetRelid(rel));
 	renamed = take_name(RelationGetRelid(rel), plans->table);
 	if (OidIsValid(key_table))
 		renamed |= take_name(key_table, plans->key_name);
-	if (renamed || key_table != plans->key_table)
+	if (renamed || key_table != plans->key_table || by_track != plans->by_track)
 		plans->insert = plans->find = NULL;
 	plans->key_table = key_table;
+	plans->by_track = by_track;
 	plans->seen = seen;
 }
 
@@ -270,10 +280,11 @@ make_plans(Plans *plans)
 {
 	const char *id = quote_identifier(NameStr(plans->key.names[NAME_OF_ID]));
 	const char *event_id = NULL;
+	const char *key = quote_identifier(NameStr(plans->key.names[value_names[VALUE_KEY]]));
 	bool		has_keys = OidIsValid(plans->key_table);
 	StringInfoData columns;
 	StringInfoData parameters;
-	Oid			uuid = UUIDOID;
+	Oid			found_by[] = {UUIDOID, plans->key.types[VALUE_KEY]};
 
 	initStringInfo(&columns);
 	initStringInfo(&parameters);
@@ -291,18 +302,23 @@ make_plans(Plans *plans)
 
 	if (plans->find == NULL && event_id != NULL)
 		plans->find = make_plan(psprintf("SELECT %s::pg_catalog.int8 FROM %s"
-										 " WHERE %s OPERATOR(pg_catalog.=) $1",
+										 " WHERE %s OPERATOR(pg_catalog.=) $1%s",
 										 id,
 										 has_keys ? plans->key_name : plans->table,
-										 event_id),
+										 event_id,
+										 !plans->by_track ? "" :
+										 psprintf(" AND %s OPERATOR(pg_catalog.=) $2",
+												  key)),
 								has_keys ? plans->key_table : plans->key.relid,
-								1, &uuid);
+								lengthof(found_by), found_by);
 	plans->insert = make_plan(psprintf("INSERT INTO %s (%s) VALUES (%s)%s"
 									   " RETURNING %s::pg_catalog.int8",
 									   plans->table, columns.data,
 									   parameters.data,
 									   event_id == NULL || has_keys ? "" :
-									   psprintf(" ON CONFLICT (%s) WHERE %s IS NOT NULL DO NOTHING",
+									   psprintf(" ON CONFLICT (%s%s%s) WHERE %s IS NOT NULL DO NOTHING",
+												plans->by_track ? key : "",
+												plans->by_track ? ", " : "",
 												event_id, event_id),
 									   id),
 							  plans->key.relid, VALUE_COUNT, plans->key.types);
@@ -385,8 +401,11 @@ record(Relation rel, OneRow *row, ArrayType *kinds, int64 *id)
 	found = run(plans->insert, row->values, row->nulls, id);
 	if (!found && plans->find != NULL && row->nulls[VALUE_EVENT_ID] == ' ')
 	{
+		Datum		found_by[] = {row->values[VALUE_EVENT_ID],
+			row->values[VALUE_KEY]};
+
 		/* in a snapshot of its own, which has whatever was in the way */
-		found = run(plans->find, &row->values[VALUE_EVENT_ID], NULL, id);
+		found = run(plans->find, found_by, NULL, id);
 	}
 	SPI_finish();
 	if (caller != owner)

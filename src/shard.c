@@ -407,6 +407,40 @@ table_beside(Oid relid, Oid named)
 }
 
 /*
+ * is_distributed
+ *		Does Citus keep the table's rows in shards on its nodes, so that what is
+ *		sent to the table by SQL goes there?  *by_column is set if each row's
+ *		shard is that of a column.
+ *
+ * Of a table that Citus has merely taken note of, or keeps on each node, this
+ * is not so.
+ */
+bool
+is_distributed(Oid relid, bool *by_column)
+{
+	Managed		managed;
+
+	if (!find_managed(relid, &managed))
+		return false;
+	*by_column = managed.method == DISTRIBUTE_BY_HASH;
+	return *by_column ||
+		(managed.method == DISTRIBUTE_BY_NONE && managed.colocation != 0 &&
+		 managed.model != REPLICATE_TO_ALL);
+}
+
+/*
+ * shell_of
+ *		The table that this one is a shard of; or it itself.
+ */
+Oid
+shell_of(Oid relid)
+{
+	Shard		shard;
+
+	return find_shard(relid, &shard) ? shard.table : relid;
+}
+
+/*
  * is_managed
  *		Is it a table that Citus manages, or a shard of one?
  */

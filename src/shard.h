@@ -10,7 +10,9 @@
 
 extern bool is_shard_name(const char *name);
 extern bool is_shell_table(Oid relid);
+extern bool is_distributed(Oid relid, bool *by_column);
 extern bool is_managed(Oid relid);
+extern Oid	shell_of(Oid relid);
 extern Oid	table_beside(Oid relid, Oid named);
 extern void check_no_shell(Oid event, Oid relid);
 

@@ -31,6 +31,7 @@
 #include "as_owner.h"
 #include "counted_log.h"
 #include "counter_binding.h"
+#include "shard.h"
 #include "table_query.h"
 #include "trigger_argument.h"
 #include "trigger_role.h"
@@ -68,7 +69,7 @@ enum VerifyColumn
 char *
 counter_name(CounterBinding *binding)
 {
-	char	   *name = get_rel_name(binding->slot->relid);
+	char	   *name = get_rel_name(shell_of(binding->slot->relid));
 	size_t		length = name == NULL ? 0 : strlen(name);
 
 	if (length > strlen(SLOT_ENDING) &&
@@ -309,10 +310,11 @@ check_compared(Relation event, Trigger *trigger, Oid slot, Oid role)
  *
  * Their slot tables are locked to the end of the transaction, for which rights
  * are asked of what is called so first: whoever may not read one, is to lock
- * none.
+ * none.  Of a distributed log, the shells are asked, which are no slot tables.
  */
 static void
-check_all_compared(Relation event, TriggerDesc *triggers, Oid role)
+check_all_compared(Relation event, TriggerDesc *triggers, Oid role,
+				   bool distributed)
 {
 	for (int i = 0; i < triggers->numtriggers; i++)
 	{
@@ -328,7 +330,7 @@ check_all_compared(Relation event, TriggerDesc *triggers, Oid role)
 		if (OidIsValid(slot))
 			check_compared(event, trigger, slot, role);
 	}
-	for (int i = 0; i < triggers->numtriggers; i++)
+	for (int i = 0; !distributed && i < triggers->numtriggers; i++)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
 
@@ -429,6 +431,27 @@ put_difference(void *arg, HeapTuple tuple, TupleDesc desc)
 }
 
 /*
+ * verify_shards
+ *		Put what verify says of each shard into verify's result.
+ *
+ * A shard is a log of its own, and compared in a snapshot of its own: its keys
+ * are no other's.  It sees what is committed, and not what this transaction has
+ * inserted.
+ */
+static void
+verify_shards(ReturnSetInfo *rsinfo, Oid relid)
+{
+	Oid			type = REGCLASSOID;
+	Datum		value = ObjectIdGetDatum(relid);
+
+	if (SPI_execute_with_args("SELECT * FROM playevent.verify_shards($1)", 1,
+							  &type, &value, NULL, false, 0) < 0)
+		elog(ERROR, "could not ask the shards of table %u", relid);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		tuplestore_puttuple(rsinfo->setResult, SPI_tuptable->vals[i]);
+}
+
+/*
  * playevent.verify(event regclass)
  *		returns table(track_entry_key text, release_id text, kind text,
  *					  counted bigint, logged bigint,
@@ -448,7 +471,11 @@ playevent_verify(PG_FUNCTION_ARGS)
 {
 	Report		report = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo};
 	TriggerDesc *triggers;
-	Relation	event = open_counted_log(PG_GETARG_OID(0), &triggers);
+	Oid			relid = PG_GETARG_OID(0);
+	bool		by_column;
+	bool		distributed = is_distributed(relid, &by_column);
+	Relation	event = distributed ? open_distributed_log(relid, &triggers) :
+	open_counted_log(relid, &triggers);
 	OwnerScope	outer;
 	int			position = 0;
 
@@ -458,9 +485,13 @@ playevent_verify(PG_FUNCTION_ARGS)
 	SPI_connect();
 
 	/* Nothing is run for whoever may not ask for all of it. */
-	check_all_compared(event, triggers, outer.userid);
-	check_none_retired(event);
-	while ((report.binding = next_counter(event, triggers, &position)) != NULL)
+	check_all_compared(event, triggers, outer.userid, distributed);
+	if (distributed)
+		verify_shards(report.rsinfo, relid);
+	else
+		check_none_retired(event);
+	while (!distributed &&
+		   (report.binding = next_counter(event, triggers, &position)) != NULL)
 	{
 		report.counter = counter_name(report.binding);
 		if (report.first == NULL)

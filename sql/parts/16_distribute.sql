@@ -142,7 +142,7 @@ COMMENT ON FUNCTION playevent.widen_unique_indexes(regclass, name) IS
 --   - ids and event_ids are unique for each track, not in the whole log;
 --   - what logical replication brings is not counted, or shards could not be moved;
 --   - plays can't be voided, and no counter be added that does not count by track;
---   - functions that record a single play run on the node that has the track.
+--   - functions that record a single play can be called on all nodes.
 --
 -- Runs as the log's owner, who must be able to connect to all nodes.
 --
@@ -269,8 +269,9 @@ $$;
 COMMENT ON FUNCTION playevent.distribute_log_as_owner(regclass, int) IS
 'internal: distribute_log, acting as the log''s owner';
 
--- The functions that record a single play in a log are called where the track is, by
--- their first argument.
+-- A log's functions that record a single play are on all nodes, and may be called on
+-- each.  That they be called where the track is, Citus could see to (an argument
+-- $1 of create_distributed_function), but up to version 14 a null there ends the server.
 CREATE FUNCTION playevent.distribute_functions(event regclass) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -286,10 +287,10 @@ BEGIN
            AND (starts_with(p.prosrc, format(E'\nBEGIN\n    RETURN playevent.record_one(%s, ', literal))
                 OR starts_with(p.prosrc, format(E'\nBEGIN\n    RETURN playevent.record_heard(%s, ', literal)))
     LOOP
-        EXECUTE 'SELECT pg_catalog.create_distributed_function($1, ''$1'', $2)' USING function, event::text;
+        EXECUTE 'SELECT pg_catalog.create_distributed_function($1)' USING function;
     END LOOP;
 END
 $$;
 
 COMMENT ON FUNCTION playevent.distribute_functions(regclass) IS
-'internal: lets the functions that record a single play in a distributed log run where the track is';
+'internal: makes the functions that record a single play in a distributed log on all nodes';

@@ -375,6 +375,7 @@ record(FunctionCallInfo fcinfo, void (*read_batch) (FunctionCallInfo, Batch *))
 	Oid			caller;
 	int			security;
 	bool		bulk;
+	bool		by_column;
 
 	PreventCommandIfReadOnly("INSERT");
 	PreventCommandIfParallelMode("INSERT");
@@ -382,6 +383,10 @@ record(FunctionCallInfo fcinfo, void (*read_batch) (FunctionCallInfo, Batch *))
 
 	batch.context = CurrentMemoryContext;
 	log->rel = open_log(PG_GETARG_TEXT_PP(0));
+	if (is_distributed(RelationGetRelid(log->rel), &by_column))
+		report_distributed(RelationGetRelid(log->rel),
+						   "Citus can't insert a batch and say of each row what became of it.",
+						   "Send one INSERT ... VALUES of several rows, with ON CONFLICT DO NOTHING; or record each by a call of its own.");
 	check_no_shell(RelationGetRelid(log->rel), RelationGetRelid(log->rel));
 	read_batch(fcinfo, &batch);
 
@@ -430,7 +435,7 @@ record(FunctionCallInfo fcinfo, void (*read_batch) (FunctionCallInfo, Batch *))
  *
  * Errors: arrays that differ in length (2202E) or are missing (22004) or of
  * another type (42804); no such table (42P01); not the owner (42501); a table
- * that Citus manages (55000); what the triggers report of a log that doesn't
+ * that Citus manages or distributes (55000); what the triggers report of a log that doesn't
  * work; whatever is no row's fault (record_fault.c).  In REPEATABLE READ and
  * SERIALIZABLE, an event_id that another transaction has recorded meanwhile
  * (40001).

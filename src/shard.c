@@ -64,6 +64,7 @@
 
 PG_FUNCTION_INFO_V1(playevent_check_no_shell);
 PG_FUNCTION_INFO_V1(playevent_is_managed);
+PG_FUNCTION_INFO_V1(playevent_check_not_distributed);
 
 /* What pg_dist_partition says of a table that Citus manages. */
 typedef struct Managed
@@ -469,6 +470,21 @@ is_shard_name(const char *name)
 }
 
 /*
+ * report_distributed
+ *		The error of what is not done in a distributed log: the reason, and what
+ *		works.
+ */
+void
+report_distributed(Oid event, const char *reason, const char *way)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("log \"%s\" is distributed by Citus", get_rel_name(event)),
+			 errdetail_internal("%s", reason),
+			 errhint("%s", way)));
+}
+
+/*
  * report_shell
  *		The error of a table that is a shell.
  */
@@ -477,6 +493,7 @@ report_shell(Oid event, Oid relid, bool for_shard)
 {
 	char	   *schema = get_namespace_name(get_rel_namespace(relid));
 	char	   *name = get_rel_name(relid);
+	bool		by_column;
 
 	if (schema == NULL || name == NULL)
 		return;					/* dropped; maybe the row is stale */
@@ -487,6 +504,9 @@ report_shell(Oid event, Oid relid, bool for_shard)
 				 errdetail("It has no shard beside table \"%s\", which is one itself.",
 						   get_rel_name(event)),
 				 errhint("Distribute it by the same column as the log, colocated with it, or make it a reference table.")));
+	if (event == relid && is_distributed(relid, &by_column))
+		report_distributed(relid, "Its rows and counts are in shards, and this is not done for them.",
+						   "playevent.verify, rebuild and compact see to the shards of a distributed log.");
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("table \"%s\" is managed by Citus", name),
@@ -573,4 +593,24 @@ Datum
 playevent_is_managed(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(is_managed(PG_GETARG_OID(0)));
+}
+
+/*
+ * playevent.check_not_distributed(event regclass, reason text, way text)
+ *		returns void
+ *
+ * For what is not done in a distributed log.
+ *
+ * Errors: it is one (55000).
+ */
+Datum
+playevent_check_not_distributed(PG_FUNCTION_ARGS)
+{
+	bool		by_column;
+
+	if (is_distributed(PG_GETARG_OID(0), &by_column))
+		report_distributed(PG_GETARG_OID(0),
+						   text_to_cstring(PG_GETARG_TEXT_PP(1)),
+						   text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	PG_RETURN_VOID();
 }

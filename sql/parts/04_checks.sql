@@ -37,6 +37,13 @@ AS 'MODULE_PATHNAME', 'playevent_check_no_shell';
 COMMENT ON FUNCTION playevent.check_no_shell(regclass, regclass) IS
 'internal: fails if a table that a log uses is managed by Citus, so that its rows are elsewhere';
 
+CREATE FUNCTION playevent.check_not_distributed(event regclass, reason text, way text) RETURNS void
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'playevent_check_not_distributed';
+
+COMMENT ON FUNCTION playevent.check_not_distributed(regclass, text, text) IS
+'internal: fails if a log is distributed by Citus, with the reason and what works';
+
 CREATE FUNCTION playevent.check_not_null(is_null boolean, argument text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp

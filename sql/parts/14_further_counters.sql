@@ -11,6 +11,9 @@ AS $$
 DECLARE
     log playevent.log;
 BEGIN
+    PERFORM playevent.check_not_distributed(event,
+        'The rows that are there would have to be counted in one transaction on all nodes.'::text,
+        'Make counters before playevent.distribute_log is called.'::text);
     IF EXISTS (SELECT FROM playevent.log l WHERE l.event = lock_log.event) THEN
         PERFORM playevent.lock_table(event, 'SHARE ROW EXCLUSIVE'::text, true);
     END IF;
@@ -268,6 +271,10 @@ BEGIN
             HINT = 'A log without it is none: to have a plain table, drop the triggers whose names start with "playevent_".';
     END IF;
     retired := playevent.retired_table(dropped.counter_slot);
+    IF playevent.is_managed(event) THEN
+        SET LOCAL citus.enable_unsafe_triggers = on;
+        SET LOCAL citus.multi_shard_modify_mode = 'sequential';  -- the view goes on the same connections
+    END IF;
     EXECUTE format('DROP TRIGGER %I ON %s', dropped.trigger_name, event);
     schema := playevent.schema_of(dropped.counter_slot);
     IF to_regclass(format('%I.%I', schema, counter)) IN (SELECT oid FROM pg_class WHERE relkind = 'v') THEN

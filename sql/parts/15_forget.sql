@@ -62,6 +62,9 @@ DECLARE
     ids bigint[];
 BEGIN
     PERFORM playevent.check_not_null(listener IS NULL, 'listener'::text);
+    PERFORM playevent.check_not_distributed(event,
+        'Which column tells listeners apart, it does not know any more.'::text,
+        'In one transaction, disable trigger playevent_append_only, empty that column by an UPDATE, and enable it ALWAYS again; rebuild counters that count by it.'::text);
     PERFORM playevent.check_log(event);
     SELECT * INTO known FROM playevent.verdicts(event);
     IF known.listener_column IS NULL THEN

@@ -110,6 +110,13 @@ DECLARE
     step text;
     left_undone text[] := '{}';
 BEGIN
+    -- There is nothing else to do for it.
+    IF playevent.is_managed(event) THEN
+        what := 'slots removed';
+        done := playevent.compact(event);
+        RETURN NEXT;
+        RETURN;
+    END IF;
     BEGIN
         PERFORM playevent.check_log(event);
     EXCEPTION WHEN lock_not_available THEN

@@ -158,6 +158,9 @@ DECLARE
     event_name name := (SELECT relname FROM pg_class WHERE oid = event);
     policy record;
 BEGIN
+    PERFORM playevent.check_not_distributed(event,
+        'It is not partitioned by time.'::text,
+        'A log that is partitioned by time stays on one server; several such can be replicated to a hub.'::text);
     PERFORM playevent.check_log(event);
     IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
         RAISE EXCEPTION USING

@@ -310,6 +310,9 @@ DECLARE
 BEGIN
     SELECT * INTO known FROM playevent.verdicts(event);
     IF known.verdicts IS NULL THEN
+        PERFORM playevent.check_not_distributed(event,
+            'Verdicts would be on one node, and the rows that they are about on others.'::text,
+            'Keep out what should not count before it is recorded; or insert the rows that count into a new log.'::text);
         PERFORM playevent.check_log(event);
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',

@@ -185,11 +185,13 @@ BEGIN
             MESSAGE = 'extension citus is not installed in this database',
             HINT = 'A log is distributed over the nodes of a Citus cluster, on its coordinator.';
     END IF;
+    PERFORM playevent.check_not_distributed(event, 'So it is already.'::text, 'Shards are moved and split by functions of Citus.'::text);
     IF playevent.is_managed(event) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('table "%s" is managed by Citus already', event_name),
-            HINT = 'If it is no distributed log, make it a local table again: see undistribute_table.';
+            MESSAGE = format('table "%s" is managed by Citus', event_name),
+            DETAIL = 'A log that is to be distributed must be a local table.',
+            HINT = format('SELECT undistribute_table(%L);', event::text);
     END IF;
     IF NOT EXISTS (SELECT FROM playevent.log l WHERE l.event = distribute_log_as_owner.event) THEN
         PERFORM playevent.check_log(event);

@@ -21,7 +21,7 @@ PROVE_TESTS  = test/t/*.pl
 
 # These bring along what they need, so they must run where pg_config is missing.
 standalone   = demo test try try-stop bench bench-instructions lint coverage \
-               test-valgrind test-assert test-majors test-package deb dist
+               test-valgrind test-assert test-majors test-citus test-package deb dist
 ifneq ($(filter $(standalone) $(DATA_built),$(MAKECMDGOALS)),)
 
 .PHONY: $(standalone)
@@ -39,7 +39,7 @@ try-stop:
 	@STOP=1 bash test/try.sh
 lint coverage:
 	@bash test/check/$@.sh
-test-valgrind test-assert test-majors:
+test-valgrind test-assert test-majors test-citus:
 	@bash test/check/$(@:test-%=%).sh
 test-package deb dist:
 	@bash test/package/$(@:test-%=%).sh

@@ -55,10 +55,12 @@
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "shard.h"
 
@@ -155,17 +157,19 @@ open_catalog(const char *name)
 
 /*
  * begin_scan
- *		Begin to read the rows of a catalog with this value in a column.
+ *		Begin to read the rows of a catalog with this value in a column, in a
+ *		snapshot or as of now (NULL).
  */
 static SysScanDesc
-begin_scan(Relation catalog, AttrNumber column, Oid type, Datum value)
+begin_scan(Relation catalog, AttrNumber column, Oid type, Datum value,
+		   Snapshot snapshot)
 {
 	Oid			index = find_index(catalog, column, type);
 	ScanKeyData key;
 
 	ScanKeyInit(&key, column, BTEqualStrategyNumber,
 				type == OIDOID ? F_OIDEQ : F_INT8EQ, value);
-	return systable_beginscan(catalog, index, OidIsValid(index), NULL, 1,
+	return systable_beginscan(catalog, index, OidIsValid(index), snapshot, 1,
 							  &key);
 }
 
@@ -203,7 +207,7 @@ find_managed(Oid relid, Managed *managed)
 	if (column != InvalidAttrNumber)
 	{
 		SysScanDesc scan = begin_scan(catalog, column, OIDOID,
-									  ObjectIdGetDatum(relid));
+									  ObjectIdGetDatum(relid), NULL);
 		HeapTuple	row = systable_getnext(scan);
 		Datum		value;
 
@@ -284,6 +288,58 @@ has_hash_values(Relation catalog)
 }
 
 /*
+ * read_shard
+ *		What the catalog of shards says of a number, in a snapshot or as of now
+ *		(NULL); false if nothing.
+ */
+static bool
+read_shard(Relation catalog, int64 number, Snapshot snapshot, Shard *shard)
+{
+	AttrNumber	column = column_of(catalog, "shardid", INT8OID);
+	SysScanDesc scan;
+	HeapTuple	row;
+	Datum		value;
+	bool		found = false;
+
+	if (column == InvalidAttrNumber || !has_hash_values(catalog))
+		return false;
+	scan = begin_scan(catalog, column, INT8OID, Int64GetDatum(number), snapshot);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row) &&
+		value_in(catalog, row, "logicalrelid", REGCLASSOID, &value))
+	{
+		shard->table = DatumGetObjectId(value);
+		shard->minvalue = value_in(catalog, row, "shardminvalue", TEXTOID,
+								   &value) ? TextDatumGetCString(value) : NULL;
+		found = true;
+	}
+	systable_endscan(scan);
+	return found;
+}
+
+/*
+ * await_shard
+ *		Wait for a transaction that is about to tell of a shard of this number;
+ *		false if there is none.
+ *
+ * A split commits on one node after another, and whoever knows of the new shard
+ * already may send a row to a node that doesn't yet.
+ */
+static bool
+await_shard(Relation catalog, int64 number)
+{
+	SnapshotData dirty;
+	Shard		shard;
+
+	InitDirtySnapshot(dirty);
+	if (!read_shard(catalog, number, &dirty, &shard) ||
+		!TransactionIdIsValid(dirty.xmin))
+		return false;
+	XactLockTableWait(dirty.xmin, NULL, NULL, XLTW_None);
+	return true;
+}
+
+/*
  * find_shard
  *		Is the table a shard, and of which table?
  */
@@ -291,41 +347,26 @@ static bool
 find_shard(Oid relid, Shard *shard)
 {
 	char	   *name = get_rel_name(relid);
+	char	   *table;
 	int64		number;
 	Relation	catalog;
-	AttrNumber	column;
-	bool		found = false;
+	bool		found;
 
 	if (name == NULL || !shard_number(name, &number))
 		return false;
 	catalog = open_catalog("pg_dist_shard");
 	if (catalog == NULL)
 		return false;
-	column = column_of(catalog, "shardid", INT8OID);
-	if (column != InvalidAttrNumber && has_hash_values(catalog))
-	{
-		SysScanDesc scan = begin_scan(catalog, column, INT8OID,
-									  Int64GetDatum(number));
-		HeapTuple	row = systable_getnext(scan);
-		Datum		value;
-
-		if (HeapTupleIsValid(row) &&
-			value_in(catalog, row, "logicalrelid", REGCLASSOID, &value))
-		{
-			char	   *table = get_rel_name(DatumGetObjectId(value));
-
-			shard->table = DatumGetObjectId(value);
-			found = table != NULL &&
-				get_rel_namespace(shard->table) == get_rel_namespace(relid) &&
-				strcmp(shard_name(table, number), name) == 0;
-			shard->minvalue = value_in(catalog, row, "shardminvalue", TEXTOID,
-									   &value) ?
-				TextDatumGetCString(value) : NULL;
-		}
-		systable_endscan(scan);
-	}
+	do
+		found = read_shard(catalog, number, NULL, shard);
+	while (!found && await_shard(catalog, number));
 	relation_close(catalog, AccessShareLock);
-	return found && find_managed(shard->table, &shard->managed);
+
+	table = found ? get_rel_name(shard->table) : NULL;
+	return table != NULL &&
+		get_rel_namespace(shard->table) == get_rel_namespace(relid) &&
+		strcmp(shard_name(table, number), name) == 0 &&
+		find_managed(shard->table, &shard->managed);
 }
 
 /*
@@ -363,7 +404,7 @@ shard_with(Oid table, const char *minvalue)
 	if (column != InvalidAttrNumber && has_hash_values(catalog) && name != NULL)
 	{
 		SysScanDesc scan = begin_scan(catalog, column, OIDOID,
-									  ObjectIdGetDatum(table));
+									  ObjectIdGetDatum(table), NULL);
 		HeapTuple	row;
 		Datum		value;
 

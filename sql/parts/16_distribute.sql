@@ -11,7 +11,7 @@ DECLARE
     event_name name := (SELECT relname FROM pg_class WHERE oid = log.event);
     reason text;
     way text;
-    found name;
+    culprit name;
     written boolean;
 BEGIN
     IF NOT log.intact THEN
@@ -29,10 +29,10 @@ BEGIN
         way := 'Keep those in a log of their own, which stays local.';
     END IF;
 
-    SELECT k.counter INTO found FROM playevent.counter k
+    SELECT k.counter INTO culprit FROM playevent.counter k
      WHERE k.event = log.event AND log.key_column <> ALL (k.columns) LIMIT 1;
     IF FOUND THEN
-        reason := format('Its counter "%s" does not count by column "%s", so its keys would be on all nodes.', found, log.key_column);
+        reason := format('Its counter "%s" does not count by column "%s", so its keys would be on all nodes.', culprit, log.key_column);
         way := format('Drop it with playevent.drop_counter, and make one with %I among its columns, to be added up over tracks.', log.key_column);
     END IF;
 
@@ -45,11 +45,11 @@ BEGIN
     END IF;
 
     -- A unique index must have the column that rows are distributed by.
-    SELECT c.relname INTO found
+    SELECT c.relname INTO culprit
       FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
      WHERE i.indrelid = log.event AND i.indisunique AND i.indexprs IS NOT NULL LIMIT 1;
     IF FOUND THEN
-        reason := format('Its unique index "%s" has expressions.', found);
+        reason := format('Its unique index "%s" has expressions.', culprit);
         way := 'Drop that index.';
     END IF;
 
@@ -87,7 +87,7 @@ BEGIN
         ERRCODE = 'object_not_in_prerequisite_state',
         MESSAGE = format('log "%s" cannot be distributed', (SELECT relname FROM pg_class WHERE oid = log.event)),
         DETAIL = format('Its track table "%s" would not be on its nodes, where releases are looked up.', track_name),
-        HINT = format('In the same transaction, before: SELECT create_reference_table(%L); or, for a large one: SELECT create_distributed_table(%1$L, %L);',
+        HINT = format('In the same transaction, before: SELECT create_reference_table(%L); or, for a large one: SET LOCAL citus.multi_shard_modify_mode = ''sequential''; SELECT create_distributed_table(%1$L, %L);',
             log.track::text, log.track_key);
 END
 $$;

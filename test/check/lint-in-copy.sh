@@ -143,7 +143,7 @@ check_ascii() {
 # its name.  That of the documents guards none.
 check_promises() {
     local file name status=0
-    for file in test/sql/*.sql test/specs/*.spec test/pgtap/*.sql test/t/*.pl; do
+    for file in test/sql/*.sql test/specs/*.spec test/pgtap/*.sql test/t/*.pl test/citus/*.pl; do
         name=$(basename "$file")
         [ "$name" != documents.pl ] || continue
         name=$(sed -nE 's/^p([0-9]+)_.*/P\1/p' <<< "$name")

@@ -1,0 +1,268 @@
+# P13, P3 and P2: a log that is spread over the nodes of a Citus cluster is as exact
+# on each as on one server, whichever way plays come; and what can't be done with it
+# is refused, with the reason and the way that works.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Citus;
+
+my @nodes = new_cluster(2);
+my ($coordinator, @workers) = @nodes;
+
+sub as
+{
+	my ($role, $node, $query) = @_;
+	return $node->safe_psql('postgres', $query, extra_params => [ '-U', $role ]);
+}
+
+# SQLSTATE, message, detail and hint of an error; or what it returned.
+sub error_of
+{
+	my ($role, $node, $query) = @_;
+	my ($status, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$query", extra_params => [ '-U', $role ]);
+	return $out if $status == 0;
+	my ($state, $message) = $err =~ /(?:ERROR|FATAL):  (\w{5}): (.*)/;
+	my ($detail) = $err =~ /^DETAIL:  (.*)/m;
+	my ($hint) = $err =~ /^HINT:  (.*)/m;
+	return join "\n", map { $_ // '' } $state, $message, $detail, $hint;
+}
+
+sub refused
+{
+	my ($query, $message, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $error = error_of('site', $coordinator, $query);
+	my ($state, $said, $detail, $hint) = split /\n/, $error;
+	return ok($state eq '55000' && $said eq $message && $detail && $hint, "P13: $name") || diag $error;
+}
+
+#
+# A log with rows
+#
+
+as('site', $coordinator, q{
+	CREATE TABLE track (entry_key text PRIMARY KEY, release_id bigint, is_deleted boolean NOT NULL DEFAULT false);
+	INSERT INTO track SELECT 'k' || i, i % 7 FROM generate_series(1, 50) i;
+	SELECT playevent.create_log('play', track => 'track', track_deleted => 'is_deleted', ingest_role => 'web');
+	INSERT INTO play_event (track_entry_key, bucket) SELECT 'k' || 1 + i % 40, 'most' FROM generate_series(1, 200) i;
+	INSERT INTO play_event (track_entry_key, bucket, event_id) VALUES ('k1', 'complete', '00000000-0000-0000-0000-000000000001')});
+my $rows = 201;
+
+refused(q{SELECT playevent.distribute_log('play_event')}, 'log "play_event" cannot be distributed',
+	'a track table that is on one node only');
+like(error_of('web', $coordinator, q{SELECT playevent.distribute_log('play_event')}), qr/^42501\n/, 'P8: for the owner alone');
+is((split /\n/, error_of('site', $coordinator, q{SELECT playevent.distribute_log('play_event', 0)}))[0], '22023', 'P9: shard_count');
+
+as('site', $coordinator, q{
+	BEGIN;
+	SELECT create_reference_table('track');
+	SELECT playevent.distribute_log('play_event', 6);
+	COMMIT});
+shards_are_exact(\@nodes, 'P3: rows that were there are', $rows);
+shells_are_empty(\@nodes, 'P13: and are not in the shell any more');
+is(as('site', $coordinator, q{SELECT intact, count_replicated FROM playevent.log}), 't|f', 'P10: the log is intact');
+refused(q{SELECT playevent.distribute_log('play_event')}, 'log "play_event" is distributed by Citus', 'it is once');
+
+#
+# Ways to insert
+#
+
+# How many rows each adds
+my @ways = (
+	[ 'a single row', 1, q{INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most')} ],
+	[ 'several rows', 4, q{INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most'), ('k2', 'partial'), ('k3', 'most'), ('unknown', 'complete')} ],
+	[ 'INSERT ... SELECT', 500, q{INSERT INTO play_event (track_entry_key, bucket) SELECT 'k' || 1 + i % 60, 'most' FROM generate_series(1, 500) i} ],
+	[ 'INSERT ... SELECT of itself', 7, q{INSERT INTO play_event (track_entry_key, bucket) SELECT track_entry_key, 'partial' FROM play_event WHERE track_entry_key = 'k1' LIMIT 7} ],
+	[ 'COPY', 300, qq{COPY play_event (track_entry_key, bucket) FROM STDIN;\n} . join('', map { 'k' . ($_ % 50) . "\tmost\n" } 1 .. 300) . "\\.\n" ],
+	[ 'savepoints', 2, q{BEGIN; INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most'); SAVEPOINT s;
+		INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most'), ('k2', 'most'); ROLLBACK TO s;
+		INSERT INTO play_event (track_entry_key, bucket) VALUES ('k3', 'most'); COMMIT} ],
+	[ 'ROLLBACK', 0, q{BEGIN; INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most'), ('k2', 'most'); ROLLBACK} ],
+	[ 'REPEATABLE READ', 1, q{BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most'); COMMIT} ],
+	[ 'SERIALIZABLE', 1, q{BEGIN ISOLATION LEVEL SERIALIZABLE; INSERT INTO play_event (track_entry_key, bucket) VALUES ('k4', 'most'); COMMIT} ],
+	[ 'ON CONFLICT, once', 1, q{INSERT INTO play_event (track_entry_key, bucket, event_id) VALUES ('k1', 'most', '00000000-0000-0000-0000-000000000001'), ('k2', 'most', '00000000-0000-0000-0000-000000000002')
+		ON CONFLICT (track_entry_key, event_id) WHERE event_id IS NOT NULL DO NOTHING} ],
+	[ 'a prepared statement', 8, q{PREPARE p (text) AS INSERT INTO play_event (track_entry_key, bucket) VALUES ($1, 'most');} .
+		join '', map { "EXECUTE p ('k$_');" } 1 .. 8 ],
+);
+foreach my $way (@ways)
+{
+	my ($name, $n, $query) = @$way;
+	as('site', $coordinator, $query);
+	$rows += $n;
+	is($coordinator->safe_psql('postgres', 'SELECT count(*) FROM play_event'), $rows, "P13: $name");
+}
+as('site', $workers[0], $ways[1][2]);
+$rows += 4;
+shards_are_exact(\@nodes, 'P3: all of them are exact', $rows);
+is($coordinator->safe_psql('postgres', q{
+	SELECT count(*) FROM play_event p LEFT JOIN track t ON t.entry_key = p.track_entry_key
+	 WHERE p.release_id IS DISTINCT FROM t.release_id}), '0', 'P2: releases are the track table\'s');
+
+# A release that moves
+as('site', $coordinator, q{UPDATE track SET release_id = 100 WHERE entry_key = 'k1'; UPDATE track SET is_deleted = true WHERE entry_key = 'k2';
+	INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'complete'), ('k2', 'complete')});
+$rows += 2;
+is($coordinator->safe_psql('postgres', q{SELECT track_entry_key, release_id FROM play_event WHERE bucket = 'complete' AND event_id IS NULL AND track_entry_key IN ('k1', 'k2') ORDER BY id DESC, 1 LIMIT 2}) =~ s/\n/ /r,
+	'k2| k1|100', 'P2: and of now, on all nodes');
+
+#
+# Record functions
+#
+
+my %id;
+foreach my $node (@nodes)
+{
+	my $name = $node->name;
+	like(as('web', $node, q{SELECT record_play('k1', 'most')}), qr/^\d+$/, "P13: record_play, on $name");
+	$id{$name} = as('web', $node, q{SELECT record_play_heard('k5', 0.97, event_id => '00000000-0000-0000-0000-000000000005')});
+	is(as('web', $node, q{SELECT record_play_heard('k5', 0.01)}), '', "P13: under the floor, on $name");
+	$rows += 1;
+}
+$rows += 1;
+is(scalar(keys %{ { reverse %id } }), 1, 'P3: a retry finds the first id, on whatever node');
+isnt(as('web', $coordinator, q{SELECT record_play('k6', 'most', '00000000-0000-0000-0000-000000000005')}), $id{coordinator},
+	'P13: an event_id is one track\'s');
+$rows += 1;
+like(error_of('web', $coordinator, q{SELECT record_play(NULL, 'most')}), qr/^23502\nnull value in column "track_entry_key"/, 'P9: a null key');
+like(error_of('web', $coordinator, q{SELECT record_play('', 'most')}), qr/^23514\n/, 'P9: an empty key');
+like(error_of('web', $coordinator, q{SELECT * FROM play_event}), qr/^42501\n/, 'P8: whoever records reads nothing');
+refused(q{SELECT * FROM record_plays('{k1,k2}', '{most,most}')}, 'log "play_event" is distributed by Citus', 'batches');
+refused(q{SELECT * FROM record_plays_heard('{k1,k2}', '{1,1}')}, 'log "play_event" is distributed by Citus', 'and those by how much was heard');
+shards_are_exact(\@nodes, 'P3: what was recorded is exact', $rows);
+
+#
+# Append-only
+#
+
+foreach my $change ('UPDATE play_event SET bucket = \'most\'', 'DELETE FROM play_event', 'TRUNCATE play_event',
+	q{UPDATE play_event SET bucket = 'most' WHERE track_entry_key = 'k1'},
+	'UPDATE play_counter_slot SET plays = 0', 'DELETE FROM play_daily_slot', 'TRUNCATE play_daily_slot',
+	q{INSERT INTO play_event (track_entry_key, bucket, event_id) VALUES ('k1', 'most', '00000000-0000-0000-0000-000000000001')
+	  ON CONFLICT (track_entry_key, event_id) WHERE event_id IS NOT NULL DO UPDATE SET bucket = 'most'})
+{
+	like(error_of('postgres', $coordinator, $change), qr/^23001\n/, "P1: $change");
+}
+
+#
+# Charts and checks
+#
+
+is(as('site', $coordinator, q{SELECT sum(plays) FROM play_counter}), $rows, 'P3: the view adds all nodes up');
+is(as('site', $workers[1], q{SELECT sum(plays) FROM play_by_track}), $rows, 'P3: on a worker, too');
+is(as('site', $coordinator, q{SELECT key, plays FROM playevent.top('play_event', lim => 3) ORDER BY 2 DESC, 1}),
+	as('site', $coordinator, q{SELECT track_entry_key, count(*) FROM play_event GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 3}), 'P3: top');
+is(as('site', $coordinator, q{SELECT sum(plays) FROM playevent.series('play_event')}), $rows, 'P3: series of all');
+is(as('site', $coordinator, q{SELECT sum(plays) FROM playevent.series('play_event', track_entry_key => 'k1')}),
+	as('site', $coordinator, q{SELECT count(*) FROM play_event WHERE track_entry_key = 'k1'}), 'P3: series of a track');
+is(as('site', $coordinator, q{SELECT sum(plays) FROM playevent.series('play_event', release_id => '3')}),
+	as('site', $coordinator, q{SELECT count(*) FROM play_event WHERE release_id = 3}), 'P3: series of a release');
+
+# Somebody with all rights on a worker falsifies a counter there.
+$workers[0]->safe_psql('postgres', q{
+	SET citus.show_shards_for_app_name_prefixes = '*';
+	SET citus.enable_manual_changes_to_shards = on;
+	SET session_replication_role = replica;
+	DO $$ DECLARE r regclass; BEGIN
+		SELECT c.oid INTO r FROM pg_class c WHERE relname ~ '^play_counter_slot_\d+$' AND pg_relation_size(c.oid) > 0 LIMIT 1;
+		EXECUTE format('UPDATE %s SET plays = plays + 5', r);
+	END $$});
+my $wrong = as('site', $coordinator, q{SELECT count(*) FROM playevent.verify('play_event')});
+cmp_ok($wrong, '>', 0, 'P3: verify finds what is wrong on a worker');
+is(as('site', $coordinator, q{SELECT DISTINCT counter FROM playevent.verify('play_event')}), 'play_counter', 'P13: by the counter\'s name');
+is(as('site', $coordinator, q{SELECT playevent.rebuild('play_event')}), $wrong, 'P3: rebuild sets all of it right');
+shards_are_exact(\@nodes, 'P3: which it was', $rows);
+like(error_of('web', $coordinator, q{SELECT * FROM playevent.verify('play_event')}), qr/^42501\n/, 'P8: verify is for whoever may read');
+like(error_of('web', $coordinator, q{SELECT playevent.rebuild('play_event')}), qr/^42501\n/, 'P8: rebuild for the owner');
+like(as('site', $coordinator, q{SELECT playevent.compact('play_event')}), qr/^\d+$/, 'P13: compact');
+like(as('site', $coordinator, q{SELECT * FROM playevent.maintain('play_event')}), qr/^slots removed\|\d+$/, 'P13: maintain compacts');
+shards_are_exact(\@nodes, 'P3: and changes nothing', $rows);
+
+#
+# What is refused
+#
+
+my $distributed = 'log "play_event" is distributed by Citus';
+refused(q{SELECT playevent.add_counter('play_event', 'by_anon', '{track_entry_key,anon_id}')}, $distributed, 'add_counter');
+refused(q{SELECT playevent.add_listener_sketch('play_event')}, $distributed, 'add_listener_sketch');
+refused(q{SELECT playevent.void('play_event', '{1}', 'why')}, $distributed, 'void');
+refused(q{SELECT playevent.reinstate('play_event', '{1}', 'why')}, $distributed, 'reinstate');
+refused(q{SELECT playevent.forget_listener('play_event', 'who')}, $distributed, 'forget_listener');
+refused(q{SELECT playevent.seal('play_event', now())}, $distributed, 'seal');
+refused(q{SELECT playevent.retire('play_event', now())}, $distributed, 'retire');
+refused(q{SELECT playevent.extend('play_event')}, $distributed, 'extend');
+refused(q{SELECT playevent.set_retain('play_event', '1 year')}, $distributed, 'set_retain');
+refused(q{SELECT playevent.check_log('play_event')}, $distributed, 'check_log');
+refused(q{SELECT playevent.attach_log('play_event', track => 'track')}, $distributed, 'attach_log');
+
+# Logs that can't be
+as('site', $coordinator, q{
+	CREATE TABLE song (entry_key text PRIMARY KEY, release_id bigint);
+	CREATE TABLE album (id bigint PRIMARY KEY);
+	SELECT playevent.create_log('hear', track => 'song', release => 'album');
+	SELECT playevent.create_log('month', track => 'song', partition_by => 'month');
+	SELECT playevent.create_log('keyless', track => 'song');
+	SELECT playevent.add_counter('keyless_event', 'by_anon', '{anon_id}');
+	SELECT playevent.create_log('voided', track => 'song');
+	INSERT INTO voided_event (track_entry_key, bucket) VALUES ('k1', 'most');
+	SELECT playevent.void('voided_event', '{1}', 'why')});
+refused(qq{SELECT playevent.distribute_log('${_}_event')}, qq{log "${_}_event" cannot be distributed}, "a log that is $_")
+  foreach qw(hear month keyless voided);
+is(as('site', $coordinator, q{SELECT bool_and(intact) FROM playevent.log}), 't', 'P13: what was refused is as it was');
+
+# What is refused on a shell of some other kind
+as('site', $coordinator, q{SELECT playevent.create_log('lonely', track => 'song'); SELECT create_reference_table('song')});
+refused(q{INSERT INTO lonely_event (track_entry_key, bucket) VALUES ('k1', 'most')}, 'table "song" is managed by Citus',
+	'a local log with a reference table of tracks');
+as('site', $coordinator, q{SELECT playevent.distribute_log('lonely_event', 4);
+	INSERT INTO lonely_event (track_entry_key, bucket) VALUES ('k1', 'most')});
+is(as('site', $coordinator, q{SELECT count(*) FROM lonely_event; SELECT count(*) FROM playevent.verify('lonely_event')}), "1\n0",
+	'P13: an empty log, distributed');
+
+# A counter goes, with its shards.
+as('site', $coordinator, q{SELECT playevent.drop_counter('play_event', 'play_daily');
+	INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most'), ('k2', 'most')});
+is(as('site', $coordinator, q{SELECT count(*) FROM playevent.verify('play_event')}), '0', 'P13: drop_counter');
+is(as('site', $coordinator, q{SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass}), 't', 'P10: and the log is intact');
+shells_are_empty(\@nodes, 'P13: nothing has ever gone into a shell');
+
+#
+# A track table that is distributed, too, and names that are long and odd
+#
+
+as('site', $coordinator, q{
+	CREATE SCHEMA odd;
+	CREATE TABLE odd."Tracks" ("Key" varchar(100) PRIMARY KEY, "Release" bigint);
+	INSERT INTO odd."Tracks" SELECT 'k' || i, i % 7 FROM generate_series(1, 50) i;
+	CREATE TABLE odd."a table whose name is as long as a name may be, 48 ü" (
+		"Id" bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, "TrackKey" varchar(100) NOT NULL, "ReleaseId" bigint, "Bucket" int NOT NULL,
+		"EventId" uuid, "CreatedAt" timestamptz NOT NULL DEFAULT now());
+	CREATE UNIQUE INDEX ON odd."a table whose name is as long as a name may be, 48 ü" ("EventId") WHERE "EventId" IS NOT NULL;
+	SELECT playevent.attach_log('odd."a table whose name is as long as a name may be, 48 ü"', name => 'odd', key_column => 'TrackKey',
+		release_column => 'ReleaseId', kind_column => 'Bucket', kinds => '{0,1,2}', kind_names => '{partial,most,complete}',
+		event_id_column => 'EventId', created_column => 'CreatedAt', thresholds => '{0.05,0.5,0.95}',
+		track => 'odd."Tracks"', track_key => 'Key', track_release => 'Release');
+	INSERT INTO odd."a table whose name is as long as a name may be, 48 ü" ("TrackKey", "Bucket") SELECT 'k' || 1 + i % 60, i % 3 FROM generate_series(1, 200) i;
+	BEGIN;
+	SET LOCAL citus.multi_shard_modify_mode = 'sequential';
+	SELECT create_distributed_table('odd."Tracks"', 'Key', shard_count => 5);
+	SELECT playevent.distribute_log('odd."a table whose name is as long as a name may be, 48 ü"');
+	COMMIT;
+	INSERT INTO odd."a table whose name is as long as a name may be, 48 ü" ("TrackKey", "Bucket") SELECT 'k' || 1 + i % 60, i % 3 FROM generate_series(1, 200) i;
+	SELECT odd.record_odd_heard('k1', 0.9)});
+is(as('site', $coordinator, q{
+	SELECT count(*) FROM odd."a table whose name is as long as a name may be, 48 ü" p
+	  LEFT JOIN odd."Tracks" t ON t."Key" = p."TrackKey" WHERE p."ReleaseId" IS NOT DISTINCT FROM t."Release";
+	SELECT sum(odds) FROM odd.odd_counter;
+	SELECT count(*) FROM playevent.verify('odd."a table whose name is as long as a name may be, 48 ü"')}),
+	"401\n401\n0", 'P2, P3: a track table that is distributed by its key');
+
+$_->stop foreach @nodes;
+done_testing();

@@ -37,6 +37,8 @@
  * swapped would go on with counts by others; so when a column gets a name that
  * a counter knows, the counters are set right, or the command fails.
  *
+ * Of a log that Citus distributes, all this is done for the shards.
+ *
  * All this is done as the log's owner, but not for the owner of a partition if
  * that is another (P8): he has no say over the slots, which stay locked until
  * his transaction ends.  That is a warning, and so is what else goes wrong:

@@ -27,6 +27,7 @@ my %not_run = (
 	qr/\bcron\.schedule\b/ => 'needs pg_cron: p11_cron.pl has it',
 	qr/LIKE play_event INCLUDING ALL/ => 'needs a default partition: p11_partman.pl runs it',
 	qr/\bproxy\b|plproxy/ => 'needs other servers, and PL\/Proxy: p13_proxy.pl has them',
+	qr/create_reference_table/ => 'needs a Citus cluster: test/citus has it',
 	qr/CREATE SUBSCRIPTION/ => 'needs other servers: p3_logical.pl has them',
 	qr/FOR TABLE play_event \(/ => 'is in place of the block before: p3_logical.pl runs it');
 my $needs_hll = qr/\bhll\b|play_listeners/;

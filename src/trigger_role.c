@@ -373,8 +373,8 @@ enabled_as_made(HeapTuple trigger)
 		(is_for_new_rows(trigger) &&
 		 get_rel_relkind(form_of(trigger)->tgrelid) == RELKIND_PARTITIONED_TABLE))
 		return 0;
-	/* A logical move of a shard brings slots as they are. */
-	if (role == ROLE_SLOT_GUARD && is_managed(form_of(trigger)->tgrelid))
+	/* A logical move of a shard brings slots as they are, and rows counted. */
+	if (role != ROLE_APPEND_ONLY && is_managed(form_of(trigger)->tgrelid))
 		return TRIGGER_FIRES_ON_ORIGIN;
 	if (rules[role].enabled != 0)
 		return rules[role].enabled;

@@ -264,5 +264,58 @@ is(as('site', $coordinator, q{
 	SELECT count(*) FROM playevent.verify('odd."a table whose name is as long as a name may be, 48 ü"')}),
 	"401\n401\n0", 'P2, P3: a track table that is distributed by its key');
 
+#
+# A tenant: the schema is distributed, and all of it is on one node.
+#
+
+my @tables = map { "tenant.play_$_" } qw(event counter_slot daily_slot verdict);
+as('site', $coordinator, q{
+	CREATE SCHEMA tenant;
+	SET search_path = tenant, public;
+	CREATE TABLE tenant.track (entry_key text PRIMARY KEY, release_id bigint);
+	INSERT INTO tenant.track SELECT 'k' || i, i % 7 FROM generate_series(1, 50) i;
+	SELECT playevent.create_log('play', track => 'tenant.track');
+	INSERT INTO tenant.play_event (track_entry_key, bucket) SELECT 'k' || 1 + i % 60, 'most' FROM generate_series(1, 200) i});
+like(error_of('site', $coordinator, q{SET citus.enable_unsafe_triggers = on; SELECT citus_schema_distribute('tenant')}), qr/is written by playevent alone/,
+	'P13: slots are not copied behind our back');
+as('site', $coordinator, join ';', 'BEGIN', 'SET LOCAL citus.enable_unsafe_triggers = on', q{SET LOCAL citus.multi_shard_modify_mode = 'sequential'},
+	(map { "ALTER TABLE $_ DISABLE TRIGGER USER" } @tables), q{SELECT citus_schema_distribute('tenant')},
+	(map { "ALTER TABLE $_ REPLICA IDENTITY FULL" } @tables[ 1, 2 ]),
+	(map { "SELECT truncate_local_data_after_distributing_table('$_')" } @tables),
+	(map { "ALTER TABLE $_ ENABLE TRIGGER USER" } @tables), 'COMMIT');
+as('site', $coordinator, q{INSERT INTO tenant.play_event (track_entry_key, bucket) SELECT 'k' || 1 + i % 60, 'most' FROM generate_series(1, 200) i;
+	SELECT tenant.record_play('k1', 'most', '00000000-0000-0000-0000-000000000001');
+	SELECT tenant.record_play('k1', 'most', '00000000-0000-0000-0000-000000000001')});
+is(as('site', $coordinator, q{
+	SELECT count(*) FROM tenant.play_event p LEFT JOIN tenant.track t ON t.entry_key = p.track_entry_key WHERE p.release_id IS NOT DISTINCT FROM t.release_id;
+	SELECT sum(plays) FROM tenant.play_counter;
+	SELECT sum(plays) FROM tenant.play_daily;
+	SELECT count(*) FROM playevent.verify('tenant.play_event');
+	SELECT intact, count_replicated FROM playevent.log WHERE event = 'tenant.play_event'::regclass;
+	SELECT sum(pg_relation_size(logicalrelid)) FROM pg_dist_partition WHERE logicalrelid::text ~ '^tenant.play_(event|.*slot)$'}),
+	"401\n401\n401\n0\nt|f\n0", 'P2, P3: a log of a tenant');
+refused(q{SELECT playevent.void('tenant.play_event', '{1}', 'why')}, $distributed, 'its verdicts');
+my ($host, $port) = map { $_->host, $_->port } grep {
+	$_->safe_psql('postgres', q{SET citus.show_shards_for_app_name_prefixes = '*'; SELECT count(*) FROM pg_class WHERE relname ~ '^play_event_\d+$' AND relnamespace = 'tenant'::regnamespace}) > 0 } @workers;
+my ($other) = grep { $_->port != $port } @workers;
+$coordinator->safe_psql('postgres', sprintf q{SELECT citus_schema_move('tenant', '%s', %d, 'force_logical')}, $other->host, $other->port);
+as('site', $coordinator, q{INSERT INTO tenant.play_event (track_entry_key, bucket) VALUES ('k1', 'most'), ('k2', 'most')});
+is(as('site', $coordinator, q{SELECT count(*) FROM tenant.play_event; SELECT sum(plays) FROM tenant.play_counter;
+	SELECT count(*) FROM playevent.verify('tenant.play_event')}), "403\n403\n0", 'P3: and one that has moved');
+
+#
+# A listener is forgotten, as the refusal says.
+#
+
+as('site', $coordinator, q{INSERT INTO play_event (track_entry_key, bucket, anon_id) VALUES ('k1', 'most', 'who'), ('k2', 'most', 'who');
+	BEGIN; SET LOCAL citus.enable_unsafe_triggers = on;
+	ALTER TABLE play_event DISABLE TRIGGER playevent_append_only;
+	UPDATE play_event SET anon_id = NULL WHERE anon_id = 'who';
+	ALTER TABLE play_event ENABLE ALWAYS TRIGGER playevent_append_only;
+	COMMIT});
+is(as('site', $coordinator, q{SELECT count(*) FROM play_event WHERE anon_id = 'who'; SELECT count(*) FROM playevent.verify('play_event');
+	SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass}), "0\n0\nt", 'P12: a listener is forgotten');
+like(error_of('site', $coordinator, q{UPDATE play_event SET anon_id = NULL}), qr/^23001\n/, 'P1: and rows are as they were before');
+
 $_->stop foreach @nodes;
 done_testing();

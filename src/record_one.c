@@ -227,7 +227,7 @@ look_at_log(Plans *plans, Relation rel)
 	bool		renamed;
 	bool		by_track = false;
 
-	/* Citus takes an INSERT to where the row goes; and a shell's triggers refuse. */
+	/* Citus takes an INSERT to where its row goes; a shell's triggers refuse. */
 	if (!is_distributed(RelationGetRelid(rel), &by_track))
 		check_no_shell(RelationGetRelid(rel), RelationGetRelid(rel));
 	find_record_columns(&log, plans->key.names);
@@ -401,8 +401,10 @@ record(Relation rel, OneRow *row, ArrayType *kinds, int64 *id)
 	found = run(plans->insert, row->values, row->nulls, id);
 	if (!found && plans->find != NULL && row->nulls[VALUE_EVENT_ID] == ' ')
 	{
-		Datum		found_by[] = {row->values[VALUE_EVENT_ID],
-			row->values[VALUE_KEY]};
+		Datum		found_by[2];
+
+		found_by[0] = row->values[VALUE_EVENT_ID];
+		found_by[1] = row->values[VALUE_KEY];
 
 		/* in a snapshot of its own, which has whatever was in the way */
 		found = run(plans->find, found_by, NULL, id);

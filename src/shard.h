@@ -15,7 +15,7 @@ extern bool is_managed(Oid relid);
 extern Oid	shell_of(Oid relid);
 extern Oid	table_beside(Oid relid, Oid named);
 extern void report_distributed(Oid event, const char *reason,
-							   const char *way) pg_attribute_noreturn();
+							   const char *way);
 extern void check_no_shell(Oid event, Oid relid);
 
 #endif							/* PLAYEVENT_SHARD_H */

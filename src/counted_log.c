@@ -73,9 +73,18 @@ open_distributed_log(Oid relid, TriggerDesc **triggers)
 Relation
 open_counted_log(Oid relid, TriggerDesc **triggers)
 {
-	if (get_rel_name(relid) != NULL)
+	bool		by_column;
+	bool		distributed = is_distributed(relid, &by_column);
+	Relation	event;
+
+	if (!distributed && get_rel_name(relid) != NULL)
 		check_no_shell(relid, relid);
-	return open_distributed_log(relid, triggers);
+	event = open_distributed_log(relid, triggers);
+	if (distributed)
+		report_distributed(relid,
+						   "Its rows and counts are in shards, and this is not done for them.",
+						   "playevent.verify, rebuild and compact see to the shards of a distributed log.");
+	return event;
 }
 
 void

@@ -455,14 +455,16 @@ table_beside(Oid relid, Oid named)
  *		shard is that of a column.
  *
  * Of a table that Citus has merely taken note of, or keeps on each node, this
- * is not so.
+ * is not so; nor of a partitioned one, of which it distributes each partition.
  */
 bool
 is_distributed(Oid relid, bool *by_column)
 {
 	Managed		managed;
 
-	if (!find_managed(relid, &managed))
+	if (!find_managed(relid, &managed) ||
+		get_rel_relkind(relid) != RELKIND_RELATION ||
+		get_rel_relispartition(relid))
 		return false;
 	*by_column = managed.method == DISTRIBUTE_BY_HASH;
 	return *by_column ||
@@ -534,7 +536,6 @@ report_shell(Oid event, Oid relid, bool for_shard)
 {
 	char	   *schema = get_namespace_name(get_rel_namespace(relid));
 	char	   *name = get_rel_name(relid);
-	bool		by_column;
 
 	if (schema == NULL || name == NULL)
 		return;					/* dropped; maybe the row is stale */
@@ -545,9 +546,6 @@ report_shell(Oid event, Oid relid, bool for_shard)
 				 errdetail("It has no shard beside table \"%s\", which is one itself.",
 						   get_rel_name(event)),
 				 errhint("Distribute it by the same column as the log, colocated with it, or make it a reference table.")));
-	if (event == relid && is_distributed(relid, &by_column))
-		report_distributed(relid, "Its rows and counts are in shards, and this is not done for them.",
-						   "playevent.verify, rebuild and compact see to the shards of a distributed log.");
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("table \"%s\" is managed by Citus", name),
@@ -585,6 +583,14 @@ check_no_shell(Oid event, Oid relid)
 						get_rel_name(shard.table)),
 				 errdetail("Citus keeps it on each node, and each would count for itself."),
 				 errhint("Make it a local table again, by undistribute_table, and distribute it by playevent.distribute_log.")));
+	if (get_rel_relispartition(event) ||
+		get_rel_relkind(event) == RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is managed by Citus",
+						get_rel_name(shard.table)),
+				 errdetail("A log that is partitioned can't be distributed."),
+				 errhint("Let playevent.distribute_log distribute a log that isn't.")));
 	if (relid == event || shard.managed.colocation == 0)
 		return;
 	if (!find_shard(relid, &other))

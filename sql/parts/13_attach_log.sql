@@ -96,6 +96,11 @@ BEGIN
             ERRCODE = 'insufficient_privilege',
             MESSAGE = format('must be owner of table %s', class.relname);
     END IF;
+    IF EXISTS (SELECT FROM playevent.log l WHERE l.event = attach_log_as_owner.event) THEN
+        PERFORM playevent.check_not_distributed(event,
+            'Its tables and triggers are on all nodes.'::text,
+            'Make a trigger that is missing by CREATE TRIGGER, with citus.enable_unsafe_triggers = on.'::text);
+    END IF;
     PERFORM playevent.check_no_shell(event, event);
     IF class.relkind NOT IN ('r', 'p') OR class.relpersistence <> 'p' THEN
         RAISE EXCEPTION USING

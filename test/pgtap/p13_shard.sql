@@ -75,7 +75,7 @@ SELECT is_empty('SELECT * FROM ONLY play_slot', 'P13: no count in a shell');
 SELECT is_empty($$SELECT * FROM playevent.verify('play_event_102009')$$, 'P3: verify compares the two');
 SELECT is(playevent.rebuild('play_event_102010'), 0::bigint, 'P3: and rebuild has nothing to add');
 SELECT ok(playevent.compact('play_event_102010') >= 0, 'P13: compact takes its slots');
-SELECT refused($$SELECT playevent.rebuild('play_event')$$, 'table "play_event" is managed by Citus', 'not of the shell');
+SELECT refused($$SELECT playevent.rebuild('play_event')$$, 'table "play_event" is not a log', 'a shell without triggers is no log');
 SELECT results_eq($$SELECT event, counter_slot FROM playevent.counter WHERE event::oid IN ('play_event_102009'::regclass, 'play_event_102010'::regclass) ORDER BY 1::text$$,
     $$VALUES ('play_event_102009'::regclass, 'play_slot_102031'::regclass), ('play_event_102010'::regclass, 'play_slot_102012'::regclass)$$,
     'P13: the view counter says which are beside each other');

@@ -27,6 +27,9 @@ BEGIN
     ELSIF log.release IS NOT NULL THEN
         reason := 'It has rows of a release alone, which have no track by which to distribute them.';
         way := 'Keep those in a log of their own, which stays local.';
+    ELSIF NOT playevent.is_postgres_type((SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = log.event AND a.attname = log.key_column)) THEN
+        reason := format('Its key "%s" is of a type that is not Postgres''s own, whose keys may be equal and differ.', log.key_column);
+        way := 'Distribute a log whose key is text, an integer or a uuid.';
     END IF;
 
     SELECT k.counter INTO culprit FROM playevent.counter k
@@ -148,7 +151,7 @@ COMMENT ON FUNCTION playevent.widen_unique_indexes(regclass, name) IS
 --
 -- Errors: event is null (22004), shard_count is none (22023); no Citus here (0A000); not a
 -- log, or one that can't be distributed, or is already (55000); not its owner (42501);
--- what create_distributed_table reports.  Locks: the log and its slot tables in
+-- what create_distributed_table reports, something depends on the table of verdicts (2BP01).  Locks: the log and its slot tables in
 -- AccessExclusiveLock, to the transaction's end; as long as it takes to copy all
 -- rows.
 CREATE FUNCTION playevent.distribute_log(event regclass, shard_count int DEFAULT 32) RETURNS void
@@ -208,13 +211,6 @@ BEGIN
     -- Verdicts are for all of the log, and their table is on this node.
     SELECT * INTO known FROM playevent.verdicts(event);
     IF known.verdicts IS NOT NULL THEN
-        FOR other IN
-            SELECT DISTINCT r.ev_class::regclass AS view
-              FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
-             WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = known.verdicts
-        LOOP
-            EXECUTE format('DROP VIEW %s', other.view);
-        END LOOP;
         EXECUTE format('DROP TABLE %s', known.verdicts);
     END IF;
 

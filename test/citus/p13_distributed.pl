@@ -113,6 +113,16 @@ $rows += 2;
 is($coordinator->safe_psql('postgres', q{SELECT track_entry_key, release_id FROM play_event WHERE bucket = 'complete' AND event_id IS NULL AND track_entry_key IN ('k1', 'k2') ORDER BY id DESC, 1 LIMIT 2}) =~ s/\n/ /r,
 	'k2| k1|100', 'P2: and of now, on all nodes');
 
+# What the same transaction has changed, too, once it does one thing after another
+as('site', $coordinator, q{BEGIN; SET LOCAL citus.multi_shard_modify_mode = 'sequential';
+	INSERT INTO play_event (track_entry_key, bucket) SELECT 'k' || i, 'partial' FROM generate_series(1, 50) i;
+	UPDATE track SET release_id = 101 WHERE entry_key IN ('k20', 'k21', 'k22');
+	INSERT INTO play_event (track_entry_key, bucket, anon_id) VALUES ('k20', 'most', 'same'), ('k21', 'most', 'same'), ('k22', 'most', 'same');
+	COMMIT});
+$rows += 53;
+is($coordinator->safe_psql('postgres', q{SELECT release_id, count(*) FROM play_event WHERE anon_id = 'same' GROUP BY 1}), '101|3',
+	'P2: and of the same transaction');
+
 #
 # Record functions
 #

@@ -272,12 +272,12 @@ sum_over_shards(Oid relid, const char *function)
  * playevent.rebuild(event regclass) returns bigint
  *
  * Sets a log's counters right and says how many keys were wrong; of a distributed
- * log, shard by shard.  Plays go on being recorded meanwhile; other rebuilds of the log, and VACUUM of its slot
- * table, wait until the transaction ends.
+ * log, shard by shard.  Plays go on being recorded meanwhile; other rebuilds of
+ * the log, and VACUUM of its slot table, wait until the transaction ends.
  *
- * Errors: not a log, or what a shard reports (55000), not its owner (42501), in a subtransaction of one
- * that has counts pending (55000), within a statement that inserts into the
- * log (55006), in a read-only transaction (25006).  Locks: the slot table, and
+ * Errors: not a log, or what a shard reports (55000), not its owner (42501), in a
+ * subtransaction of one that has counts pending (55000), within a statement that
+ * inserts into the log (55006), in a read-only transaction (25006).  Locks: the slot table, and
  * the manifest, if there is one, in ShareUpdateExclusiveLock.
  */
 Datum

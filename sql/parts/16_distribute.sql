@@ -151,9 +151,9 @@ COMMENT ON FUNCTION playevent.widen_unique_indexes(regclass, name) IS
 --
 -- Errors: event is null (22004), shard_count is none (22023); no Citus here (0A000); not a
 -- log, or one that can't be distributed, or is already (55000); not its owner (42501);
--- what create_distributed_table reports, something depends on the table of verdicts (2BP01).  Locks: the log and its slot tables in
--- AccessExclusiveLock, to the transaction's end; as long as it takes to copy all
--- rows.
+-- something depends on the table of verdicts (2BP01); what create_distributed_table
+-- reports.  Locks: the log and its slot tables in AccessExclusiveLock, to the
+-- transaction's end; as long as it takes to copy all rows.
 CREATE FUNCTION playevent.distribute_log(event regclass, shard_count int DEFAULT 32) RETURNS void
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
@@ -199,7 +199,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM playevent.log l WHERE l.event = distribute_log_as_owner.event) THEN
         PERFORM playevent.check_log(event);
     END IF;
-    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', event);
+    PERFORM playevent.lock_table(event, 'ACCESS EXCLUSIVE'::text, false);
     SELECT * INTO STRICT log FROM playevent.log l WHERE l.event = distribute_log_as_owner.event;
     PERFORM playevent.check_distributable(log);
     beside := playevent.colocation_of(log);

@@ -79,7 +79,7 @@ _PG_init(void)
  * since.  Scripts that update the extension ask here whether that is theirs.
  */
 Datum
-playevent_library_version(PG_FUNCTION_ARGS)
+playevent_library_version(FunctionCallInfo fcinfo pg_attribute_unused())
 {
 	PG_RETURN_TEXT_P(cstring_to_text(PLAYEVENT_RELEASE));
 }

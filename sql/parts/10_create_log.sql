@@ -103,8 +103,11 @@ BEGIN
     END IF;
     PERFORM playevent.check_kinds(wanted, log::text, kinds, 'kinds'::text);
     PERFORM playevent.check_arguments(wanted);
-    -- Its columns stay what they are from here on.
-    PERFORM playevent.pin_table(track);
+    -- Its columns stay what they are from here on.  For whoever may not read it there
+    -- will be no log; which is said later, and better.
+    PERFORM playevent.pin_table(track) FROM pg_class c
+      WHERE c.oid = track AND has_schema_privilege(c.relnamespace, 'USAGE')
+        AND has_any_column_privilege(c.oid, 'SELECT, REFERENCES');
     PERFORM playevent.check_own_type(track, track_key, 'track_key'::text);
     PERFORM playevent.check_own_type(track, track_release, 'track_release'::text);
     PERFORM playevent.check_role(ingest_role, 'ingest_role'::text);

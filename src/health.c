@@ -8,8 +8,9 @@
  *
  * A monitor asks for all logs at once, mostly with many rights, and each log is
  * somebody's.  So nothing of anybody's runs in here: there is no query, and no
- * operator is called; pages are read as they are, and values are written out by
- * their types' output functions, which are C's.  Nobody is waited for, either:
+ * operator is called; pages are read as they are, and values of keys are written out
+ * by their types' output functions, which are C's, if they are scalars: a value
+ * of few bytes may be of a composite type that takes gigabytes to write out.  Nobody is waited for, either:
  * what is locked is passed over, and a lock is given back at once, for whoever
  * asks need have no right to the table.  What is told is no error, but null.
  *
@@ -47,6 +48,7 @@
 #include "binding.h"
 #include "compat.h"
 #include "heap_fetch.h"
+#include "trigger_role.h"
 
 PG_FUNCTION_INFO_V1(playevent_is_free);
 PG_FUNCTION_INFO_V1(playevent_file_bytes);
@@ -123,13 +125,14 @@ may_read(Relation rel)
 
 /*
  * may_know
- *		May the caller know how many rows there are of what, and since when?
- *		Whoever reads all statistics may, as pg_monitor does.
+ *		May the caller know how many rows there are of what, and since when?  Of
+ *		what playevent guards, whoever reads all statistics may, as pg_monitor does.
  */
 static bool
 may_know(Relation rel)
 {
-	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) ||
+	return (has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) &&
+			is_slot_table(RelationGetRelid(rel))) ||
 		may_read(rel);
 }
 
@@ -468,10 +471,21 @@ survey_index(Survey *survey, int pages)
 	return (double) seen / blocks;
 }
 
+/* Is the type an ordinary one or an enum, or a domain over one, and no array? */
+static bool
+is_scalar(Oid type)
+{
+	Oid			base = getBaseType(type);
+	char		typtype = get_typtype(base);
+
+	return typtype == TYPTYPE_ENUM ||
+		(typtype == TYPTYPE_BASE && !type_is_array(base));
+}
+
 /*
  * key_text
- *		A key's values as text, in the order of these columns; nulls only, for
- *		whoever may not read them.
+ *		A key's values as text, in the order of these columns; null for those
+ *		that are no scalars, and for whoever may not read them.
  */
 static Datum
 key_text(Survey *survey, IndexTuple key, int ncolumns,
@@ -494,7 +508,8 @@ key_text(Survey *survey, IndexTuple key, int ncolumns,
 		while (survey->index->rd_index->indkey.values[k] != columns[i])
 			k++;
 		value = index_getattr(key, k + 1, desc, &isnull[i]);
-		isnull[i] |= !may_read_it;
+		isnull[i] |= !may_read_it ||
+			!is_scalar(TupleDescAttr(desc, k)->atttypid);
 		if (isnull[i])
 			continue;
 		getTypeOutputInfo(TupleDescAttr(desc, k)->atttypid, &output,

@@ -18,7 +18,8 @@
  *
  * In the course of a restore that is nothing to speak of: slots that come
  * before their rows have too much, rows that come before their slots are not
- * counted.  Only what that doesn't explain is a warning.
+ * counted, and those that come before their verdicts are counted that should
+ * not be.  Only what that doesn't explain is a warning.
  *
  * As long as other triggers of the log or the slot table are not enabled as
  * they were made, nothing is done, for whoever enables or makes them will.  Of
@@ -81,11 +82,13 @@
 /* What is looked at, and why. */
 typedef struct Look
 {
-	Oid			altered;		/* a log, a partition, or a slot table */
+	Oid			altered;		/* a log, a partition, a slot table, or one of
+								 * verdicts */
 	bool		enabled;		/* its triggers were; else one was made */
 	bool		indexed;		/* or an index of it was */
 	Relation	event;			/* the log */
 	Oid			slot;			/* this counter's; InvalidOid for all */
+	bool		judged;			/* what is altered has the log's verdicts */
 	const char *named;			/* neither of these: this column was */
 	bool		bound;			/* the counters to be set right do work */
 } Look;
@@ -164,7 +167,9 @@ set_right(Look *look, Trigger *trigger)
 
 	if (corrected == 0)
 		return;
-	if (look->enabled && OidIsValid(look->slot))
+	if (look->judged)
+		is_expected = true;
+	else if (look->enabled && OidIsValid(look->slot))
 		is_expected = lacking == 0;
 	else if (look->enabled)
 		is_expected = lacking == corrected ||
@@ -409,7 +414,9 @@ find_log(Look *look)
 	if (OidIsValid(log))
 	{
 		/* Nobody else's guard has a say about a log, nor locks it. */
-		look->slot = look->altered;
+		look->judged = has_trigger(look->altered, ROLE_JUDGE);
+		if (!look->judged)
+			look->slot = look->altered;
 		if (owner_of(log) != owner)
 			log = InvalidOid;
 	}

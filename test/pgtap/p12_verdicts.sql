@@ -274,6 +274,18 @@ SELECT decides($$void('play_event', '{12}', 'x')$$, 1, 'attach_log learns of it'
 SELECT counted(41, 32, 'with another name for ids');
 ROLLBACK TO s;
 
+-- A restore of data alone brings verdicts after the rows that they are about.
+SAVEPOINT s;
+SELECT playevent.drop_counter('play_event', counter) FROM playevent.counter WHERE event = 'play_event'::regclass AND listener_column IS NOT NULL;
+ALTER TABLE play_verdict DISABLE TRIGGER ALL;
+INSERT INTO play_verdict (id, event, counts, reason, decided_at, decided_by)
+SELECT 1000 + id, id, false, 'restored', now(), 'x' FROM play_event WHERE id IN (12, 13);
+SELECT isnt_empty($$SELECT differs('play_event')$$, 'P7: verdicts are restored: counters don''t know of them');
+ALTER TABLE play_verdict ENABLE TRIGGER ALL;
+ALTER TABLE play_verdict ENABLE ALWAYS TRIGGER playevent_slot_guard, ENABLE ALWAYS TRIGGER playevent_slot_guard_row;
+SELECT is_empty($$SELECT differs('play_event')$$, 'P7: until their triggers are enabled');
+ROLLBACK TO s;
+
 --
 -- What was done to the table of verdicts
 --

@@ -126,7 +126,15 @@ SELECT hostile.mallory($_$
 SELECT pg_advisory_unlock_all(), set_config('hostile.left', '', false);
 SELECT hostile.asked('types');
 SELECT is((SELECT worst_keys->0 FROM playevent.health WHERE event = 'm.typed'::regclass),
-    '{"counter": "typed", "key": ["d", "[a,b)", "(d,e)"], "slots": 2}', 'P8: types: what they look like is told');
+    '{"counter": "typed", "key": ["d", null, null], "slots": 2}', 'P8: types: what scalars look like is told; of others, a few bytes may be gigabytes of text');
+CREATE TABLE hostile.person (salary int, born timestamptz);
+CREATE INDEX ON hostile.person (salary);
+INSERT INTO hostile.person VALUES (1, now());
+SELECT 'hostile.person'::regclass::oid AS person \gset
+SET LOCAL ROLE hostile_monitor;
+SELECT coalesce((playevent.newest(:person, 'salary', 'born', '-infinity', 10)).newest::text, 'nothing') AS born \gset
+RESET ROLE;
+SELECT is(:'born', 'nothing', 'P8: pg_monitor is told nothing of what playevent does not guard');
 SELECT hostile.unseen('types: and her code does not run for it');
 
 -- What a comment says may be anything.

@@ -134,7 +134,7 @@ SELECT 'hostile.person'::regclass::oid AS person \gset
 SET LOCAL ROLE hostile_monitor;
 SELECT coalesce((playevent.newest(:person, 'salary', 'born', '-infinity', 10)).newest::text, 'nothing') AS born \gset
 RESET ROLE;
-SELECT is(:'born', 'nothing', 'P8: pg_monitor is told nothing of what playevent does not guard');
+SELECT is(:'born'::text, 'nothing', 'P8: pg_monitor is told nothing of what playevent does not guard');
 SELECT hostile.unseen('types: and her code does not run for it');
 
 -- What a comment says may be anything.

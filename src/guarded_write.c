@@ -24,6 +24,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -239,7 +240,8 @@ check_owner(Oid relid)
  * once it has waited, and it may be another's by then.  With what is within it, if
  * it is to recurse.
  *
- * Errors: not the table's owner (42501), it is gone (42P01), no such mode (22023).
+ * Errors: not the table's owner (42501), it is gone (42P01), no such mode (22023),
+ * on a standby (25006).
  */
 Datum
 playevent_lock_table(PG_FUNCTION_ARGS)
@@ -267,6 +269,8 @@ playevent_lock_table(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("lock mode \"%s\" is not one of those that are needed",
 						mode_name)));
+
+	PreventCommandDuringRecovery("LOCK TABLE");
 
 	/* As LOCK TABLE asks before it locks, and looks again. */
 	check_owner(relid);

@@ -405,7 +405,7 @@ $session->query_safe("SELECT record_play('$_', 'most')") foreach (@key);
 #
 my $node_2 = $server{'node-2'};
 my $count = 'SELECT count(*) FROM play_event';
-write_files('killed', 3000);
+write_files('killed', 2000);
 my (@out, @err);
 my @clients = start_clients(\@out, \@err);
 $node_2->poll_query_until('site_3', "SELECT count(*) > 100 / @{[slowdown()]} FROM play_event") or die 'no traffic';
@@ -464,7 +464,7 @@ exact_everywhere('restarted');
 #
 # A shard moves to another node, while plays come
 #
-write_files('moved', 3000);
+write_files('moved', 1500);
 (@out, @err) = ();
 @clients = start_clients(\@out, \@err);
 my $rows = $node_2->safe_psql('site_3', $count);
@@ -527,7 +527,7 @@ $node_3->safe_psql('site_2', q{SELECT playevent.rebuild('play_event')});
 # when the old one is closed, have.
 ($acknowledged, $errors) = finish_clients(\@out, \@err, @clients);
 is($errors, '', "P13: a large shard: all $acknowledged plays are recorded while rows are copied");
-write_files('closed', 3000);
+write_files('closed', 1500);
 (@out, @err) = ();
 $rows = $node_2->safe_psql('site_2', $count);
 @clients = start_clients(\@out, \@err);

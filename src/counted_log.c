@@ -157,12 +157,12 @@ open_own_counter(Oid relid, Oid slot, CounterBinding **binding)
 /*
  * our_schema
  *		The schema of the functions that the log's triggers call: it may have
- *		been renamed.
+ *		been renamed.  What looks a function up may free the relation's triggers.
  */
 static const char *
 our_schema(Relation event)
 {
-	TriggerDesc *triggers = event->trigdesc;
+	TriggerDesc *triggers = CopyTriggerDesc(event->trigdesc);
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{

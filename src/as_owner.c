@@ -96,7 +96,22 @@ owner_of(Oid relid)
 	return owner;
 }
 
-static void
+/*
+ * check_own_table
+ *		Check that the table is the current user's.
+ */
+void
+check_own_table(Oid relid)
+{
+	if (!relation_ownercheck(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+}
+
+/*
+ * set_option
+ *		Set an option for the current level of settings.
+ */
+void
 set_option(const char *name, const char *value)
 {
 	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
@@ -263,10 +278,10 @@ call_twin(FunctionCallInfo fcinfo, Oid owner)
 
 /*
  * event_of
- *		The table that is the first argument; its name in *name.
+ *		The table that is the first argument.
  */
 static Oid
-event_of(FunctionCallInfo fcinfo, char **name)
+event_of(FunctionCallInfo fcinfo)
 {
 	Oid			relid;
 
@@ -275,22 +290,11 @@ event_of(FunctionCallInfo fcinfo, char **name)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"event\" must not be null")));
 	relid = PG_GETARG_OID(0);
-	*name = get_rel_name(relid);
-	if (*name == NULL)
+	if (get_rel_name(relid) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("argument \"event\" is %u, which is no table", relid)));
 	return relid;
-}
-
-/* Check that this is in a twin. */
-static void
-check_has_caller(void)
-{
-	if (!OidIsValid(caller))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("this function is for functions of playevent's that act as a log's owner")));
 }
 
 /*
@@ -453,19 +457,15 @@ playevent_pin_table(PG_FUNCTION_ARGS)
 Datum
 playevent_call_as_owner(PG_FUNCTION_ARGS)
 {
-	char	   *name;
-	Oid			relid = event_of(fcinfo, &name);
+	Oid			relid = event_of(fcinfo);
 
-	if (!relation_ownercheck(relid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+	check_own_table(relid);
 	/* Where it can't, there is no DDL either. */
 	if (!XactReadOnly)
 	{
 		pin_schema(get_rel_namespace(relid));
 		/* It may have been given away. */
-		(void) event_of(fcinfo, &name);
-		if (!relation_ownercheck(relid, GetUserId()))
-			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+		check_own_table(event_of(fcinfo));
 	}
 	return call_twin(fcinfo, owner_of(relid));
 }
@@ -481,9 +481,17 @@ playevent_call_as_owner(PG_FUNCTION_ARGS)
 Datum
 playevent_call_for_reader(PG_FUNCTION_ARGS)
 {
-	char	   *name;
+	return call_twin(fcinfo, owner_of(event_of(fcinfo)));
+}
 
-	return call_twin(fcinfo, owner_of(event_of(fcinfo, &name)));
+/* Check that this is in a twin. */
+static void
+check_has_caller(void)
+{
+	if (!OidIsValid(caller))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("this function is for functions of playevent's that act as a log's owner")));
 }
 
 /*
@@ -523,8 +531,7 @@ void
 check_twin(Oid relid)
 {
 	check_has_caller();
-	if (!relation_ownercheck(relid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+	check_own_table(relid);
 }
 
 /*

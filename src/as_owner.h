@@ -21,6 +21,8 @@ typedef struct OwnerScope
 
 extern void report_dropped(Oid relid);
 extern Oid	owner_of(Oid relid);
+extern void check_own_table(Oid relid);
+extern void set_option(const char *name, const char *value);
 extern void owner_enter(Oid owner, OwnerScope *outer);
 extern void owner_leave(OwnerScope *outer);
 extern void check_usage(Oid namespace, Oid role);

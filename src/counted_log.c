@@ -73,8 +73,7 @@ open_distributed_log(Oid relid, TriggerDesc **triggers)
 Relation
 open_counted_log(Oid relid, TriggerDesc **triggers)
 {
-	bool		by_column;
-	bool		distributed = is_distributed(relid, &by_column);
+	bool		distributed = is_distributed(relid, NULL);
 	Relation	event;
 
 	if (!distributed && get_rel_name(relid) != NULL)

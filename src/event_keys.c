@@ -20,7 +20,6 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
@@ -49,13 +48,11 @@ open_own_log(Oid relid, LOCKMODE lockmode, KeyBinding **keys)
 {
 	Relation	event;
 
-	if (!relation_ownercheck(relid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+	check_own_table(relid);
 	event = try_relation_open(relid, lockmode);
 	if (event == NULL)
 		report_dropped(relid);
-	if (!relation_ownercheck(relid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+	check_own_table(relid);
 	*keys = keys_of_log(event, InvalidAttrNumber);
 	return event;
 }
@@ -143,10 +140,8 @@ fill(Relation event, KeyBinding *keys)
 	/* Whatever was there when the log was locked, even in REPEATABLE READ. */
 	PushActiveSnapshot(GetLatestSnapshot());
 	/* The query has a time in it. */
-	(void) set_config_option("DateStyle", "ISO, YMD", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	set_option("DateStyle", "ISO, YMD");
+	set_option("TimeZone", "UTC");
 	query = prepare_owner_query(kept_query(event, keys), 0,
 								&RelationGetRelid(event), 1);
 	AtEOXact_GUC(true, nest_level);

@@ -25,7 +25,6 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -33,7 +32,6 @@
 #include "utils/rel.h"
 
 #include "as_owner.h"
-#include "compat.h"
 #include "guarded_write.h"
 #include "table_query.h"
 
@@ -220,18 +218,6 @@ playevent_empty_column(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(rows);
 }
 
-/* Check that the table is there, and the current user's. */
-static void
-check_owner(Oid relid)
-{
-	char	   *name = get_rel_name(relid);
-
-	if (name == NULL)
-		report_dropped(relid);
-	if (!relation_ownercheck(relid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
-}
-
 /*
  * playevent.lock_table(rel regclass, lock_mode text, recurse boolean)
  *		returns void
@@ -273,9 +259,11 @@ playevent_lock_table(PG_FUNCTION_ARGS)
 	PreventCommandDuringRecovery("LOCK TABLE");
 
 	/* As LOCK TABLE asks before it locks, and looks again. */
-	check_owner(relid);
+	check_own_table(relid);
 	LockRelationOid(relid, mode);
-	check_owner(relid);
+	if (get_rel_name(relid) == NULL)
+		report_dropped(relid);
+	check_own_table(relid);
 	if (PG_GETARG_BOOL(2))
 		(void) find_all_inheritors(relid, mode, NULL);
 	PG_RETURN_VOID();

@@ -8,11 +8,12 @@
  *
  * A monitor asks for all logs at once, mostly with many rights, and each log is
  * somebody's.  So nothing of anybody's runs in here: there is no query, and no
- * operator is called; pages are read as they are, and values of keys are written out
- * by their types' output functions, which are C's, if they are scalars: a value
- * of few bytes may be of a composite type that takes gigabytes to write out.  Nobody is waited for, either:
- * what is locked is passed over, and a lock is given back at once, for whoever
- * asks need have no right to the table.  What is told is no error, but null.
+ * operator is called; pages are read as they are, and values of keys are written
+ * out by their types' output functions, which are C's, if they are scalars: a
+ * value of few bytes may be of a composite type that takes gigabytes to write
+ * out.  Nobody is waited for, either: what is locked is passed over, and a lock is
+ * given back at once, for whoever asks need have no right to the table.  What is
+ * told is no error, but null.
  *
  * Rows are read with SnapshotSelf, so that SERIALIZABLE takes no predicate locks
  * that an insert could fail for.

@@ -277,8 +277,8 @@ sum_over_shards(Oid relid, const char *function)
  *
  * Errors: not a log, or what a shard reports (55000), not its owner (42501), in a
  * subtransaction of one that has counts pending (55000), within a statement that
- * inserts into the log (55006), in a read-only transaction (25006).  Locks: the slot table, and
- * the manifest, if there is one, in ShareUpdateExclusiveLock.
+ * inserts into the log (55006), in a read-only transaction (25006).  Locks: the
+ * slot table, and the manifest, if there is one, in ShareUpdateExclusiveLock.
  */
 Datum
 playevent_rebuild(PG_FUNCTION_ARGS)
@@ -290,10 +290,9 @@ playevent_rebuild(PG_FUNCTION_ARGS)
 	OwnerScope	outer;
 	int			position = 0;
 	int64		changed = 0;
-	bool		by_column;
 
 	PreventCommandIfReadOnly("playevent.rebuild()");
-	if (is_distributed(relid, &by_column))
+	if (is_distributed(relid, NULL))
 		PG_RETURN_INT64(sum_over_shards(relid, "rebuild"));
 
 	lock_manifest(relid);
@@ -335,10 +334,9 @@ playevent_compact(PG_FUNCTION_ARGS)
 	OwnerScope	outer;
 	int			position = 0;
 	int64		removed = 0;
-	bool		by_column;
 
 	PreventCommandIfReadOnly("playevent.compact()");
-	if (is_distributed(relid, &by_column))
+	if (is_distributed(relid, NULL))
 		PG_RETURN_INT64(sum_over_shards(relid, "compact"));
 	event = open_counted_log(relid, &triggers);
 	check_log_owner(event);

@@ -375,7 +375,6 @@ record(FunctionCallInfo fcinfo, void (*read_batch) (FunctionCallInfo, Batch *))
 	Oid			caller;
 	int			security;
 	bool		bulk;
-	bool		by_column;
 
 	PreventCommandIfReadOnly("INSERT");
 	PreventCommandIfParallelMode("INSERT");
@@ -383,7 +382,7 @@ record(FunctionCallInfo fcinfo, void (*read_batch) (FunctionCallInfo, Batch *))
 
 	batch.context = CurrentMemoryContext;
 	log->rel = open_log(PG_GETARG_TEXT_PP(0));
-	if (is_distributed(RelationGetRelid(log->rel), &by_column))
+	if (is_distributed(RelationGetRelid(log->rel), NULL))
 		report_distributed(RelationGetRelid(log->rel),
 						   "Citus can't insert a batch and say of each row what became of it.",
 						   "Send one INSERT ... VALUES of several rows, with ON CONFLICT DO NOTHING; or record each by a call of its own.");
@@ -435,10 +434,10 @@ record(FunctionCallInfo fcinfo, void (*read_batch) (FunctionCallInfo, Batch *))
  *
  * Errors: arrays that differ in length (2202E) or are missing (22004) or of
  * another type (42804); no such table (42P01); not the owner (42501); a table
- * that Citus manages or distributes (55000); what the triggers report of a log that doesn't
- * work; whatever is no row's fault (record_fault.c).  In REPEATABLE READ and
- * SERIALIZABLE, an event_id that another transaction has recorded meanwhile
- * (40001).
+ * that Citus manages or distributes (55000); what the triggers report of a log
+ * that doesn't work; whatever is no row's fault (record_fault.c).  In REPEATABLE
+ * READ and SERIALIZABLE, an event_id that another transaction has recorded
+ * meanwhile (40001).
  */
 Datum
 playevent_record_batch(PG_FUNCTION_ARGS)

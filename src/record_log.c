@@ -19,12 +19,12 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/varlena.h"
 
+#include "as_owner.h"
 #include "binding.h"
 #include "compat.h"
 #include "key_binding.h"
@@ -76,8 +76,8 @@ check_owner(const RangeVar *name pg_attribute_unused(), Oid relid,
 			Oid locked pg_attribute_unused(),
 			void *arg pg_attribute_unused())
 {
-	if (OidIsValid(relid) && !relation_ownercheck(relid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+	if (OidIsValid(relid))
+		check_own_table(relid);
 }
 
 /*

@@ -35,6 +35,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 
+#include "as_owner.h"
 #include "compat.h"
 #include "settle.h"
 #include "trigger_role.h"
@@ -204,8 +205,7 @@ playevent_settle(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
 
-	if (!relation_ownercheck(relid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+	check_own_table(relid);
 	(void) settle_triggers(relid, true, true);
 	PG_RETURN_VOID();
 }

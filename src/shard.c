@@ -452,7 +452,7 @@ table_beside(Oid relid, Oid named)
  * is_distributed
  *		Does Citus keep the table's rows in shards on its nodes, so that what is
  *		sent to the table by SQL goes there?  *by_column is set if each row's
- *		shard is that of a column.
+ *		shard is that of a column, unless NULL.
  *
  * Of a table that Citus has merely taken note of, or keeps on each node, this
  * is not so; nor of a partitioned one, of which it distributes each partition.
@@ -466,8 +466,9 @@ is_distributed(Oid relid, bool *by_column)
 		get_rel_relkind(relid) != RELKIND_RELATION ||
 		get_rel_relispartition(relid))
 		return false;
-	*by_column = managed.method == DISTRIBUTE_BY_HASH;
-	return *by_column ||
+	if (by_column != NULL)
+		*by_column = managed.method == DISTRIBUTE_BY_HASH;
+	return managed.method == DISTRIBUTE_BY_HASH ||
 		(managed.method == DISTRIBUTE_BY_NONE && managed.colocation != 0 &&
 		 managed.model != REPLICATE_TO_ALL);
 }
@@ -653,9 +654,7 @@ playevent_is_managed(PG_FUNCTION_ARGS)
 Datum
 playevent_check_not_distributed(PG_FUNCTION_ARGS)
 {
-	bool		by_column;
-
-	if (is_distributed(PG_GETARG_OID(0), &by_column))
+	if (is_distributed(PG_GETARG_OID(0), NULL))
 		report_distributed(PG_GETARG_OID(0),
 						   text_to_cstring(PG_GETARG_TEXT_PP(1)),
 						   text_to_cstring(PG_GETARG_TEXT_PP(2)));

@@ -250,9 +250,7 @@ open_differences(Relation event, CounterBinding *binding, bool tells_progress)
 
 	nest_level = NewGUCNestLevel();
 	if (slot->kind->takes_memory)
-		(void) set_config_option("enable_hashagg", "off", PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-								 false);
+		set_option("enable_hashagg", "off");
 	if (tells_progress)
 	{
 		namestrcpy(&progress.table, RelationGetRelationName(event));
@@ -472,8 +470,7 @@ playevent_verify(PG_FUNCTION_ARGS)
 	Report		report = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo};
 	TriggerDesc *triggers;
 	Oid			relid = PG_GETARG_OID(0);
-	bool		by_column;
-	bool		distributed = is_distributed(relid, &by_column);
+	bool		distributed = is_distributed(relid, NULL);
 	Relation	event = distributed ? open_distributed_log(relid, &triggers) :
 	open_counted_log(relid, &triggers);
 	OwnerScope	outer;

@@ -345,7 +345,7 @@ BEGIN
         format('SELECT coalesce(max(id), 0) FROM ONLY %s', known.verdicts)) AS t(last bigint));
     changed := playevent.write_guarded(known.verdicts, '{}'::regclass[], format(
         'INSERT INTO %1$s (id, event, counts, reason, decided_at, decided_by)
-         SELECT %2$L::bigint - 1 + row_number() OVER (), u.id, %3$L, %4$L, pg_catalog.clock_timestamp(), %5$L
+         SELECT %2$L::bigint - 1 + row_number() OVER (), u.id, %3$L, %4$L, (SELECT pg_catalog.clock_timestamp()), %5$L
            FROM (SELECT DISTINCT id FROM unnest(%6$L::bigint[]) AS id) AS u
           WHERE coalesce((SELECT v.counts FROM ONLY %1$s AS v WHERE v.event = u.id ORDER BY v.id DESC LIMIT 1), true) <> %3$L::boolean',
         known.verdicts, first, counts, reason, decided_by, ids));

@@ -9,12 +9,8 @@ CREATE SCHEMA shard;
 GRANT ALL ON SCHEMA shard TO shard_mallory;
 SET LOCAL search_path = shard, public;
 
+\ir include/pg_dist_partition.sql
 SET LOCAL allow_system_table_mods = on;
-CREATE TABLE pg_catalog.pg_dist_partition (
-    logicalrelid regclass NOT NULL, partmethod "char" NOT NULL, partkey text,
-    colocationid integer NOT NULL DEFAULT 0, repmodel "char" NOT NULL DEFAULT 's',
-    autoconverted boolean NOT NULL DEFAULT false);
-CREATE UNIQUE INDEX pg_dist_partition_logical_relid_index ON pg_catalog.pg_dist_partition (logicalrelid);
 CREATE TABLE pg_catalog.pg_dist_shard (
     logicalrelid regclass NOT NULL, shardid bigint NOT NULL, shardstorage "char" NOT NULL DEFAULT 't',
     shardminvalue text, shardmaxvalue text);

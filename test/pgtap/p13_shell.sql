@@ -57,14 +57,7 @@ $$SELECT public.throws_ok(call, '55000', format('table "%s" is managed by Citus'
 -- Everything is bound before Citus comes.
 SELECT insert_one(), insert_parted(), insert_straight(), insert_released(), record_batch(), record_play('a', 'most'), copy();
 
-SET LOCAL allow_system_table_mods = on;
-CREATE TABLE pg_catalog.pg_dist_partition (
-    logicalrelid regclass NOT NULL, partmethod "char" NOT NULL, partkey text,
-    colocationid integer NOT NULL DEFAULT 0, repmodel "char" NOT NULL DEFAULT 'c',
-    autoconverted boolean NOT NULL DEFAULT false);
-CREATE UNIQUE INDEX pg_dist_partition_logical_relid_index ON pg_catalog.pg_dist_partition (logicalrelid);
-CREATE INDEX pg_dist_partition_colocationid_index ON pg_catalog.pg_dist_partition (colocationid);
-RESET allow_system_table_mods;
+\ir include/pg_dist_partition.sql
 
 CREATE TABLE elsewhere (a int);
 SELECT manage('elsewhere', 'h', 's');

@@ -125,6 +125,21 @@ test('a moment is no play, a while is a partial one, and each is reported when a
     assert.deepEqual(await plays('river'), [['partial']]);
 });
 
+test('clicks that are faster than the music leave it as the last one says, and none is a complaint', async () => {
+    const page = await listener();
+    const click = (...tracks) => page.evaluate((tracks) => tracks.forEach((track) => document.querySelector(`#${track} .play`).click()), tracks);
+    await click('intro', 'intro');
+    assert.equal(await page.locator('audio').evaluate((audio) => audio.paused), true);
+    await click('intro', 'harbour', 'river', 'river');
+    assert.equal(await page.locator('audio').evaluate((audio) => `${audio.dataset.track} ${audio.paused}`), 'river true');
+    await page.waitForFunction(() => !document.querySelector('li.playing'));
+
+    await page.route('**/media/**', (route) => route.fulfill({ status: 200, contentType: 'text/plain', body: 'no music' }));
+    await click('harbour');
+    await page.getByText('can’t be played').waitFor();
+    await page.close();
+});
+
 test('past half is most of it, and is reported when the page is left', async () => {
     const page = await listener();
     await play(page, 'harbour');

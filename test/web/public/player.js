@@ -13,10 +13,21 @@ const shares = new SharePopover(find('#share'));
 // Playing
 //
 
+// A start that the next click ends before there is sound (AbortError) is no failure.
+async function start(track) {
+    try {
+        await audio.play();
+    } catch (error) {
+        if (error.name !== 'AbortError') {
+            find('#player p').textContent = `${track.title} can’t be played`;
+        }
+    }
+}
+
 function choose(track) {
     if (audio.dataset.track === track.entry_key) {
         if (audio.paused) {
-            audio.play();
+            start(track);
         } else {
             audio.pause();
         }
@@ -25,8 +36,8 @@ function choose(track) {
     tracker.close();
     audio.dataset.track = track.entry_key;
     audio.src = `/media/${encodeURIComponent(track.entry_key)}.wav`;
-    audio.play();
     find('#player p').textContent = track.release ? `${track.title} · ${track.release}` : track.title;
+    start(track);
 }
 
 function markAs(item, playing) {

@@ -60,6 +60,26 @@ $$;
 COMMENT ON FUNCTION playevent.check_not_null(boolean, text) IS
 'internal: checks that an argument is not null';
 
+-- What a function is about to do takes all that others have committed: a snapshot that is
+-- older than its locks does not have that (25001).
+CREATE FUNCTION playevent.check_read_committed(deed text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'active_sql_transaction',
+            MESSAGE = format('cannot %s in a transaction with a snapshot of its own', deed),
+            DETAIL = format('It is %s, and does not see what others have committed since it began.', current_setting('transaction_isolation')),
+            HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.check_read_committed(text) IS
+'internal: checks that a transaction sees what others have committed meanwhile';
+
 -- A regclass may be of a table that is gone, or of none ever.
 CREATE FUNCTION playevent.check_table(rel regclass, argument text) RETURNS void
 LANGUAGE plpgsql STABLE

@@ -73,12 +73,7 @@ BEGIN
             MESSAGE = format('table "%s" has no column that tells listeners apart', event_name),
             HINT = 'Name it to playevent.attach_log with argument "listener_column".';
     END IF;
-    IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'active_sql_transaction',
-            MESSAGE = format('cannot forget a listener of table "%s" in a transaction with a snapshot of its own', event_name),
-            HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
-    END IF;
+    PERFORM playevent.check_read_committed(format('forget a listener of table "%s"', event_name));
     PERFORM playevent.lock_verdicts(event);
     SELECT t.ids INTO ids FROM playevent.read_own(event, event, format(
         'SELECT array_agg(found.id) FROM (SELECT l.%I::bigint AS id FROM %s AS l WHERE l.%I OPERATOR(pg_catalog.=) %L LIMIT 10000) AS found',

@@ -162,13 +162,7 @@ BEGIN
         'It is not partitioned by time.'::text,
         'A log that is partitioned by time stays on one server; several such can be replicated to a hub.'::text);
     PERFORM playevent.check_log(event);
-    IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'active_sql_transaction',
-            MESSAGE = format('cannot change the partitions of table "%s" in a transaction with a snapshot of its own', event_name),
-            DETAIL = format('It is %s, and does not see what has been recorded since it began.', current_setting('transaction_isolation')),
-            HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
-    END IF;
+    PERFORM playevent.check_read_committed(format('change the partitions of table "%s"', event_name));
     PERFORM playevent.lock_table(event, 'SHARE UPDATE EXCLUSIVE'::text, false);
     -- rebuild, too, is to wait (src/maintenance.c).
     IF playevent.manifest(event) IS NOT NULL THEN

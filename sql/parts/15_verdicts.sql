@@ -330,13 +330,7 @@ BEGIN
             HINT = 'Say why, such as the name of the rule and its version: it can be asked for later.';
     END IF;
     PERFORM playevent.check_log(event);
-    IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'active_sql_transaction',
-            MESSAGE = format('cannot decide about rows of table "%s" in a transaction with a snapshot of its own', event_name),
-            DETAIL = format('It is %s, and does not see what others have decided since it began.', current_setting('transaction_isolation')),
-            HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
-    END IF;
+    PERFORM playevent.check_read_committed(format('decide about rows of table "%s"', event_name));
     PERFORM playevent.lock_verdicts(event);
     PERFORM playevent.make_valid_view(event, known.verdicts, known.id_column);
     PERFORM playevent.check_ids(event, known.id_column, ids);

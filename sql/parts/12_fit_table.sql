@@ -162,8 +162,8 @@ BEGIN
     IF shape.id_column IS NULL THEN
         RAISE NOTICE USING
             MESSAGE = format('table "%s" has no integer primary key: it gets no record functions', event_name),
-            DETAIL = 'They return the id of what they have recorded.',
-            HINT = 'Name a column of type bigint or integer with argument "id_column".';
+            DETAIL = 'They return the id of what they have recorded, and verdicts name it: there are none, either.',
+            HINT = 'Give it one before it is attached, or name a column of type bigint or integer with argument "id_column".';
         RETURN;
     END IF;
     FOR col IN
@@ -186,6 +186,31 @@ $$;
 
 COMMENT ON FUNCTION playevent.warn_of_unfilled(playevent.log, playevent.log_shape) IS
 'internal: warns of columns that nobody will fill in';
+
+-- Tells that none of the rows that are there counts for a release, which can't be
+-- mended once they are a log's.
+CREATE FUNCTION playevent.tell_of_no_release(wanted playevent.log) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    slot regclass := (SELECT l.counter_slot FROM playevent.log l WHERE l.event = wanted.event);
+    told record;
+BEGIN
+    SELECT * INTO told FROM playevent.read_table(slot, slot, ARRAY[wanted.release_column]::name[], format(
+        'SELECT EXISTS (SELECT FROM %s), EXISTS (SELECT FROM %1$s WHERE %I IS NOT NULL)',
+        slot, wanted.release_column)) AS t(has_rows boolean, has_release boolean);
+    IF told.has_rows AND NOT told.has_release THEN
+        RAISE NOTICE USING
+            MESSAGE = format('no row of table "%s" has a release', (SELECT relname FROM pg_class WHERE oid = wanted.event)),
+            DETAIL = format('Column "%s" of these rows stays as it is, for a log can''t be changed.', wanted.release_column),
+            HINT = 'If they are to count for their tracks'' releases, roll back, fill in that column, and attach the table then.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.tell_of_no_release(playevent.log) IS
+'internal: tells that no row of a table that has become a log has a release';
 
 CREATE FUNCTION playevent.check_none_leaves(event regclass) RETURNS void
 LANGUAGE c STRICT

@@ -79,6 +79,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     class pg_class;
+    was_log boolean;
     works boolean := false;
     log text;
     wanted playevent.log;
@@ -96,7 +97,8 @@ BEGIN
             ERRCODE = 'insufficient_privilege',
             MESSAGE = format('must be owner of table %s', class.relname);
     END IF;
-    IF EXISTS (SELECT FROM playevent.log l WHERE l.event = attach_log_as_owner.event) THEN
+    was_log := EXISTS (SELECT FROM playevent.log l WHERE l.event = attach_log_as_owner.event);
+    IF was_log THEN
         PERFORM playevent.check_not_distributed(event,
             'Its tables and triggers are on all nodes.'::text,
             'Make a trigger that is missing by CREATE TRIGGER, with citus.enable_unsafe_triggers = on.'::text);
@@ -185,6 +187,13 @@ BEGIN
     wanted.partition_by := coalesce(partition_by, was.partition_by);
     wanted.retain := coalesce(retain::text, was.retain);
     PERFORM playevent.column_type(event, key_column, 'key_column'::text);
+    IF release_column IS NOT NULL AND NOT playevent.has_column(event, release_column) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_column',
+            MESSAGE = format('column "%s" of table "%s" does not exist', release_column, class.relname),
+            HINT = format('Name the column with argument "release_column".  If there is none, add one, and fill it in before: ALTER TABLE %s ADD COLUMN %I %s;',
+                event, release_column, playevent.column_type(track, track_release, 'track_release'::text));
+    END IF;
     PERFORM playevent.column_type(event, release_column, 'release_column'::text);
     PERFORM playevent.column_type(event, kind_column, 'kind_column'::text);
     IF cardinality(ARRAY(SELECT DISTINCT unnest(ARRAY[key_column, release_column, kind_column]))) < 3 THEN
@@ -248,6 +257,9 @@ BEGIN
     PERFORM playevent.warn_of_actions(event);
     PERFORM playevent.warn_of_unfilled(wanted, shape);
     PERFORM playevent.rebuild(event);
+    IF NOT was_log THEN
+        PERFORM playevent.tell_of_no_release(wanted);
+    END IF;
     PERFORM playevent.derive_retired(event, k.counter::text) FROM playevent.counter k
       WHERE k.event = attach_log_as_owner.event AND k.listener_column IS NULL;
     IF wanted.partition_by IS NOT NULL THEN

@@ -173,7 +173,7 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('table "%s" is not a log that is partitioned by time', event_name),
-            HINT = 'Make one with playevent.create_log(..., partition_by => ''month'').';
+            HINT = 'Make one with playevent.create_log(..., partition_by => ''month''), or with playevent.attach_log of a table that is partitioned by ranges of when rows were recorded.';
     END IF;
     RETURN policy;
 END

@@ -103,7 +103,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET "TimeZone" = 'UTC'  -- for months to be the same everywhere
-SET lock_timeout = '200ms'
+SET lock_timeout = '5s'  -- of steps that inserts would wait for, each has a shorter one
 AS $$
 DECLARE
     policy record;

@@ -10,8 +10,8 @@
 --
 -- Errors: an argument is null (22004), not a log that is partitioned by time (55000),
 -- not its owner (42501), until lies in the future (22023), in a transaction with a
--- snapshot of its own (25001), what is being inserted into a partition does not end
--- within 200 ms (55P03).
+-- snapshot of its own (25001), what is being inserted into a partition, or a VACUUM of
+-- it, does not end within 5 seconds (55P03).
 -- Locks: the event table in ShareUpdateExclusiveLock, the partitions in
 -- ShareRowExclusiveLock, to the transaction's end.
 CREATE FUNCTION playevent.seal(event regclass, until timestamptz) RETURNS int
@@ -25,7 +25,7 @@ CREATE FUNCTION playevent.seal_as_owner(event regclass, until timestamptz) RETUR
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET jit = off
-SET lock_timeout = '200ms'
+SET lock_timeout = '5s'  -- which makes an autovacuum of the table give way; no insert waits
 AS $$
 DECLARE
     part record;
@@ -86,6 +86,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET "TimeZone" = 'UTC'
 SET "DateStyle" = 'ISO, YMD'
+SET lock_timeout = '200ms'
 AS $$
 DECLARE
     place regclass := playevent.retired_partition(event);
@@ -129,8 +130,9 @@ COMMENT ON FUNCTION playevent.detach_retired(regclass, regclass[], timestamptz, 
 -- Returns how many partitions it retired: all of them, or, after an error, none.
 --
 -- It counts first, which stops nobody.  Partitions leave at the end, which takes a
--- lock that inserts wait for: for 200 ms at most, then it lets them through and tries
--- again, for some ten seconds.
+-- lock that inserts wait for.  It waits for that for 200 ms at most, then it lets them
+-- through and tries again, for some ten seconds.  Once it has the lock, it keeps it until
+-- the transaction ends.
 --
 -- Errors: those of seal but that about until; a partition before that moment is not
 -- sealed, or holds other rows than when it was, or somebody else's table refers to
@@ -149,7 +151,7 @@ CREATE FUNCTION playevent.retire_as_owner(event regclass, until timestamptz, kee
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET jit = off
-SET lock_timeout = '200ms'
+SET lock_timeout = '5s'  -- which makes an autovacuum of the table give way; no insert waits
 AS $$
 DECLARE
     parts regclass[];
@@ -251,35 +253,45 @@ $$;
 COMMENT ON FUNCTION playevent.retire_as_owner(regclass, timestamptz, boolean) IS
 'internal: retire, acting as the log''s owner';
 
--- A sealed partition must have as many rows as when it was sealed.
+-- A sealed partition must have the rows that it had when it was sealed; as many, if the
+-- manifest tells of columns that were renamed or dropped since.  Returns how many.
 CREATE FUNCTION playevent.check_sealed(event regclass, part regclass, part_name name) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     manifest regclass := playevent.manifest(event);
-    hash text := playevent.seal_of(part);
-    sealed bigint;
+    sealed record;
     present bigint;
+    problem text;
 BEGIN
-    SELECT t.n INTO sealed
-      FROM playevent.read_own(manifest, manifest,
-          format('SELECT n FROM ONLY %s WHERE action = ''seal'' AND encode(hash, ''hex'') = %L', manifest, hash)) AS t(n bigint);
-    SELECT t.n INTO present FROM playevent.read_own(part, part, format('SELECT count(tableoid) FROM %s', part)) AS t(n bigint);
-    IF sealed IS DISTINCT FROM present THEN
+    SELECT * INTO sealed
+      FROM playevent.read_own(manifest, manifest, format(
+          'SELECT entry, n, columns || id_column FROM ONLY %s WHERE action = ''seal'' AND encode(hash, ''hex'') = %L',
+          manifest, playevent.seal_of(part))) AS t(entry bigint, n bigint, columns text[]);
+    IF sealed.entry IS NULL THEN
+        problem := 'the manifest has no entry of when it was sealed';
+    ELSIF playevent.lacking(part, sealed.columns) IS NULL THEN
+        SELECT string_agg(v.problem, '; ') INTO problem FROM playevent.verify_rows(part, manifest, sealed.entry) AS v(problem);
+    ELSE
+        SELECT t.n INTO present FROM playevent.read_own(part, part, format('SELECT count(tableoid) FROM %s', part)) AS t(n bigint);
+        IF present <> sealed.n THEN
+            problem := format('table %s has %s rows, and had %s', part_name, present, sealed.n);
+        END IF;
+    END IF;
+    IF problem IS NOT NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('partition "%s" has other rows than when it was sealed', part_name),
-            DETAIL = CASE WHEN sealed IS NULL THEN 'The manifest has no entry of when it was sealed.'
-                          ELSE format('It has %s, and had %s.', present, sealed) END,
+            DETAIL = upper(left(problem, 1)) || substr(problem, 2) || '.',
             HINT = format('To seal it as it is now, drop trigger playevent_sealed on table "%s" first.', part_name);
     END IF;
-    RETURN present;
+    RETURN sealed.n;
 END
 $$;
 
 COMMENT ON FUNCTION playevent.check_sealed(regclass, regclass, name) IS
-'internal: checks that a partition has as many rows as its manifest says, and returns how many';
+'internal: checks that a partition has the rows that its manifest tells of, and returns how many';
 
 -- Has a table any row?
 CREATE FUNCTION playevent.has_rows(rel regclass) RETURNS boolean

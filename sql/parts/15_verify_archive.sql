@@ -154,6 +154,50 @@ $$;
 COMMENT ON FUNCTION playevent.verify_event_keys(regclass) IS
 'internal: how many event_ids of a log are not known any more, if any';
 
+-- Which of these columns a table has not, or null: they were renamed or dropped since.
+CREATE FUNCTION playevent.lacking(rel regclass, columns text[]) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(u.c, ', ' ORDER BY u.ord)
+      FROM unnest(columns) WITH ORDINALITY AS u(c, ord)
+     WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = rel AND a.attname = u.c AND a.attnum > 0)
+$$;
+
+COMMENT ON FUNCTION playevent.lacking(regclass, text[]) IS
+'internal: which columns a table has not, or null';
+
+-- In what a table's rows are not those that an entry of a manifest tells of.
+CREATE FUNCTION playevent.verify_rows(archive regclass, manifest regclass, entry bigint) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name name := (SELECT relname FROM pg_class WHERE oid = archive);
+    sealed record;
+    rows record;
+BEGIN
+    SELECT * INTO sealed
+      FROM playevent.read_own(manifest, manifest, format(
+          'SELECT n, id_column, first_id, last_id, columns, digest FROM ONLY %s WHERE entry = %s', manifest, entry))
+        AS t(n bigint, id_column text, first_id bigint, last_id bigint, columns text[], digest bytea);
+    rows := playevent.digest_rows(archive, sealed.columns, sealed.id_column::name);
+    IF rows.n <> sealed.n THEN
+        RETURN NEXT format('table %s has %s rows, and had %s', name, rows.n, sealed.n);
+    END IF;
+    IF rows.first_id IS DISTINCT FROM sealed.first_id OR rows.last_id IS DISTINCT FROM sealed.last_id THEN
+        RETURN NEXT format('table %s has ids from %s to %s, and had those from %s to %s', name,
+            rows.first_id, rows.last_id, sealed.first_id, sealed.last_id);
+    END IF;
+    IF rows.digest <> sealed.digest THEN
+        RETURN NEXT format('table %s: its rows are not those that entry %s of the manifest tells of', name, entry);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.verify_rows(regclass, regclass, bigint) IS
+'internal: in what a table''s rows are not those that an entry of a manifest tells of';
+
 CREATE FUNCTION playevent.verify_archive_as_owner(event regclass, archive regclass) RETURNS TABLE (problem text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -165,7 +209,6 @@ DECLARE
     name name;
     missing text;
     sealed record;
-    rows record;
     moved jsonb;
     counts jsonb;
     hash text;
@@ -187,38 +230,23 @@ BEGIN
     hash := playevent.seal_of(archive);
     SELECT * INTO sealed
       FROM playevent.read_own(manifest, manifest, format(
-          'SELECT entry, part, n, id_column, first_id, last_id, columns, digest, counters FROM ONLY %s
+          'SELECT entry, part, id_column, columns FROM ONLY %s
             WHERE action = ''seal'' AND (encode(hash, ''hex'') = %L OR part = %L)
             ORDER BY encode(hash, ''hex'') = %2$L DESC NULLS LAST, entry DESC LIMIT 1', manifest, hash, name))
-        AS t(entry bigint, part text, n bigint, id_column text, first_id bigint, last_id bigint, columns text[], digest bytea, counters jsonb);
+        AS t(entry bigint, part text, id_column text, columns text[]);
     IF sealed.entry IS NULL THEN
         problem := format('manifest: no entry tells of table %s', name);
         RETURN NEXT;
         RETURN;
     END IF;
-    SELECT string_agg(u.c, ', ' ORDER BY u.ord) INTO missing
-      FROM unnest(sealed.columns || sealed.id_column) WITH ORDINALITY AS u(c, ord)
-     WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = archive AND a.attname = u.c AND a.attnum > 0);
+    missing := playevent.lacking(archive, sealed.columns || sealed.id_column);
     IF missing IS NOT NULL THEN
         problem := format('table %s lacks columns %s', name, missing);
         RETURN NEXT;
         RETURN;
     END IF;
 
-    rows := playevent.digest_rows(archive, sealed.columns, sealed.id_column::name);
-    IF rows.n <> sealed.n THEN
-        problem := format('table %s has %s rows, and had %s', name, rows.n, sealed.n);
-        RETURN NEXT;
-    END IF;
-    IF rows.first_id IS DISTINCT FROM sealed.first_id OR rows.last_id IS DISTINCT FROM sealed.last_id THEN
-        problem := format('table %s has ids from %s to %s, and had those from %s to %s', name,
-            rows.first_id, rows.last_id, sealed.first_id, sealed.last_id);
-        RETURN NEXT;
-    END IF;
-    IF rows.digest <> sealed.digest THEN
-        problem := format('table %s: its rows are not those that entry %s of the manifest tells of', name, sealed.entry);
-        RETURN NEXT;
-    END IF;
+    RETURN QUERY SELECT * FROM playevent.verify_rows(archive, manifest, sealed.entry);
     -- Verdicts may come until it is retired; so what moved is what counts.
     SELECT t.counters INTO moved
       FROM playevent.read_own(manifest, manifest, format(

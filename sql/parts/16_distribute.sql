@@ -76,19 +76,36 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    event_name name := (SELECT relname FROM pg_class WHERE oid = log.event);
     track_name name := (SELECT relname FROM pg_class WHERE oid = log.track);
     track record;
+    key record;
 BEGIN
     EXECUTE 'SELECT p.partmethod, p.repmodel, pg_catalog.column_to_column_name(p.logicalrelid, p.partkey) AS key
                FROM pg_catalog.pg_dist_partition p WHERE p.logicalrelid = $1' INTO track USING log.track;
     IF track.repmodel = 't' THEN
         RETURN 'none';
     ELSIF track.partmethod = 'h' AND track.key = log.track_key THEN
-        RETURN log.track::text;
+        SELECT playevent.declaration(e.atttypid, e.atttypmod, e.attcollation) AS type,
+               playevent.declaration(t.atttypid, t.atttypmod, t.attcollation) AS track_type,
+               e.atttypid = t.atttypid AND e.attcollation = t.attcollation AS same
+          INTO STRICT key
+          FROM pg_attribute e, pg_attribute t
+         WHERE e.attrelid = log.event AND e.attname = log.key_column AND t.attrelid = log.track AND t.attname = log.track_key;
+        IF key.same THEN
+            RETURN log.track::text;
+        END IF;
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('log "%s" cannot be distributed', event_name),
+            DETAIL = format('Its key "%s" is %s, and key "%s" of its track table "%s" is %s: Citus keeps beside each other only what is of one type and collation.',
+                log.key_column, key.type, log.track_key, track_name, key.track_type),
+            HINT = format('Before the track table is distributed: ALTER TABLE %s ALTER COLUMN %I TYPE %s; or make it a reference table.',
+                log.track, log.track_key, key.type);
     END IF;
     RAISE EXCEPTION USING
         ERRCODE = 'object_not_in_prerequisite_state',
-        MESSAGE = format('log "%s" cannot be distributed', (SELECT relname FROM pg_class WHERE oid = log.event)),
+        MESSAGE = format('log "%s" cannot be distributed', event_name),
         DETAIL = format('Its track table "%s" would not be on its nodes, where releases are looked up.', track_name),
         HINT = format('In the same transaction, before: SELECT create_reference_table(%L); or, for a large one: SET LOCAL citus.multi_shard_modify_mode = ''sequential''; SELECT create_distributed_table(%1$L, %L);',
             log.track::text, log.track_key);
@@ -269,7 +286,7 @@ COMMENT ON FUNCTION playevent.distribute_log_as_owner(regclass, int) IS
 
 -- A log's functions that record a single play are on all nodes, and may be called on
 -- each.  That they be called where the track is, Citus could see to (an argument
--- $1 of create_distributed_function), but up to version 14 a null there ends the server.
+-- $1 of create_distributed_function), but up to 14.0.1 a null there ends the server.
 CREATE FUNCTION playevent.distribute_functions(event regclass) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

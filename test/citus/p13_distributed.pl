@@ -274,6 +274,26 @@ is(as('site', $coordinator, q{
 	SELECT count(*) FROM playevent.verify('odd."a table whose name is as long as a name may be, 48 ü"')}),
 	"401\n401\n0", 'P2, P3: a track table that is distributed by its key');
 
+# Keys of another type, or by another collation, would be elsewhere.
+as('site', $coordinator, q{
+	CREATE TABLE tune (entry_key text PRIMARY KEY, release_id bigint);
+	INSERT INTO tune VALUES ('k1', 1), ('k2', 2);
+	SELECT playevent.create_log('tune', track => 'tune');
+	CREATE TABLE ordered (entry_key varchar(100) COLLATE "C" PRIMARY KEY, release_id bigint);
+	CREATE TABLE ordered_event (LIKE tune_event INCLUDING DEFAULTS INCLUDING IDENTITY, PRIMARY KEY (id));
+	SELECT playevent.attach_log('ordered_event', name => 'ordered', kind_column => 'bucket', event_id_column => NULL,
+		thresholds => '{0.05,0.5,0.95}', track => 'ordered')});
+foreach my $table ('tune', 'ordered')
+{
+	my $distribute = qq{SET client_min_messages = error; BEGIN; SET LOCAL citus.multi_shard_modify_mode = 'sequential';
+		SELECT create_distributed_table('$table', 'entry_key', shard_count => 3, colocate_with => 'none'); SELECT playevent.distribute_log('${table}_event'); COMMIT};
+	refused($distribute, qq{log "${table}_event" cannot be distributed}, "a key that is not as that of $table");
+	my ($way) = error_of('site', $coordinator, $distribute) =~ /^Before the track table is distributed: (ALTER TABLE .*);/m;
+	as('site', $coordinator, qq{$way; $distribute; INSERT INTO ${table}_event (track_entry_key, bucket) VALUES ('k1', 'most'), ('k2', 'most')});
+	is(as('site', $coordinator, qq{SELECT count(*) FROM ${table}_event; SELECT count(*) FROM playevent.verify('${table}_event')}), "2\n0",
+		'P13: the way that the hint says works');
+}
+
 #
 # A tenant: the schema is distributed, and all of it is on one node.
 #

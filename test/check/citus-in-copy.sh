@@ -12,5 +12,6 @@ elif [ ! -e "$sharedir/extension/citus.control" ]; then
     echo '0 passed, 0 failed'
     exit 0
 fi
+sed -n "s/^default_version = '\(.*\)'/Citus \1/p" "${CITUS:+stage}$sharedir/extension/citus.control"
 export ONLY=tap TAP=${TAP:-test/citus/*.pl}
 bash test/run-in-copy.sh

@@ -298,24 +298,44 @@ event_of(FunctionCallInfo fcinfo)
 }
 
 /*
- * is_being_updated
- *		Is there a version to come of this row, of a transaction of others that is
- *		under way?
+ * is_being_renamed
+ *		Does somebody else's transaction, which is under way, change a key of this
+ *		row, or delete it?  It may have changed other things first: a GRANT, which
+ *		whoever has any right may try, makes a version too, if it grants nothing.
  */
 static bool
-is_being_updated(HeapTuple tuple, Buffer buffer)
+is_being_renamed(Relation rel, ItemPointerData tid)
 {
-	HeapTupleHeader header = tuple->t_data;
-	TransactionId updater = InvalidTransactionId;
+	TransactionId made_by = InvalidTransactionId;
 
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	if (!(header->t_infomask & HEAP_XMAX_INVALID) &&
-		!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
-		updater = HeapTupleHeaderGetUpdateXid(header);
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	return TransactionIdIsValid(updater) &&
-		!TransactionIdIsCurrentTransactionId(updater) &&
-		TransactionIdIsInProgress(updater);
+	for (;;)
+	{
+		HeapTupleData version = {.t_self = tid};
+		Buffer		buffer;
+		TransactionId updater = InvalidTransactionId;
+		bool		changes_key = false;
+
+		if (!heap_fetch(rel, SnapshotAny, &version, &buffer, false))
+			return false;
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		if ((!TransactionIdIsValid(made_by) ||
+			 TransactionIdEquals(HeapTupleHeaderGetXmin(version.t_data), made_by)) &&
+			!(version.t_data->t_infomask & HEAP_XMAX_INVALID) &&
+			!HEAP_XMAX_IS_LOCKED_ONLY(version.t_data->t_infomask))
+		{
+			updater = HeapTupleHeaderGetUpdateXid(version.t_data);
+			changes_key = (version.t_data->t_infomask2 & HEAP_KEYS_UPDATED) != 0;
+			tid = version.t_data->t_ctid;
+		}
+		UnlockReleaseBuffer(buffer);
+		if (!TransactionIdIsValid(updater) ||
+			TransactionIdIsCurrentTransactionId(updater) ||
+			!TransactionIdIsInProgress(updater))
+			return false;
+		if (changes_key)
+			return true;
+		made_by = updater;
+	}
 }
 
 /*
@@ -330,9 +350,11 @@ is_being_updated(HeapTuple tuple, Buffer buffer)
  * in 18 and 19.)  What else changes there later, rights and the owner, doesn't
  * mind.
  *
- * Errors: it is gone (3F000), or is being changed (55P03), which is not waited for:
- * that would be for as long as its owner likes.  Later versions of the row are
- * not locked along, for that would wait; so there must be none.
+ * Errors: it is gone (3F000), or is being renamed or dropped (55P03), which is not
+ * waited for: that would be for as long as its owner likes.  Versions that others
+ * are making by GRANT are locked along (follow_updates), or the same transaction
+ * could rename it after that; heap_lock_tuple would wait for one that is renamed in
+ * between, whatever it is told, but only the schema's owner can be so quick.
  */
 static void
 pin_schema(Oid namespace)
@@ -356,16 +378,19 @@ pin_schema(Oid namespace)
 					 errmsg("schema with OID %u does not exist", namespace)));
 		locked.t_self = known->t_self;
 		ReleaseSysCache(known);
-		result = heap_lock_tuple(rel, &locked, GetCurrentCommandId(true),
-								 LockTupleKeyShare, LockWaitSkip, false,
-								 &buffer, &failure);
-		if (result == TM_Ok && is_being_updated(&locked, buffer))
+		if (is_being_renamed(rel, locked.t_self))
 			result = TM_WouldBlock;
-		ReleaseBuffer(buffer);
+		else
+		{
+			result = heap_lock_tuple(rel, &locked, GetCurrentCommandId(true),
+									 LockTupleKeyShare, LockWaitSkip, true,
+									 &buffer, &failure);
+			ReleaseBuffer(buffer);
+		}
 		if (result == TM_WouldBlock)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					 errmsg("schema \"%s\" is being altered or dropped",
+					 errmsg("schema \"%s\" is being renamed or dropped",
 							get_namespace_name(namespace)),
 					 errhint("Try again.")));
 		/* What one's own transaction has changed, others can't. */

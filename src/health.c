@@ -22,6 +22,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/nbtree.h"
@@ -67,6 +68,9 @@ PG_FUNCTION_INFO_V1(playevent_newest);
 
 /* How much is told of a value of a key */
 #define MAX_VALUE 200
+
+/* How large a value may be to be written out for that */
+#define MAX_WRITTEN 2000
 
 /*
  * open_if_free
@@ -472,7 +476,11 @@ survey_index(Survey *survey, int pages)
 	return (double) seen / blocks;
 }
 
-/* Is the type an ordinary one or an enum, or a domain over one, and no array? */
+/*
+ * is_scalar
+ *		Is the type an ordinary one or an enum, or a domain over one, and no array?
+ *		A jsonb is like one: each of its numbers may be of 130,000 digits.
+ */
 static bool
 is_scalar(Oid type)
 {
@@ -480,7 +488,14 @@ is_scalar(Oid type)
 	char		typtype = get_typtype(base);
 
 	return typtype == TYPTYPE_ENUM ||
-		(typtype == TYPTYPE_BASE && !type_is_array(base));
+		(typtype == TYPTYPE_BASE && base != JSONBOID && !type_is_array(base));
+}
+
+/* Is a value too large to be written out, if only to be cut off? */
+static bool
+is_large(Form_pg_attribute column, Datum value)
+{
+	return column->attlen == -1 && toast_raw_datum_size(value) > MAX_WRITTEN;
 }
 
 /*
@@ -509,8 +524,9 @@ key_text(Survey *survey, IndexTuple key, int ncolumns,
 		while (survey->index->rd_index->indkey.values[k] != columns[i])
 			k++;
 		value = index_getattr(key, k + 1, desc, &isnull[i]);
-		isnull[i] |= !may_read_it ||
-			!is_scalar(TupleDescAttr(desc, k)->atttypid);
+		isnull[i] = isnull[i] || !may_read_it ||
+			!is_scalar(TupleDescAttr(desc, k)->atttypid) ||
+			is_large(TupleDescAttr(desc, k), value);
 		if (isnull[i])
 			continue;
 		getTypeOutputInfo(TupleDescAttr(desc, k)->atttypid, &output,
@@ -518,6 +534,7 @@ key_text(Survey *survey, IndexTuple key, int ncolumns,
 		shown = OidOutputFunctionCall(output, value);
 		shown[pg_mbcliplen(shown, strlen(shown), MAX_VALUE)] = '\0';
 		values[i] = CStringGetTextDatum(shown);
+		pfree(shown);
 	}
 	return PointerGetDatum(construct_md_array(values, isnull, 1, dims, lbs,
 											  TEXTOID, -1, false,

@@ -127,6 +127,20 @@ SELECT pg_advisory_unlock_all(), set_config('hostile.left', '', false);
 SELECT hostile.asked('types');
 SELECT is((SELECT worst_keys->0 FROM playevent.health WHERE event = 'm.typed'::regclass),
     '{"counter": "typed", "key": ["d", null, null], "slots": 2}', 'P8: types: what scalars look like is told; of others, a few bytes may be gigabytes of text');
+-- A jsonb's numbers may have 130,000 digits each, and what is compressed may be much, too.
+SELECT hostile.mallory($_$
+    CREATE TABLE m.wide_slot (k jsonb, r text, b int, plays bigint NOT NULL);
+    INSERT INTO m.wide_slot VALUES ('[1e131000]', repeat('x', 100000), 1, 1);
+    CREATE INDEX ON m.wide_slot (r, k, b);
+    CREATE TABLE m.wide (k jsonb, r text, b int);
+    CREATE TRIGGER g1 BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON m.wide_slot
+        FOR EACH STATEMENT EXECUTE FUNCTION playevent.slot_guard('wide', 'count', 'plays', 'k', 'r', 'b');
+    CREATE TRIGGER g2 BEFORE INSERT OR UPDATE OR DELETE ON m.wide_slot
+        FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard('wide', 'count', 'plays', 'k', 'r', 'b');
+    CREATE TRIGGER c AFTER INSERT ON m.wide FOR EACH ROW EXECUTE FUNCTION playevent.count('wide_slot', 'plays', 'k', 'r', 'b');
+    CREATE TRIGGER f AFTER INSERT ON m.wide FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush();$_$);
+SELECT is((SELECT worst_keys->0 FROM playevent.health WHERE event = 'm.wide'::regclass),
+    '{"counter": "wide", "key": [null, null, "1"], "slots": 1}', 'P8: types: nor is a jsonb told, nor what is long');
 CREATE TABLE hostile.person (salary int, born timestamptz);
 CREATE INDEX ON hostile.person (salary);
 INSERT INTO hostile.person VALUES (1, now());

@@ -185,9 +185,12 @@ set_right(Look *look, Trigger *trigger)
 static void
 set_to_nothing(Look *look, Oid slot)
 {
+	bool		is_expected = look->enabled && OidIsValid(look->slot);
+
 	(void) remove_slots(slot);
-	ereport(look->enabled && OidIsValid(look->slot) ? NOTICE : WARNING,
-			(errmsg("counts in table \"%s\" have been removed, for table \"%s\" has no such rows",
+	ereport(is_expected ? NOTICE : WARNING,
+			(errcode(is_expected ? ERRCODE_SUCCESSFUL_COMPLETION : ERRCODE_WARNING),
+			 errmsg("counts in table \"%s\" have been removed, for table \"%s\" has no such rows",
 					get_rel_name(slot), RelationGetRelationName(look->event))));
 }
 
@@ -467,7 +470,7 @@ look_as_owner(Look *look)
 
 /*
  * is_cancel
- *		Has somebody cancelled the command, or a timeout?  The SQLSTATE alone, the
+ *		Has somebody cancelled the command, or a statement timeout?  The SQLSTATE alone, the
  *		owner's code may have said; that it raised it elsewhere, it can't hide.
  */
 static bool
@@ -664,6 +667,11 @@ look_at_column(Oid relid, const char *column, bool renamed, Oid owner)
 	{
 		Look		look = {0};
 
+		/*
+		 * What is pending isn't written before: of two renames that swap
+		 * columns, the first leaves counters that don't work.  Where there is
+		 * any, the second fails, and its hint says to commit first.
+		 */
 		look.altered = relid;
 		look.named = column;
 		look_safely(&look);

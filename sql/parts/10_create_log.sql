@@ -41,6 +41,7 @@ SET "IntervalStyle" = 'postgres'
 AS $$
 DECLARE
     taken text;
+    taken_code text := '42P07';  -- duplicate_table
     key_type text;
     is_string boolean;
     key_oid oid;
@@ -136,11 +137,13 @@ BEGIN
                          log || '_listeners_retired', log || '_event_retired')
      ORDER BY c.relname <> log || '_event', c.relkind <> 'r', c.relname DESC LIMIT 1;
     IF NOT FOUND THEN
+        taken_code := '42710';  -- duplicate_object
         SELECT typname INTO taken
           FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
          WHERE n.nspname = schema AND t.typname = log || '_' || kind;
     END IF;
     IF NOT FOUND THEN
+        taken_code := '42723';  -- duplicate_function
         SELECT proname INTO taken
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
          WHERE n.nspname = schema
@@ -152,7 +155,7 @@ BEGIN
     END IF;
     IF taken IS NOT NULL THEN
         RAISE EXCEPTION USING
-            ERRCODE = 'duplicate_table',
+            ERRCODE = taken_code,
             MESSAGE = format('"%s" exists already in schema "%s"', taken, schema),
             HINT = 'Give the log another name as argument "log"; or, for a table that is there, use playevent.attach_log.';
     END IF;
@@ -259,11 +262,11 @@ COMMENT ON FUNCTION playevent.create_log_in(name, name, regclass, name, name, na
 -- what they need.  sql/README.md says what each argument is; thresholds are
 -- fractions of a track, from 0 to 1 and ascending.  Returns the event table.
 --
--- Errors: an argument is null (22004), there is no current schema, or it is
--- temporary (3F000), a bad or too long name (42602, 42622), bad kinds, thresholds,
--- unknown_track or day_zone (22023), no such table, column or role (42P01, 42703, 42704), the
+-- Errors: an argument that may not be is null (22004), there is no current schema, or
+-- it is temporary (3F000), a bad or too long name (42602, 42622), a bad kind, bad kinds,
+-- thresholds, unknown_track or day_zone (22023), no such table, column or role (42P01, 42703, 42704), the
 -- track table is no ordinary one (42809), has types of somebody else's (42501), a column would be counted by and be the
--- count (42701), something is there of a name (42P07), what check_no_shell,
+-- count (42701), a table, type or function is there of a name (42P07, 42710, 42723), what check_no_shell,
 -- track_binding and counter_binding report.  Locks: the track table in
 -- AccessShareLock.
 --

@@ -112,7 +112,7 @@ SELECT throws_ok(format($$SELECT playevent.create_log('listen', track => 'track'
   FROM (VALUES ('{0.1,0.5}'), ('{0.5,0.1,0.9}'), ('{0,0.5,1.1}'), ('{0,NULL,1}'), ('{0,0.5,NaN}')) AS v (t);
 SELECT throws_ok($$SELECT playevent.create_log('play', track => 'track')$$, '42P07', NULL, 'P9: a log that is there');
 CREATE FUNCTION record_listens() RETURNS int LANGUAGE sql RETURN 1;
-SELECT throws_ok($$SELECT playevent.create_log('listen', track => 'track')$$, '42P07',
+SELECT throws_ok($$SELECT playevent.create_log('listen', track => 'track')$$, '42723',
     '"record_listens" exists already in schema "p2_shares"', 'P9: a function that is there');
 DROP FUNCTION record_listens();
 SELECT playevent.create_log('listens', track => 'track') AS log \gset

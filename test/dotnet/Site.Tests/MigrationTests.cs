@@ -96,7 +96,7 @@ public class MigrationTests
         Assert.True(await context.Database.EnsureCreatedAsync());
         var taken = await Assert.ThrowsAsync<PostgresException>(() => database.ExecuteAsync(
             "SET search_path = listening; SELECT playevent.create_log('play', track => 'catalog.track')"));
-        Assert.Equal(PostgresErrorCodes.DuplicateTable, taken.SqlState);
+        Assert.Equal(PostgresErrorCodes.DuplicateObject, taken.SqlState);
         Assert.Equal("\"play_bucket\" exists already in schema \"listening\"", taken.MessageText);
     }
 

@@ -23,6 +23,7 @@
 #   KEEP=1         keeps the copy of a script that succeeded
 
 set -euo pipefail
+unset CDPATH
 
 majors='19 18 17 16 15'
 
@@ -179,10 +180,15 @@ run_in_copy() {
     return $status
 }
 
-# Run a script of a copy there
+# Run a script of a copy there, without what tells libpq of other servers: PGSERVICE,
+# PGHOSTADDR and PGOPTIONS would go before PGHOST, or with it.
 in_copy() {
+    local name others=()
+    for name in $(compgen -e PG); do
+        if [[ $name =~ ^PG[A-Z]+$ && $name != PGTAP ]]; then others+=(-u "$name"); fi
+    done
     # shellcheck disable=SC2016
-    as_user env PG_CONFIG="$PG_CONFIG" bash -c 'cd "$1" && bash "$2"' - "$@"
+    as_user env "${others[@]}" PG_CONFIG="$PG_CONFIG" bash -c 'cd "$1" && bash "$2"' - "$@"
 }
 
 # In the copy: build, install under stage/, and write in server.conf the

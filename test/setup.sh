@@ -75,8 +75,9 @@ choose_major() {
 
 # Debian makes a cluster when a server is first installed, and starts services;
 # these are not ours to make, so it is told not to, for the time of the
-# installation, and what came for a test is not started later either.  Parentheses
-# keep the trap apart from the caller's.
+# installation, and what came for a test is not started later either.  Nor is
+# Ubuntu's needrestart to restart whatever uses a library that came anew, servers
+# among them.  Parentheses keep the trap apart from the caller's.
 install_missing() (
     local package choices choice missing='' wanted=() needed='' made='' conf=/etc/postgresql-common/createcluster.d/playevent.conf
     local policy=/usr/sbin/policy-rc.d ours=''
@@ -121,7 +122,7 @@ install_missing() (
     fi
     echo 'create_main_cluster = false' | as_root tee "$conf" > /dev/null
     # shellcheck disable=SC2086
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+    as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -qq -y --no-install-recommends \
         -o DPkg::Lock::Timeout=300 install $missing > /dev/null ||
         die "playevent: could not install$missing"
     case $missing in

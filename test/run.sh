@@ -10,15 +10,9 @@
 #   SCREENSHOTS    directory for pictures of the web tests' pages
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-# Ubuntu's package chromium is an installer of a snap, which has no place in a
-# throwaway environment.  No Debian has the SDK of .NET.
+# No Debian has the SDK of .NET.
 if [ -z "${ONLY:-}" ]; then
-    ONLY='regress isolation pgtap tap orm'
-    if grep -qs '^ID=ubuntu' /etc/os-release; then
-        say 'leaving out the web tests: Ubuntu has no package of Chromium'
-    else
-        ONLY+=' web'
-    fi
+    ONLY='regress isolation pgtap tap orm web'
     if dotnet --list-sdks 2> /dev/null | grep -qE '^[1-9][0-9]+\.'; then
         ONLY+=' dotnet'
     else
@@ -27,19 +21,24 @@ if [ -z "${ONLY:-}" ]; then
 fi
 export ONLY
 
-# What the web tests need.  Node and npm may be there without being packages.
+# What the web tests need.  Ubuntu has no Chromium but a snap, which has no place in
+# a throwaway environment.
 web=()
 if [[ " $ONLY " = *" web "* ]]; then
-    web=(chromium python3-psycopg golang-go golang-github-lib-pq-dev)
-    command -v node > /dev/null || web+=(nodejs)
-    command -v npm > /dev/null || web+=(npm)
+    web=('?chromium' python3-psycopg golang-go golang-github-lib-pq-dev)
 fi
 
-# What the sites in other frameworks need, as far as it is to be had.  Node and npm
-# come with the web tests, or are there.
+# What the sites in other frameworks need, as far as it is to be had
 orm=()
 if [[ " $ONLY " = *" orm "* ]]; then
     orm=('?python3-django' '?python3-sqlalchemy' '?python3-alembic' '?python3-psycopg2' '?ruby-activerecord' '?ruby-pg')
+fi
+
+# Both need Node, which may be there without being a package.
+node=()
+if [ $((${#web[@]} + ${#orm[@]})) -gt 0 ]; then
+    command -v node > /dev/null || node+=('?nodejs')
+    command -v npm > /dev/null || node+=('?npm')
 fi
 
 prepare_copy() {
@@ -62,4 +61,4 @@ prepare_copy() {
 }
 
 # shellcheck disable=SC2046
-run_in_copy test/run-in-copy.sh $(test_packages) "${web[@]}" "${orm[@]}"
+run_in_copy test/run-in-copy.sh $(test_packages) "${web[@]}" "${orm[@]}" "${node[@]}"

@@ -70,7 +70,10 @@ choose_major() {
             return
         fi
     done
-    die 'playevent: this system has no packages of PostgreSQL 15 or later'
+    say 'playevent: this system has no packages of PostgreSQL 15 or later to build with'
+    ! grep -qs '^ID=ubuntu' /etc/os-release ||
+        say 'Ubuntu has them from 24.04 on, in its part universe: sudo add-apt-repository universe'
+    exit 1
 }
 
 # Debian makes a cluster when a server is first installed, and starts services;

@@ -423,7 +423,7 @@ SKIP:
 # Others at the table
 #
 $node->safe_psql('postgres', 'CREATE DATABASE busy');
-$node->safe_psql('busy', 'CREATE EXTENSION playevent; ' . ($site_sql =~ s/restore_owner/postgres/r));
+$node->safe_psql('busy', 'CREATE EXTENSION playevent; ' . ($site_sql =~ s/^SET SESSION AUTHORIZATION restore_owner;//r));
 {
 	# Whoever is counting does not hinder, nor is he taken for uncounted.
 	my $session = $node->background_psql('busy');

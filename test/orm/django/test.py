@@ -34,12 +34,17 @@ def ask(sql, *parameters):
         return cursor.fetchall()
 
 
+def sqlstate(error):
+    """By psycopg 3, which newer Djangos take where it is there, or by psycopg2."""
+    return error.sqlstate if hasattr(error, "sqlstate") else error.pgcode
+
+
 def refusal(call):
     """The SQLSTATE and the message of what the database refuses."""
     try:
         call()
     except Error as error:
-        return error.__cause__.pgcode, str(error).splitlines()[0]
+        return sqlstate(error.__cause__), str(error).splitlines()[0]
     return None, None
 
 
@@ -93,7 +98,7 @@ check("P1: Django: DO_NOTHING lets the release go, and the play keeps it", play.
 try:
     call_command("flush", interactive=False, verbosity=0)
 except CommandError as error:  # as TransactionTestCase's does
-    check("P1: Django: flush is refused", error.__cause__.__cause__.pgcode, "23001")
+    check("P1: Django: flush is refused", sqlstate(error.__cause__.__cause__), "23001")
 
 check("P3: Django: the view says what was played",
       list(TrackPlays.objects.order_by("track").values_list("track", "partial", "most", "complete", "plays")),

@@ -56,5 +56,7 @@ typedef struct Batch
 extern bool prepare_lookups(Batch *batch);
 extern void judge_rows(Batch *batch);
 extern void record_accepted(Batch *batch, bool bulk);
+extern void find_shards(Batch *batch, RecordRow **rows, int n);
+extern void insert_in_shards(Batch *batch, RecordRow **rows, int n);
 
 #endif							/* PLAYEVENT_BATCH_H */

@@ -16,6 +16,7 @@
  * ones don't wait for each other in a circle.  A partitioned log has no index of
  * its own that keeps them apart, but a trigger and a table (dedupe.c): then the
  * INSERT goes without ON CONFLICT.
+ * In a distributed log they go by another INSERT (batch_shards.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -47,13 +48,16 @@ typedef enum Attempt
 
 /*
  * compare_event_ids
- *		Rows without one come last; among equals the first one sent is first.
+ *		Rows without one come last in their shard; among equals the first one
+ *		sent is first.
  */
 static inline int
 compare_event_ids(const RecordRow *a, const RecordRow *b)
 {
 	int			result;
 
+	if (a->shard != b->shard)
+		return a->shard < b->shard ? -1 : 1;
 	if (a->event_id_head != b->event_id_head)
 		return a->event_id_head < b->event_id_head ? -1 : 1;
 	if (a->isnull[RECORD_EVENT_ID] || b->isnull[RECORD_EVENT_ID])
@@ -83,6 +87,28 @@ same_event_id(RecordRow *a, RecordRow *b)
 }
 
 /*
+ * prepare_ids
+ *		Make ready for giving rows their ids.
+ */
+static void
+prepare_ids(Batch *batch)
+{
+	Relation	rel = batch->log.rel;
+	Node	   *next_id = build_column_default(rel, batch->log.id);
+
+	if (next_id == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("column \"%s\" of table \"%s\" has no default",
+						NameStr(batch->log.names[NAME_OF_ID]),
+						RelationGetRelationName(rel)),
+				 errhint("Make it an identity column again."),
+				 errtablecol(rel, batch->log.id)));
+	batch->estate = CreateExecutorState();
+	batch->next_id = ExecPrepareExpr((Expr *) next_id, batch->estate);
+}
+
+/*
  * prepare_statements
  *		Plan the INSERT, and the search for what was there before it.
  */
@@ -95,22 +121,11 @@ prepare_statements(Batch *batch)
 	const char *event_id = NameStr(batch->log.names[NAME_OF(RECORD_EVENT_ID)]);
 	Oid			key_table = event_id[0] == '\0' ? InvalidOid :
 	key_table_of(rel, batch->log.attnos[RECORD_EVENT_ID]);
-	Node	   *next_id = build_column_default(rel, batch->log.id);
 	Oid			types[RECORD_NCOLUMNS + 1];
 	StringInfoData columns;
 	StringInfoData parameters;
 	StringInfoData query;
 	int			n = 0;
-
-	if (next_id == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("column \"%s\" of table \"%s\" has no default", id,
-						RelationGetRelationName(rel)),
-				 errhint("Make it an identity column again."),
-				 errtablecol(rel, batch->log.id)));
-	batch->estate = CreateExecutorState();
-	batch->next_id = ExecPrepareExpr((Expr *) next_id, batch->estate);
 
 	initStringInfo(&columns);
 	initStringInfo(&parameters);
@@ -247,28 +262,19 @@ find_first_ids(Batch *batch, RecordRow **rows, int n)
 }
 
 /*
- * insert_by_statement
+ * insert_in_table
  *		INSERT ... ON CONFLICT DO NOTHING of rows in the order of event_id.
  */
 static void
-insert_by_statement(Batch *batch, RecordRow **rows, int n)
+insert_in_table(Batch *batch, RecordRow **rows, int n)
 {
 	Datum		values[RECORD_NCOLUMNS + 1];
 	Datum	   *ids = palloc(n * sizeof(Datum));
-	ExprContext *econtext;
 	int			nvalues = 0;
 	int			at = 0;
 
-	econtext = GetPerTupleExprContext(batch->estate);
 	for (int i = 0; i < n; i++)
-	{
-		bool		isnull;
-
-		ids[i] = ExecEvalExprSwitchContext(batch->next_id, econtext, &isnull);
-		rows[i]->id = record_id(&batch->log, ids[i]);
 		ids[i] = Int64GetDatum(rows[i]->id);
-		rows[i]->status = RECORD_PENDING;
-	}
 	values[nvalues++] = PointerGetDatum(construct_array(ids, n, INT8OID, 8,
 														FLOAT8PASSBYVAL,
 														TYPALIGN_DOUBLE));
@@ -290,17 +296,36 @@ insert_by_statement(Batch *batch, RecordRow **rows, int n)
 		while (at < n && rows[at]->id != id)
 			at++;
 		if (at == n)
-			ereport(ERROR,
-					(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-					 errmsg("a trigger on table \"%s\" changes column \"%s\"",
-							RelationGetRelationName(batch->log.rel),
-							NameStr(batch->log.names[NAME_OF_ID])),
-					 errdetail("Receipts tell rows by it.")));
+			report_other_id(&batch->log);
 		rows[at++]->status = RECORD_RECORDED;
 	}
 	SPI_freetuptable(SPI_tuptable);
-
 	find_first_ids(batch, rows, n);
+}
+
+/*
+ * insert_by_statement
+ *		Give rows in the order of event_id their ids, insert them, and find out
+ *		what became of each.
+ */
+static void
+insert_by_statement(Batch *batch, RecordRow **rows, int n)
+{
+	ExprContext *econtext = GetPerTupleExprContext(batch->estate);
+
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		rows[i]->id = record_id(&batch->log,
+								ExecEvalExprSwitchContext(batch->next_id,
+														  econtext, &isnull));
+		rows[i]->status = RECORD_PENDING;
+	}
+	if (batch->log.distributed)
+		insert_in_shards(batch, rows, n);
+	else
+		insert_in_table(batch, rows, n);
 	for (int i = 0; i < n; i++)
 	{
 		if (rows[i]->status == RECORD_PENDING)
@@ -362,6 +387,8 @@ attempt(Batch *batch, Attempt what, RecordRow **rows,
 	CurrentResourceOwner = oldowner;
 	MemoryContextDelete(context);
 
+	if (error != NULL && what == ATTEMPT_STATEMENT && batch->log.distributed)
+		tell_of_log(&batch->log, error);
 	if (error != NULL &&
 		(what == ATTEMPT_DEFAULTS || !may_be_of_row(error) ||
 		 (what == ATTEMPT_STATEMENT && !is_of_row(&batch->log, error))))
@@ -401,8 +428,12 @@ insert_rows(Batch *batch, RecordRow **rows, int n)
 	ErrorData  *error;
 
 	/* Before the subtransaction, so as to outlive it */
-	if (batch->insert == NULL)
-		prepare_statements(batch);
+	if (batch->estate == NULL)
+	{
+		prepare_ids(batch);
+		if (!batch->log.distributed)
+			prepare_statements(batch);
+	}
 	error = attempt(batch, ATTEMPT_STATEMENT, NULL, rows, n);
 	if (error == NULL)
 		return;
@@ -441,10 +472,14 @@ record_accepted(Batch *batch, bool bulk)
 	{
 		sorted = palloc(batch->n * sizeof(RecordRow *));
 		memcpy(sorted, rows, n * sizeof(RecordRow *));
+		if (batch->log.by_track)
+			find_shards(batch, rows, n);
 		sort_by_event_id(sorted, n);
 		for (int i = 0; i < n; i++)
 		{
-			if (unique > 0 && same_event_id(sorted[unique - 1], sorted[i]))
+			/* Whether they are of one track, too, the shard's index tells. */
+			if (!batch->log.by_track && unique > 0 &&
+				same_event_id(sorted[unique - 1], sorted[i]))
 			{
 				sorted[i]->first = sorted[unique - 1];
 				sorted[i]->status = RECORD_DUPLICATE;

@@ -82,7 +82,8 @@ judge_key(Batch *batch, RecordRow *row)
 	{
 		Datum		sent = *release;
 
-		if (*release_isnull)
+		/* A shard is a track's. */
+		if (*release_isnull || batch->log.by_track)
 			return FAULT_NO_KEY;
 		if (batch->releases != NULL &&
 			!release_of(batch->releases, &sent, release, release_isnull))

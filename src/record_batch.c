@@ -382,11 +382,10 @@ record(FunctionCallInfo fcinfo, void (*read_batch) (FunctionCallInfo, Batch *))
 
 	batch.context = CurrentMemoryContext;
 	log->rel = open_log(PG_GETARG_TEXT_PP(0));
-	if (is_distributed(RelationGetRelid(log->rel), NULL))
-		report_distributed(RelationGetRelid(log->rel),
-						   "Citus can't insert a batch and say of each row what became of it.",
-						   "Send one INSERT ... VALUES of several rows, with ON CONFLICT DO NOTHING; or record each by a call of its own.");
-	check_no_shell(RelationGetRelid(log->rel), RelationGetRelid(log->rel));
+	log->distributed = is_distributed(RelationGetRelid(log->rel),
+									  &log->by_track);
+	if (!log->distributed)
+		check_no_shell(RelationGetRelid(log->rel), RelationGetRelid(log->rel));
 	read_batch(fcinfo, &batch);
 
 	/* An error undoes this with the (sub)transaction that it ends. */
@@ -394,7 +393,9 @@ record(FunctionCallInfo fcinfo, void (*read_batch) (FunctionCallInfo, Batch *))
 	SetUserIdAndSecContext(log->rel->rd_rel->relowner,
 						   security | SECURITY_LOCAL_USERID_CHANGE);
 	read_triggers(log);
-	bulk = bulk_insert_possible(log) && prepare_lookups(&batch);
+	/* Neither rows nor releases are in a shell. */
+	bulk = !log->distributed && bulk_insert_possible(log) &&
+		prepare_lookups(&batch);
 	judge_rows(&batch);
 
 	SPI_connect();
@@ -432,9 +433,12 @@ record(FunctionCallInfo fcinfo, void (*read_batch) (FunctionCallInfo, Batch *))
  * Locks: as an INSERT.  Waits for transactions that insert the same event_ids,
  * as a unique index does.
  *
+ * In a distributed log (shard.c), Citus takes rows to their tracks' shards
+ * (batch_shards.c).
+ *
  * Errors: arrays that differ in length (2202E) or are missing (22004) or of
  * another type (42804); no such table (42P01); not the owner (42501); a table
- * that Citus manages or distributes (55000); what the triggers report of a log
+ * that Citus manages in another way (55000); what the triggers report of a log
  * that doesn't work; whatever is no row's fault (record_fault.c).  In REPEATABLE
  * READ and SERIALIZABLE, an event_id that another transaction has recorded
  * meanwhile (40001).

@@ -17,6 +17,11 @@
  * some are sent, or made of those alone; others are made anew for each row.
  * Expressions are read off the catalog as they are, and none is evaluated.
  *
+ * In a distributed log (shard.c), an error is of a shard, where tables, indexes
+ * and constraints have other names; and from another node, Citus brings SQLSTATE
+ * and message alone.  Those names are in the message, in quotes, if it is in
+ * English.  Where it names nothing of the log, it is in doubt.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -37,6 +42,7 @@
 
 #include "record_fault.h"
 #include "record_log.h"
+#include "shard.h"
 
 /* Where the values of some columns come from. */
 typedef struct Origin
@@ -272,21 +278,169 @@ constraint_of_row(RecordLog *log, ErrorData *error)
  *		Is a limit of Postgres's one of a row's size?
  *
  * The same SQLSTATE says that there are no transaction ids left.  Only btree
- * names its index; the others are told by their messages, before translation.
+ * names its index; the others are told by their messages, before translation, or
+ * as another node says them.
  */
 static bool
 limit_of_row(ErrorData *error)
 {
 	const char *sizes[] = {"index row ", "row is too big", "string is too long"};
+	const char *message = error->message_id;
 
 	if (error->constraint_name != NULL)
 		return true;
-	for (int i = 0; error->message_id != NULL && i < (int) lengthof(sizes); i++)
+	if (message != NULL && strcmp(message, "%s") == 0)
+		message = error->message;
+	for (int i = 0; message != NULL && i < (int) lengthof(sizes); i++)
 	{
-		if (strncmp(error->message_id, sizes[i], strlen(sizes[i])) == 0)
+		if (strncmp(message, sizes[i], strlen(sizes[i])) == 0)
 			return true;
 	}
 	return false;
+}
+
+/* A name in a shard of the log, of what the log knows by another one? */
+static bool
+is_in_shard(RecordLog *log, const char *name, const char *what)
+{
+	return shell_by_name(name, what) == RelationGetRelid(log->rel);
+}
+
+/*
+ * constraint_named
+ *		What the log calls its index or constraint that a shard calls so; NULL if
+ *		there is none.  A CHECK may have its own name in a shard, which another
+ *		table's may have, too.
+ */
+static const char *
+constraint_named(RecordLog *log, const char *name, bool is_of_log)
+{
+	TupleConstr *constr = RelationGetDescr(log->rel)->constr;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(log->rel))
+	{
+		const char *index = get_rel_name(lfirst_oid(lc));
+
+		if (index != NULL && is_in_shard(log, name, index))
+			return index;
+	}
+	foreach(lc, RelationGetFKeyList(log->rel))
+	{
+		ForeignKeyCacheInfo *key = lfirst_node(ForeignKeyCacheInfo, lc);
+		const char *constraint = get_constraint_name(key->conoid);
+
+		if (constraint != NULL && is_in_shard(log, name, constraint))
+			return constraint;
+	}
+	for (int i = 0; constr != NULL && i < constr->num_check; i++)
+	{
+		const char *check = constr->check[i].ccname;
+
+		if ((is_of_log && strcmp(name, check) == 0) ||
+			is_in_shard(log, name, check))
+			return pstrdup(check);
+	}
+	return NULL;
+}
+
+/*
+ * tell_table
+ *		Let an error be of this table.
+ */
+static void
+tell_table(ErrorData *error, Oid relid)
+{
+	error->schema_name = get_namespace_name(get_rel_namespace(relid));
+	error->table_name = get_rel_name(relid);
+}
+
+/* Is it known to be an error of the log? */
+static bool
+told_of_log(RecordLog *log, ErrorData *error)
+{
+	return error->table_name != NULL && error->schema_name != NULL &&
+		is_of_log(log, table_of(error));
+}
+
+/*
+ * tell_name
+ *		Take in a name that an error's message has; returns what it is to have in
+ *		its place.
+ *
+ * What another table has no room for, a slot table, our own message tells, and
+ * no value could: one that is out of range is a number.
+ */
+static const char *
+tell_name(RecordLog *log, ErrorData *error, const char *name)
+{
+	Oid			table = shell_by_name(name, NULL);
+	const char *constraint;
+
+	if (OidIsValid(table) &&
+		(table == RelationGetRelid(log->rel) ||
+		 error->sqlerrcode == ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE))
+	{
+		tell_table(error, table);
+		return error->table_name;
+	}
+	constraint = constraint_named(log, name, told_of_log(log, error));
+	if (constraint != NULL)
+	{
+		tell_table(error, RelationGetRelid(log->rel));
+		error->constraint_name = pstrdup(constraint);
+		return constraint;
+	}
+	if (get_attnum(RelationGetRelid(log->rel), name) > 0)
+		error->column_name = pstrdup(name);
+	return name;
+}
+
+/*
+ * tell_of_log
+ *		Turn the error of a shard into one of the log; what is new of it is in
+ *		the current memory context.
+ */
+void
+tell_of_log(RecordLog *log, ErrorData *error)
+{
+	const char *rest = error->message;
+	StringInfoData message;
+
+	/* The check of a domain was made here. */
+	if (rest == NULL || error->datatype_name != NULL)
+		return;
+	if (error->table_name != NULL && error->schema_name != NULL &&
+		shell_of(table_of(error)) == RelationGetRelid(log->rel))
+	{
+		/* of a shard on this node, whose error says so in any language */
+		tell_table(error, RelationGetRelid(log->rel));
+		if (error->constraint_name != NULL)
+			(void) tell_name(log, error, error->constraint_name);
+	}
+
+	initStringInfo(&message);
+	for (;;)
+	{
+		const char *from = strchr(rest, '"');
+		const char *to = from == NULL ? NULL : strchr(from + 1, '"');
+
+		if (to == NULL)
+			break;
+		appendBinaryStringInfo(&message, rest, from + 1 - rest);
+		appendStringInfoString(&message,
+							   tell_name(log, error,
+										 pnstrdup(from + 1, to - from - 1)));
+		appendStringInfoChar(&message, '"');
+		rest = to + 1;
+	}
+	appendStringInfoString(&message, rest);
+	error->message = message.data;
+
+	/* In doubt, it is another table's. */
+	if (error->table_name == NULL &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+		error->table_name = error->schema_name = pstrdup("");
 }
 
 /*

@@ -10,6 +10,7 @@
 
 #include "record_log.h"
 
+extern void tell_of_log(RecordLog *log, ErrorData *error);
 extern bool may_be_of_row(ErrorData *error);
 extern bool is_of_row(RecordLog *log, ErrorData *error);
 

@@ -243,3 +243,18 @@ record_id(RecordLog *log, Datum id)
 			return DatumGetInt64(id);
 	}
 }
+
+/*
+ * report_other_id
+ *		The error of a row that comes back with an id that none had.
+ */
+void
+report_other_id(RecordLog *log)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("a trigger on table \"%s\" changes column \"%s\"",
+					RelationGetRelationName(log->rel),
+					NameStr(log->names[NAME_OF_ID])),
+			 errdetail("Receipts tell rows by it.")));
+}

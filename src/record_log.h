@@ -43,6 +43,7 @@ typedef enum RecordStatus
 typedef struct RecordRow
 {
 	RecordStatus status;
+	int64		shard;			/* if by_track, and event_ids are sent */
 	uint64		event_id_head;	/* its first bytes, which mostly tell */
 	int			ord;
 	int			position;		/* among those inserted together */
@@ -72,6 +73,9 @@ typedef struct RecordLog
 	AttrNumber	attnos[RECORD_NCOLUMNS];	/* InvalidAttrNumber if not there */
 	bool		sent[RECORD_NCOLUMNS];	/* false if left to the default */
 	bool		resolved;		/* releases are the triggers' */
+	bool		distributed;	/* rows go to shards of Citus */
+	bool		by_track;		/* each to its track's, and event_ids are
+								 * unique for each track */
 	bool		has_day;		/* a trigger sets the day */
 	DayColumns	day;
 } RecordLog;
@@ -100,6 +104,7 @@ extern AttrNumber record_column(Relation rel, const NameData *name,
 								bool needed);
 extern void find_record_columns(RecordLog *log, const NameData *names);
 extern Oid	key_table_of(Relation rel, AttrNumber event_id);
+extern void report_other_id(RecordLog *log) pg_attribute_noreturn();
 extern int64 record_id(RecordLog *log, Datum id);
 
 #endif							/* PLAYEVENT_RECORD_LOG_H */

@@ -486,6 +486,34 @@ shell_of(Oid relid)
 }
 
 /*
+ * shell_by_name
+ *		The table in one of whose shards this is the name of what the table knows
+ *		by another one, as of an index; or of the shard itself, if what is NULL.
+ *		InvalidOid if it is no such name.  The shard may be on another node.
+ */
+Oid
+shell_by_name(const char *name, const char *what)
+{
+	Relation	catalog;
+	Shard		shard;
+	int64		number;
+	bool		found;
+
+	if (!shard_number(name, &number))
+		return InvalidOid;
+	catalog = open_catalog("pg_dist_shard");
+	if (catalog == NULL)
+		return InvalidOid;
+	found = read_shard(catalog, number, NULL, &shard);
+	relation_close(catalog, AccessShareLock);
+
+	if (found && what == NULL)
+		what = get_rel_name(shard.table);
+	return found && what != NULL && strcmp(shard_name(what, number), name) == 0 ?
+		shard.table : InvalidOid;
+}
+
+/*
  * is_managed
  *		Is it a table that Citus manages, or a shard of one?
  */

@@ -162,7 +162,7 @@ COMMENT ON FUNCTION playevent.widen_unique_indexes(regclass, name) IS
 --   - ids and event_ids are unique for each track, not in the whole log;
 --   - what logical replication brings is not counted, or shards could not be moved;
 --   - plays can't be voided, and no counter be added that does not count by track;
---   - functions that record a single play can be called on all nodes.
+--   - functions that record can be called on all nodes.
 --
 -- Runs as the log's owner, who must be able to connect to all nodes.
 --
@@ -284,8 +284,8 @@ $$;
 COMMENT ON FUNCTION playevent.distribute_log_as_owner(regclass, int) IS
 'internal: distribute_log, acting as the log''s owner';
 
--- A log's functions that record a single play are on all nodes, and may be called on
--- each.  That they be called where the track is, Citus could see to (an argument
+-- A log's functions that record are on all nodes, and may be called on each.  That those
+-- of a single play be called where the track is, Citus could see to (an argument
 -- $1 of create_distributed_function), but up to 14.0.1 a null there ends the server.
 CREATE FUNCTION playevent.distribute_functions(event regclass) RETURNS void
 LANGUAGE plpgsql
@@ -300,7 +300,9 @@ BEGIN
          WHERE p.pronamespace = quote_ident(playevent.schema_of(event))::regnamespace
            AND p.proowner = (SELECT relowner FROM pg_class WHERE oid = event)
            AND (starts_with(p.prosrc, format(E'\nBEGIN\n    RETURN playevent.record_one(%s, ', literal))
-                OR starts_with(p.prosrc, format(E'\nBEGIN\n    RETURN playevent.record_heard(%s, ', literal)))
+                OR starts_with(p.prosrc, format(E'\nBEGIN\n    RETURN playevent.record_heard(%s, ', literal))
+                OR starts_with(p.prosrc, format(E'\nBEGIN\n    RETURN QUERY SELECT r.ord, r.status, r.id, r.reason\n      FROM playevent.record_batch(%s, ', literal))
+                OR starts_with(p.prosrc, format(E'\nBEGIN\n    RETURN QUERY SELECT r.ord, r.status, r.id, r.reason\n      FROM playevent.record_batch_heard(%s, ', literal)))
     LOOP
         EXECUTE 'SELECT pg_catalog.create_distributed_function($1)' USING function;
     END LOOP;
@@ -308,4 +310,4 @@ END
 $$;
 
 COMMENT ON FUNCTION playevent.distribute_functions(regclass) IS
-'internal: makes the functions that record a single play in a distributed log on all nodes';
+'internal: makes the functions that record in a distributed log on all nodes';

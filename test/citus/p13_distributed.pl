@@ -144,8 +144,11 @@ $rows += 1;
 like(error_of('web', $coordinator, q{SELECT record_play(NULL, 'most')}), qr/^23502\nnull value in column "track_entry_key"/, 'P9: a null key');
 like(error_of('web', $coordinator, q{SELECT record_play('', 'most')}), qr/^23514\n/, 'P9: an empty key');
 like(error_of('web', $coordinator, q{SELECT * FROM play_event}), qr/^42501\n/, 'P8: whoever records reads nothing');
-refused(q{SELECT * FROM record_plays('{k1,k2}', '{most,most}')}, 'log "play_event" is distributed by Citus', 'batches');
-refused(q{SELECT * FROM record_plays_heard('{k1,k2}', '{1,1}')}, 'log "play_event" is distributed by Citus', 'and those by how much was heard');
+is(as('web', $coordinator, q{SELECT ord, status, reason FROM record_plays('{k1,k2,"",k3}', '{most,most,most,partial}')}),
+	"1|recorded|\n2|recorded|\n3|rejected|empty key\n4|recorded|", 'P13: batches, see p13_batches.pl');
+is(as('web', $coordinator, q{SELECT ord, status, reason FROM record_plays_heard('{k1,k2}', '{1,0.001}')}),
+	"1|recorded|\n2|rejected|heard too little", 'P13: and those by how much was heard');
+$rows += 4;
 shards_are_exact(\@nodes, 'P3: what was recorded is exact', $rows);
 
 #
@@ -316,6 +319,9 @@ as('site', $coordinator, join ';', 'BEGIN', 'SET LOCAL citus.enable_unsafe_trigg
 as('site', $coordinator, q{INSERT INTO tenant.play_event (track_entry_key, bucket) SELECT 'k' || 1 + i % 60, 'most' FROM generate_series(1, 200) i;
 	SELECT tenant.record_play('k1', 'most', '00000000-0000-0000-0000-000000000001');
 	SELECT tenant.record_play('k1', 'most', '00000000-0000-0000-0000-000000000001')});
+is(as('site', $coordinator, q{SELECT ord, status, reason FROM tenant.record_plays('{k2,k3,"",k4}', '{most,most,most,partial}',
+	(SELECT array_agg(('00000000-0000-0000-0000-00000000000' || i)::uuid) FROM unnest('{1,2,3,2}'::int[]) i))}),
+	"1|duplicate|\n2|recorded|\n3|rejected|empty key\n4|duplicate|", 'P13: a batch of a tenant, whose event_ids are unique in the log');
 is(as('site', $coordinator, q{
 	SELECT count(*) FROM tenant.play_event p LEFT JOIN tenant.track t ON t.entry_key = p.track_entry_key WHERE p.release_id IS NOT DISTINCT FROM t.release_id;
 	SELECT sum(plays) FROM tenant.play_counter;
@@ -323,7 +329,7 @@ is(as('site', $coordinator, q{
 	SELECT count(*) FROM playevent.verify('tenant.play_event');
 	SELECT intact, count_replicated FROM playevent.log WHERE event = 'tenant.play_event'::regclass;
 	SELECT sum(pg_relation_size(logicalrelid)) FROM pg_dist_partition WHERE logicalrelid::text ~ '^tenant.play_(event|.*slot)$'}),
-	"401\n401\n401\n0\nt|f\n0", 'P2, P3: a log of a tenant');
+	"402\n402\n402\n0\nt|f\n0", 'P2, P3: a log of a tenant');
 refused(q{SELECT playevent.void('tenant.play_event', '{1}', 'why')}, $distributed, 'its verdicts');
 my ($host, $port) = map { $_->host, $_->port } grep {
 	$_->safe_psql('postgres', q{SET citus.show_shards_for_app_name_prefixes = '*'; SELECT count(*) FROM pg_class WHERE relname ~ '^play_event_\d+$' AND relnamespace = 'tenant'::regnamespace}) > 0 } @workers;
@@ -331,7 +337,7 @@ my ($other) = grep { $_->port != $port } @workers;
 $coordinator->safe_psql('postgres', sprintf q{SELECT citus_schema_move('tenant', '%s', %d, 'force_logical')}, $other->host, $other->port);
 as('site', $coordinator, q{INSERT INTO tenant.play_event (track_entry_key, bucket) VALUES ('k1', 'most'), ('k2', 'most')});
 is(as('site', $coordinator, q{SELECT count(*) FROM tenant.play_event; SELECT sum(plays) FROM tenant.play_counter;
-	SELECT count(*) FROM playevent.verify('tenant.play_event')}), "403\n403\n0", 'P3: and one that has moved');
+	SELECT count(*) FROM playevent.verify('tenant.play_event')}), "404\n404\n0", 'P3: and one that has moved');
 
 #
 # A listener is forgotten, as the refusal says.

@@ -34,6 +34,8 @@ my @options = traffic_options($dir,
 	several => [ 2, q{INSERT INTO play_event (track_entry_key, bucket) VALUES ('k' || :k, 'most'), ('k' || :l, 'partial'), ('k' || :k, 'complete');} ],
 	function => [ 2, q{SELECT record_play('k' || :k, 'most');} ],
 	retry => [ 1, q{SELECT record_play('k' || :k, 'most', ('00000000-0000-0000-0000-' || lpad((:n % 50)::text, 12, '0'))::uuid);} ],
+	batch => [ 1, q{SELECT count(*) FROM record_plays(ARRAY['k' || :k, 'k' || :l, 'k' || :k], '{most,partial,complete}');} ],
+	again => [ 1, q{SELECT count(*) FROM record_plays(ARRAY['k' || :k, 'k' || :l], '{most,partial}', ARRAY[lpad((:n % 50)::text, 32, '0'), lpad((:n % 7)::text, 32, '1')]::uuid[]);} ],
 	two => [ 1, qq{BEGIN;\nINSERT INTO play_event (track_entry_key, bucket) VALUES ('k' || :k, 'most');\nINSERT INTO play_event (track_entry_key, bucket) VALUES ('k' || :l, 'most');\nEND;} ]);
 
 # Clients that go on as long as something is done beside them.  One that an error

@@ -15,11 +15,12 @@ our @EXPORT = qw(new_cluster new_node add_node shards_are_exact shells_are_empty
 # Nothing of Citus hides shards from us.
 my $see_shards = q{SET citus.show_shards_for_app_name_prefixes = '*'; };
 
-# A server with Citus in its database postgres.
+# A server with Citus in its database postgres; of another installation, if that is
+# among the options.
 sub new_node
 {
-	my ($name) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my ($name, %options) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name, %options);
 	$node->init(allows_streaming => 'logical');
 	my $host = $node->host;
 	$node->append_conf('postgresql.conf', qq{
@@ -54,11 +55,14 @@ sub add_node
 		sprintf q{SELECT citus_add_node('%s', %d)}, $node->host, $node->port);
 }
 
-# A coordinator and as many workers, with a database whose owner is an ordinary role.
+# A coordinator and as many workers, with a database whose owner is an ordinary role;
+# each of its own installation, if there are any.
 sub new_cluster
 {
-	my ($workers) = @_;
-	my @nodes = map { new_node($_ == 0 ? 'coordinator' : "worker_$_") } 0 .. $workers;
+	my ($workers, @installed) = @_;
+	my @nodes = map {
+		new_node($_ == 0 ? 'coordinator' : "worker_$_", $installed[$_] ? (install_path => $installed[$_]) : ())
+	} 0 .. $workers;
 	my $coordinator = $nodes[0];
 	$coordinator->safe_psql('postgres',
 		sprintf q{SELECT citus_set_coordinator_host('%s', %d)}, $coordinator->host, $coordinator->port);

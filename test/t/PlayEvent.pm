@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(slowdown real_plays random_seed any chance differences traffic_options exact complaints
-	kill_server module_from);
+	kill_server clear_up_after module_from);
 
 # How many times as long as usual everything takes: PLAYEVENT_SLOWDOWN, as under
 # valgrind.  Loads are so much smaller, and limits of time so much longer.
@@ -135,6 +135,16 @@ sub kill_server
 	$node->kill9;
 	kill 'KILL', @children;
 	return @children;
+}
+
+# What a killed server has left in shared memory goes when it starts again; of one
+# that won't, by a start that only checks.
+sub clear_up_after
+{
+	my ($node) = @_;
+	unlink $node->data_dir . '/postmaster.pid';
+	run_log([ 'postgres', '--check', '-D', $node->data_dir ]) or diag('shared memory of ' . $node->name . ' is left');
+	return;
 }
 
 1;

@@ -15,7 +15,7 @@ use IPC::Run;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-use PlayEvent qw(slowdown differences traffic_options kill_server);
+use PlayEvent qw(slowdown differences traffic_options kill_server clear_up_after);
 
 # pg_waldump prints local time.
 $ENV{TZ} = 'UTC';
@@ -331,6 +331,7 @@ $standby->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()')
   or die 'the standby is not promoted';
 kill_server($primary);
 $_->finish foreach (@clients, $load, $upkeep);
+clear_up_after($primary);
 
 my $lost = grep { slurp_file("$dir/client$_.err") =~ /connection|terminated/ } 1 .. $ack_clients;
 is($lost, $ack_clients, 'P6: all clients were cut off at work');

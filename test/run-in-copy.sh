@@ -173,7 +173,7 @@ dotnet_tests() {
 check dotnet dotnet_tests
 
 # A server that noticed a leak, or a crash of its own, failed a test.
-if tail -c +$((logged + 1)) s/log | grep -E 'WARNING: .*leak|TRAP:|PANIC:|terminated by signal'; then
+if tail -c +$((logged + 1)) s/log | grep -E 'WARNING: .*(leak|not closed)|TRAP:|PANIC:|terminated by signal'; then
     failed=$((failed + 1))
 fi
 

@@ -436,13 +436,13 @@ recovery_target_action = 'promote'
 	is("@extra", '', "P6: $target: and none that came later");
 	takes_over($restored, $target, map { "carried-$_" } @{ $targets{$target}->{carried} });
 	$restored->stop;
-	unlike(slurp_file($restored->logfile), qr/WARNING: .*leak|TRAP:|PANIC:|terminated by signal/,
+	unlike(slurp_file($restored->logfile), qr/WARNING: .*(?:leak|not closed)|TRAP:|PANIC:|terminated by signal/,
 		"P6: $target: nothing leaked or crashed");
 }
 
 foreach my $node ($primary, $standby)
 {
-	unlike(slurp_file($node->logfile), qr/WARNING: .*leak|TRAP:|PANIC:|terminated by signal/,
+	unlike(slurp_file($node->logfile), qr/WARNING: .*(?:leak|not closed)|TRAP:|PANIC:|terminated by signal/,
 		'P6: ' . $node->name . ': nothing leaked or crashed');
 }
 

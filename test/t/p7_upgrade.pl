@@ -193,7 +193,7 @@ foreach my $mode ('--copy', '--link')
 	is(extension_objects($new, 'site'), extension_objects($new, 'postgres'),
 		"P7: $way: the extension is as if created anew");
 	$new->stop;
-	unlike(slurp_file($new->logfile), qr/WARNING: .*leak|TRAP:|PANIC:|terminated by signal/,
+	unlike(slurp_file($new->logfile), qr/WARNING: .*(?:leak|not closed)|TRAP:|PANIC:|terminated by signal/,
 		"$way: nothing bad in the server log");
 }
 
@@ -249,6 +249,6 @@ foreach my $version (@versions)
 	$node->safe_psql('postgres', 'DROP DATABASE site');
 }
 $node->stop;
-unlike(slurp_file($_->logfile), qr/WARNING: .*leak|TRAP:|PANIC:|terminated by signal/, 'nothing bad in the server log')
+unlike(slurp_file($_->logfile), qr/WARNING: .*(?:leak|not closed)|TRAP:|PANIC:|terminated by signal/, 'nothing bad in the server log')
   foreach ($old, $node);
 done_testing();

@@ -355,7 +355,7 @@ sub send_all
 		foreach my $input (@batch)
 		{
 			my $result = $wire->result;
-			push @warnings, map { $_->{M} } grep { $_->{M} =~ /leak|not counted/ } $result->{notices}->@*;
+			push @warnings, map { $_->{M} } grep { $_->{M} =~ /leak|not closed|not counted/ } $result->{notices}->@*;
 			if ($result->{error})
 			{
 				my $state = $result->{error}{C};
@@ -367,7 +367,7 @@ sub send_all
 
 			foreach my $message ($input->@[ 1 .. $#$input ])
 			{
-				push @warnings, map { $_->{M} } grep { $_->{M} =~ /leak/ } $wire->result->{notices}->@*;
+				push @warnings, map { $_->{M} } grep { $_->{M} =~ /leak|not closed/ } $wire->result->{notices}->@*;
 			}
 		}
 	}
@@ -457,6 +457,6 @@ note("seed $seed: $refused refused, $accepted were plays or calls after all");
 note("$_: $states{$_}") foreach (sort keys %states);
 
 $node->stop;
-unlike(slurp_file($node->logfile), qr/leak|TRAP:|PANIC:|terminated by signal/,
+unlike(slurp_file($node->logfile), qr/leak|not closed|TRAP:|PANIC:|terminated by signal/,
 	'P9: the server has nothing to complain of');
 done_testing();

@@ -117,7 +117,7 @@ sub finish
 	  ? "$state $result->{error}{M}" : join(', ', @{ $result->{tags} });
 	foreach my $notice (@{ $result->{notices} })
 	{
-		discrepancy("$notice->{S}: $notice->{M}") if $notice->{M} =~ /leak|not counted/;
+		discrepancy("$notice->{S}: $notice->{M}") if $notice->{M} =~ /leak|not closed|not counted/;
 	}
 	if (($state // '') ne ($error // ''))
 	{

@@ -229,14 +229,27 @@ $ingest->safe_psql('postgres', q{
 	INSERT INTO play_event (track_entry_key, bucket, created_at) VALUES ('k1', 'most', '2020-05-08')});
 ok($hub->wait_for_log(qr/ERROR:  table "play_event_retired" is sealed/, $offset), 'P11: hub by_month: what was retired takes nothing');
 
+# Some minor releases (16.15, 18.6) warn of a leak, on a hub, for each row of a partition
+# with an AFTER trigger, whosever; nothing outlives the transaction.  Whether this one
+# does, a table without playevent tells.
+$ingest->safe_psql('postgres', 'CREATE TABLE plain (id int PRIMARY KEY); CREATE PUBLICATION plain FOR TABLE plain');
+$hub->safe_psql('postgres', q{
+	CREATE TABLE plain (id int PRIMARY KEY) PARTITION BY RANGE (id);
+	CREATE TABLE plain_part PARTITION OF plain DEFAULT;
+	CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+	CREATE TRIGGER after AFTER INSERT ON plain_part FOR EACH ROW EXECUTE FUNCTION nothing();
+	ALTER TABLE plain_part ENABLE ALWAYS TRIGGER after});
+$hub->safe_psql('postgres', "CREATE SUBSCRIPTION plain CONNECTION '" . $ingest->connstr . " dbname=postgres' PUBLICATION plain");
+$hub->wait_for_subscription_sync($ingest, 'plain');
+$ingest->safe_psql('postgres', 'INSERT INTO plain VALUES (1)');
+$ingest->wait_for_catchup('plain');
+
 $_->stop('immediate') foreach ($ingest, $hub);
 
-# PostgreSQL 16 warns of a leak at whatever AFTER trigger a partition has, on a hub: of
-# each row, though none of the reference outlives the transaction.
-my $own = $hub->pg_version >= 16 && $hub->pg_version < 17
-  ? qr/WARNING:  relcache reference leak: relation "play_event_p\d+" not closed\n.*CONTEXT:  processing remote data for .* message type "COMMIT"/
-  : qr/(?!)/;
-unlike(slurp_file($_->logfile) =~ s/$own//gr, qr/WARNING: .*(?:leak|not closed)|TRAP:|PANIC:|terminated by signal/,
-	'nothing bad in the log of ' . $_->name)
-  foreach ($ingest, $standby, $hub);
+my ($plain, $own) = map {
+	qr/WARNING:  (?:relcache reference leak: relation "$_" not closed|resource was not closed: relation "$_")\n.*CONTEXT:  processing remote data for .*message type "COMMIT".*\n/
+} ('plain_part', 'play_event_p\d+');
+my %log = map { $_->name => slurp_file($_->logfile) } ($ingest, $standby, $hub);
+$log{hub} =~ s/$plain|$own//g if $log{hub} =~ $plain;
+unlike($log{$_}, qr/WARNING: .*(?:leak|not closed)|TRAP:|PANIC:|terminated by signal/, "nothing bad in the log of $_") foreach (sort keys %log);
 done_testing();

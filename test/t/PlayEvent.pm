@@ -8,12 +8,13 @@ use warnings;
 use Exporter 'import';
 use FindBin;
 use IO::Uncompress::Gunzip qw(gunzip $GunzipError);
+use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(slowdown real_plays random_seed any chance differences traffic_options exact complaints
-	kill_server clear_up_after module_from);
+	kill_server is_back clear_up_after module_from);
 
 # How many times as long as usual everything takes: PLAYEVENT_SLOWDOWN, as under
 # valgrind.  Loads are so much smaller, and limits of time so much longer.
@@ -135,6 +136,20 @@ sub kill_server
 	$node->kill9;
 	kill 'KILL', @children;
 	return @children;
+}
+
+# Wait until a server that restarts by itself takes connections.  Not by
+# poll_query_until, which dies if psql is gone before it is told the query.
+sub is_back
+{
+	my ($node) = @_;
+	my @psql = ('psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'SELECT');
+	foreach my $try (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return 1 if IPC::Run::run(\@psql, '<', \undef, '>&', \my $said);
+		usleep(100_000);
+	}
+	return 0;
 }
 
 # What a killed server has left in shared memory goes when it starts again; of one

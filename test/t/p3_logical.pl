@@ -16,7 +16,7 @@ use PostgreSQL::Test::Utils;
 use IPC::Run;
 use Test::More;
 
-use PlayEvent qw(slowdown differences traffic_options);
+use PlayEvent qw(slowdown differences traffic_options is_back);
 
 my $seed = $ENV{PLAYEVENT_SEED} // time;
 note "PLAYEVENT_SEED=$seed";
@@ -258,7 +258,7 @@ foreach my $round (1 .. 8)
 		} until defined $pid && kill 'KILL', $pid;
 		$kills++;
 		$hub->wait_for_log(qr/terminated by signal 9/, $offset);
-		$hub->poll_query_until('postgres', 'SELECT true') or die 'the hub is not back';
+		is_back($hub) or die 'the hub is not back';
 	}
 	exact($hub, "round $round, in the midst of it");
 }

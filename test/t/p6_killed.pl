@@ -402,7 +402,7 @@ foreach my $what (@rounds)
 	}
 	else
 	{
-		$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not restart';
+		is_back($node) or die 'the server does not restart';
 	}
 
 	my %times = recorded();

@@ -66,6 +66,7 @@ count() {
     if [ "$bad" -gt 0 ]; then
         # The log may be too long to show; what failed comes first.
         grep -E -A 20 '^not ok |FAILED|Failed test|Dubious|Non-zero exit' "$log" | head -n 200 || true
+        grep -E -B 12 '^# Looks like your test (exited|died)' "$log" | head -n 200 || true
         grep -vE '^ok |^# (Running|Postmaster PID|Checking port|Found port)|^(waiting for|server st)' "$log" | tail -n 2000 || true
         [ ! -s regression.diffs ] || cat regression.diffs
     fi

@@ -29,11 +29,12 @@
  */
 #include "postgres.h"
 
+#include "catalog/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "storage/sinval.h"
 #include "utils/catcache.h"
 #include "utils/hsearch.h"
@@ -349,13 +350,23 @@ end_building(void *binding, uint64 seen)
  * nested subtransactions, of which each took the lock, would take n * n steps;
  * the transaction itself is found at once.  An error need not restore the owner,
  * for the abort does.
+ *
+ * Not LockRelationOid, which reads invalidations, too: a relation that is rebuilt
+ * then, and can't be, would leave its pins to the transaction, and not to the
+ * subtransaction that the error ends.
  */
 void
 lock_until_end(Oid relid, LOCKMODE mode)
 {
 	ResourceOwner owner = CurrentResourceOwner;
+	LockAcquireResult result;
+	LOCKTAG		tag;
 
+	SET_LOCKTAG_RELATION(tag, IsSharedRelation(relid) ? InvalidOid : MyDatabaseId,
+						 relid);
 	CurrentResourceOwner = TopTransactionResourceOwner;
-	LockRelationOid(relid, mode);
+	result = LockAcquire(&tag, mode, false, false);
 	CurrentResourceOwner = owner;
+	if (result != LOCKACQUIRE_ALREADY_CLEAR)
+		AcceptInvalidationMessages();
 }

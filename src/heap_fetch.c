@@ -152,8 +152,8 @@ fetch_next(IndexScanDesc scan, ScanDirection direction, int *limit, Size room,
 		}
 
 		/*
-		 * Let the index forget what nobody needs, as index_fetch_heap does; not
-		 * on a standby, where it might be needed still.
+		 * Let the index forget what nobody needs, as index_fetch_heap does;
+		 * not on a standby, where it might be needed still.
 		 */
 		if (!scan->xactStartedInRecovery)
 			scan->kill_prior_tuple = all_dead;

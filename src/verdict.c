@@ -155,6 +155,7 @@ playevent_judge(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata;
 	Relation	rel;
+	TupleTableSlot *row;
 	Oid			types[] = {REGCLASSOID, INT8OID, INT8OID};
 	Datum		values[3];
 	bool		isnull;
@@ -167,17 +168,19 @@ playevent_judge(PG_FUNCTION_ARGS)
 	if (is_written_by_us(RelationGetRelid(rel)))
 		return PointerGetDatum(NULL);
 
-	if (!has_bigint(rel, VERDICT_ID) || !has_bigint(rel, VERDICT_EVENT))
+	row = trigdata->tg_trigslot;
+	if (!has_bigint(rel, VERDICT_ID) || !has_bigint(rel, VERDICT_EVENT) ||
+		slot_attisnull(row, VERDICT_ID) || slot_attisnull(row, VERDICT_EVENT))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" can't have verdicts",
 						RelationGetRelationName(rel)),
-				 errdetail("Trigger \"%s\" takes two columns of type bigint in front: the verdict's id and the row's.",
+				 errdetail("Trigger \"%s\" takes two columns of type bigint in front, which are not null: the verdict's id and the row's.",
 						   trigdata->tg_trigger->tgname),
 				 errtable(rel)));
 	values[0] = ObjectIdGetDatum(RelationGetRelid(rel));
-	values[1] = slot_getattr(trigdata->tg_trigslot, VERDICT_ID, &isnull);
-	values[2] = slot_getattr(trigdata->tg_trigslot, VERDICT_EVENT, &isnull);
+	values[1] = slot_getattr(row, VERDICT_ID, &isnull);
+	values[2] = slot_getattr(row, VERDICT_EVENT, &isnull);
 	run_as_twin(rel->rd_rel->relowner,
 				"SELECT playevent.judge_replicated($1, $2, $3)", 3, types,
 				values);

@@ -223,6 +223,9 @@ SELECT test.cannot('verdict_judge', $$UPDATE v.play_verdict SET decided_by = 'an
 SELECT test.can('verdict_owner', $$CREATE TABLE v.other (x int);
     CREATE TRIGGER j AFTER INSERT ON v.other FOR EACH ROW EXECUTE FUNCTION playevent.judge()$$, 'the trigger on another table');
 SELECT test.cannot('verdict_owner', 'INSERT INTO v.other VALUES (1)', 'table "other" can''t have verdicts', 'is of no use', '55000');
+SELECT test.can('verdict_owner', $$CREATE TABLE v.loose (id bigint, event bigint);
+    CREATE TRIGGER j AFTER INSERT ON v.loose FOR EACH ROW EXECUTE FUNCTION playevent.judge()$$, 'and on one that takes nulls');
+SELECT test.cannot('verdict_owner', 'INSERT INTO v.loose VALUES (1, NULL)', 'table "loose" can''t have verdicts', 'where a verdict must name a row', '55000');
 SAVEPOINT s;
 ALTER TABLE play_verdict ENABLE ROW LEVEL SECURITY;
 CREATE POLICY later ON play_verdict FOR INSERT TO verdict_judge WITH CHECK (event > 1000);

@@ -108,7 +108,8 @@ add_difference(void *arg, HeapTuple row, TupleDesc desc)
 	rebuild->surplus += difference.has_surplus;
 	if (++rebuild->seen % PROGRESS_ROWS == 0)
 		ereport(NOTICE,
-				(errmsg("set right " INT64_FORMAT " keys of counter \"%s\"",
+				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+				 errmsg("set right " INT64_FORMAT " keys of counter \"%s\"",
 						rebuild->seen, counter_name(binding))));
 }
 

@@ -308,7 +308,8 @@ follow_trigger(Relation pg_trigger, HeapTuple trigger, bool by_name,
 	{
 		if (!OidIsValid(((Form_pg_trigger) GETSTRUCT(trigger))->tgparentid))
 			ereport(NOTICE,
-					(errmsg("table \"%s\" looks up tracks or releases in a table \"%s\", which is now another one, or none",
+					(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+					 errmsg("table \"%s\" looks up tracks or releases in a table \"%s\", which is now another one, or none",
 							get_rel_name(base), spoken_name(name)),
 					 errhint("If no table of that name is to follow, name its new name in playevent.attach_log.")));
 		return;

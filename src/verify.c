@@ -273,7 +273,8 @@ playevent_tell_progress(FunctionCallInfo fcinfo pg_attribute_unused())
 {
 	if (++progress.rows % PROGRESS_ROWS == 0)
 		ereport(NOTICE,
-				(errmsg("read " INT64_FORMAT " rows of table \"%s\" for counter \"%s\"",
+				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+				 errmsg("read " INT64_FORMAT " rows of table \"%s\" for counter \"%s\"",
 						progress.rows, NameStr(progress.table),
 						NameStr(progress.counter))));
 	PG_RETURN_BOOL(true);

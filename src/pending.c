@@ -410,17 +410,22 @@ write_counter(PendingCounter *counter)
 }
 
 /*
- * write_all
- *		Write all that is pending at the current level.
+ * pending_flush
+ *		Write what the current (sub)transaction has pending for a log, or, with
+ *		InvalidOid, for all.
  */
-static void
-write_all(void)
+void
+pending_flush(Oid log_relid)
 {
+	if (pending == NULL ||
+		pending->nest_level != GetCurrentTransactionNestLevel())
+		return;
+
 	for (PendingCounter *counter = pending->counters; counter != NULL;
 		 counter = counter->next)
 	{
-		/* Dropping the table drops its trigger without a word. */
-		if (counter->members > 0 && rebind(counter))
+		if (!OidIsValid(log_relid) ||
+			counter->binding->log_relid == log_relid)
 			write_counter(counter);
 	}
 }
@@ -493,7 +498,7 @@ add(CounterBinding *binding, Datum *values, bool *isnull, Datum value,
 	else
 		gather(level, counter, key, value, is_row);
 	if (level->size >= MAX_PENDING)
-		write_all();
+		pending_flush(InvalidOid);
 }
 
 /*
@@ -532,27 +537,6 @@ pending_add_rows(CounterBinding *binding, TupleTableSlot *row, int64 n)
 	for (int i = 0; i < binding->nkeys; i++)
 		values[i] = slot_getattr(row, binding->event_attnos[i], &isnull[i]);
 	add(binding, values, isnull, value, true);
-}
-
-/*
- * pending_flush
- *		Write what the current (sub)transaction has pending for a log, or, with
- *		InvalidOid, for all.
- */
-void
-pending_flush(Oid log_relid)
-{
-	if (pending == NULL ||
-		pending->nest_level != GetCurrentTransactionNestLevel())
-		return;
-
-	for (PendingCounter *counter = pending->counters; counter != NULL;
-		 counter = counter->next)
-	{
-		if (!OidIsValid(log_relid) ||
-			counter->binding->log_relid == log_relid)
-			write_counter(counter);
-	}
 }
 
 /*
@@ -595,7 +579,7 @@ flush_before_commit(void)
 									ALLOCSET_DEFAULT_SIZES);
 	oldcontext = MemoryContextSwitchTo(context);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	write_all();
+	pending_flush(InvalidOid);
 	PopActiveSnapshot();
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);

@@ -62,7 +62,6 @@ typedef struct BindingEntry
 	BindingHead *binding;		/* the newest */
 } BindingEntry;
 
-uint64		binding_invalidations;
 uint64		catalog_invalidations;
 
 static BindingCache caches[MAX_CACHES];
@@ -77,7 +76,6 @@ static MemoryContext replaced;	/* parent of those of bindings that were */
 static void
 invalidate_relation(Datum arg pg_attribute_unused(), Oid relid)
 {
-	binding_invalidations++;
 	catalog_invalidations++;
 	for (int i = 0; i < ncaches; i++)
 	{
@@ -129,10 +127,7 @@ invalidate_rights(Datum arg pg_attribute_unused(),
 		{
 			if (entry->binding != NULL &&
 				(hashvalue == 0 || has_right(entry->binding, hashvalue)))
-			{
 				entry->binding->valid = false;
-				entry->binding->stale = true;
-			}
 		}
 	}
 }
@@ -281,8 +276,7 @@ add_right(BindingHead *binding, uint32 hashvalue)
 /*
  * depend_on_schema
  *		The binding, which is being built, is stale once the schema has another
- *		name, or others have rights on it.  To be called before what it says is
- *		read, or right behind that, while no invalidation is.
+ *		name, or others have rights on it.
  */
 void
 depend_on_schema(void *binding, Oid namespace)
@@ -294,8 +288,9 @@ depend_on_schema(void *binding, Oid namespace)
 
 /*
  * depend_on_role
- *		The same of what a role may do, before it is asked: by itself, and by what
- *		it is a member of.  Memberships to come take no right away.
+ *		The binding, which is being built, is stale once the role may do something
+ *		else: by itself, or by what it is a member of.  Memberships to come take no
+ *		right away.
  */
 void
 depend_on_role(void *binding, Oid role)
@@ -329,7 +324,7 @@ depend_on_role(void *binding, Oid role)
 /*
  * end_building
  *		The binding says all it has to, and is valid unless something was
- *		invalidated since seen was read off binding_invalidations.
+ *		invalidated since seen was read off catalog_invalidations.
  */
 void
 end_building(void *binding, uint64 seen)
@@ -337,7 +332,7 @@ end_building(void *binding, uint64 seen)
 	BindingHead *head = binding;
 
 	head->built = true;
-	head->valid = seen == binding_invalidations && !head->stale;
+	head->valid = seen == catalog_invalidations;
 }
 
 /*

@@ -19,7 +19,6 @@ typedef struct BindingHead
 	Oid			key;			/* its trigger */
 	bool		valid;			/* cleared by invalidation */
 	bool		built;			/* to its end, so others may hold it */
-	bool		stale;			/* by now, before it has been built */
 	MemoryContext context;		/* that it is in, with all it points to */
 	uint32	   *rights;			/* hash values of what rights it depends on */
 	int			nrights;
@@ -31,10 +30,9 @@ typedef struct BindingCache BindingCache;
 typedef bool (*BindingDepends) (const void *binding, Oid relid);
 
 /*
- * Counts invalidations of relations, to notice one during a lookup; and with them
- * those of any role, membership or schema.
+ * Counts invalidations of any relation, role, membership, schema or database, to
+ * notice one during a lookup.
  */
-extern uint64 binding_invalidations;
 extern uint64 catalog_invalidations;
 
 extern void binding_init(void);

@@ -258,7 +258,7 @@ counter_binding(Relation event, Trigger *trigger)
 		lock_until_end(binding->slot->relid, RowExclusiveLock);
 	if (binding == NULL || !binding->head.valid)
 	{
-		uint64		seen = binding_invalidations;
+		uint64		seen = catalog_invalidations;
 
 		check_up_to_date(event, trigger);
 		binding = new_binding(counter_bindings, trigger->tgoid);

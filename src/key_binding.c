@@ -369,7 +369,7 @@ key_binding(Relation event, Trigger *trigger)
 		lock_indexes(keys);
 	if (keys == NULL || !keys->head.valid)
 	{
-		uint64		seen = binding_invalidations;
+		uint64		seen = catalog_invalidations;
 
 		check_up_to_date(event, trigger);
 		keys = new_binding(key_bindings, trigger->tgoid);

@@ -455,7 +455,7 @@ track_binding(Relation event, Trigger *trigger)
 		lock_until_end(binding->track_relid, AccessShareLock);
 	if (binding == NULL || !binding->head.valid)
 	{
-		uint64		seen = binding_invalidations;
+		uint64		seen = catalog_invalidations;
 
 		check_up_to_date(event, trigger);
 		binding = new_binding(track_bindings, trigger->tgoid);

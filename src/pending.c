@@ -174,22 +174,26 @@ use_slot(PendingCounter *counter, SlotBinding *slot)
 /*
  * find_counter
  *		What is pending at this level for a counter; from now on, if nothing was.
+ *
+ * What was last counted in is in front, for one row after another goes into a
+ * partition, and there may be many.
  */
 static PendingCounter *
 find_counter(PendingLevel *level, CounterBinding *binding)
 {
-	PendingCounter *counter = level->counters;
+	PendingCounter **link = &level->counters;
+	PendingCounter *counter;
 
-	while (counter != NULL &&
-		   counter->binding->head.key != binding->head.key)
-		counter = counter->next;
+	while (*link != NULL && (*link)->binding->head.key != binding->head.key)
+		link = &(*link)->next;
+	counter = *link;
 	if (counter == NULL)
-	{
 		counter = MemoryContextAllocZero(level->context,
 										 sizeof(PendingCounter));
-		counter->next = level->counters;
-		level->counters = counter;
-	}
+	else
+		*link = counter->next;
+	counter->next = level->counters;
+	level->counters = counter;
 	counter->binding = binding;
 	use_slot(counter, binding->slot);
 	return counter;

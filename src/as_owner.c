@@ -169,6 +169,19 @@ may_select(Oid relid, Oid role, List *columns)
 }
 
 /*
+ * may_read
+ *		May the role read these columns of a table, a list of names, or all of it,
+ *		as far as its schema's and its own rights go?  Policies are not asked.
+ */
+bool
+may_read(Oid relid, Oid role, List *columns)
+{
+	return namespace_aclcheck(get_rel_namespace(relid), role,
+							  ACL_USAGE) == ACLCHECK_OK &&
+		may_select(relid, role, columns);
+}
+
+/*
  * check_usage
  *		Check that the role may look for things in the schema.
  */

@@ -25,6 +25,7 @@ extern void check_own_table(Oid relid);
 extern void set_option(const char *name, const char *value);
 extern void owner_enter(Oid owner, OwnerScope *outer);
 extern void owner_leave(OwnerScope *outer);
+extern bool may_read(Oid relid, Oid role, List *columns);
 extern void check_usage(Oid namespace, Oid role);
 extern void check_readable(Oid relid, Oid role, List *columns);
 extern void check_caller(Oid relid, ArrayType *columns);

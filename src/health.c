@@ -47,6 +47,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "as_owner.h"
 #include "binding.h"
 #include "compat.h"
 #include "heap_fetch.h"
@@ -118,13 +119,9 @@ open_table_if_free(Oid relid)
 
 /* May the caller read all of the table? */
 static bool
-may_read(Relation rel)
+may_read_all(Oid relid)
 {
-	Oid			relid = RelationGetRelid(rel);
-
-	return namespace_aclcheck(RelationGetNamespace(rel), GetUserId(),
-							  ACL_USAGE) == ACLCHECK_OK &&
-		pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK &&
+	return may_read(relid, GetUserId(), NIL) &&
 		check_enable_rls(relid, GetUserId(), true) != RLS_ENABLED;
 }
 
@@ -138,7 +135,7 @@ may_know(Relation rel)
 {
 	return (has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) &&
 			is_slot_table(RelationGetRelid(rel))) ||
-		may_read(rel);
+		may_read_all(RelationGetRelid(rel));
 }
 
 /*
@@ -611,7 +608,7 @@ playevent_slots_of_keys(PG_FUNCTION_ARGS)
 			bool		isnull[3] = {false};
 
 			values[0] = key_text(&survey, survey.worst[i].key, ncolumns,
-								 columns, may_read(survey.rel));
+								 columns, may_read_all(RelationGetRelid(survey.rel)));
 			values[1] = Int64GetDatum(survey.worst[i].slots);
 			values[2] = Float8GetDatum(share);
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,

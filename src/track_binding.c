@@ -20,7 +20,6 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -64,34 +63,18 @@ track_binding_init(void)
  *		its rows.
  */
 static void
-check_track_rights(Relation event, Trigger *trigger, Oid log, Relation track,
-				   Oid namespace)
+check_track_rights(Relation event, Trigger *trigger, Oid log, Relation track)
 {
 	Oid			owner = owner_of(log);
 	Oid			relid = RelationGetRelid(track);
-	bool		may_read;
+	List	   *columns = NIL;
 
-	may_read = namespace_aclcheck(namespace, owner, ACL_USAGE) == ACLCHECK_OK;
-	if (may_read &&
-		pg_class_aclcheck(relid, owner, ACL_SELECT) != ACLCHECK_OK)
+	for (int arg = RESOLVE_TRACK_KEY; arg <= RESOLVE_TRACK_DELETED; arg++)
 	{
-		/* then on each column that is read */
-		for (int arg = RESOLVE_TRACK_KEY; arg <= RESOLVE_TRACK_DELETED; arg++)
-		{
-			const char *column = trigger->tgargs[arg];
-			AttrNumber	attno;
-
-			if (column[0] == '\0')
-				continue;
-			attno = get_attnum(relid, column);
-			if (attno <= 0 ||
-				pg_attribute_aclcheck(relid, attno, owner,
-									  ACL_SELECT) != ACLCHECK_OK)
-				may_read = false;
-		}
+		if (trigger->tgargs[arg][0] != '\0')
+			columns = lappend(columns, trigger->tgargs[arg]);
 	}
-
-	if (!may_read)
+	if (!may_read(relid, owner, columns))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for table %s",
@@ -325,7 +308,7 @@ open_track(TrackBinding *binding, Relation event, Trigger *trigger)
 	binding->altered_by = altered_by(binding->track_relid);
 
 	depend_on_role(binding, owner_of(binding->log_relid));
-	check_track_rights(event, trigger, binding->log_relid, track, namespace);
+	check_track_rights(event, trigger, binding->log_relid, track);
 	check_no_shell(binding->event_relid, binding->track_relid);
 
 	if (track->rd_rel->relkind != RELKIND_RELATION ||

@@ -11,10 +11,10 @@
  * (the track table in AccessShareLock, the slot table in RowExclusiveLock), as
  * if the statement had named it, but by the transaction itself, whichever
  * subtransaction is the current one (lock_until_end).  Whatever changes what a
- * binding says invalidates a relation's cache entry, or that of a role, membership
- * or schema which it depends on, for anybody can alter those of his own at any
- * time; the callbacks here then only mark bindings stale, because
- * they may run at any table_open.  Invalidations are read when a lock is
+ * binding says invalidates the cache entry of a relation, or of a role, membership
+ * or schema.  Of the latter a binding notes those that it depends on: anybody can
+ * alter his own at any time, and no others need look again for that.  The callbacks
+ * here only mark bindings stale, because they may run at any table_open.  Invalidations are read when a lock is
  * granted, so an entry is trusted only after that.  What is looked up under
  * these locks stays true while they are held, but for rights: GRANT locks no
  * table.  If a binding turns stale while it is looked up, it serves the caller

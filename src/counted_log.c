@@ -68,7 +68,7 @@ open_distributed_log(Oid relid, TriggerDesc **triggers)
 
 /*
  * open_counted_log
- *		The same for a log whose rows are here.
+ *		open_distributed_log, of a log whose rows are here.
  */
 Relation
 open_counted_log(Oid relid, TriggerDesc **triggers)

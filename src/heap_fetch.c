@@ -98,7 +98,7 @@ fetch_version(Relation rel, Buffer buffer, OffsetNumber offset,
  *		starts at root.  The buffer is that of root's block, and pinned; the
  *		tuple points into it.
  *
- * The same as heapam_index_fetch_tuple, but that the page is pruned only when
+ * heapam_index_fetch_tuple, but that the page is pruned only when
  * less than room is free.
  *
  * *all_dead is set if no transaction needs any version in the chain.

@@ -355,6 +355,7 @@ write_keys(PendingCounter *counter, PendingKey **keys, int n)
 	}
 	for (int i = 0; i < n; i++)
 	{
+		/* of gathered amounts, which are a pointer in its place, any at all */
 		if (keys[i]->count != 0)
 			slot_writer_add(writer, keys[i]->hash, key_tuple(keys[i]),
 							pending_amount(counter, keys[i]));
@@ -375,8 +376,8 @@ write_keys(PendingCounter *counter, PendingKey **keys, int n)
  *		Write one trigger's pending counts of the current level, and forget
  *		them.
  *
- * The trigger that counted has locked the slot table, in this (sub)transaction,
- * so nobody else has altered it since.
+ * The trigger that counted has locked the slot table, by the top transaction, so
+ * nobody else has altered it since.
  */
 static void
 write_counter(PendingCounter *counter)

@@ -84,7 +84,12 @@ struct ReleaseMemo
 	Trigger    *trigger;
 	Snapshot	snapshot;
 
-	/* the snapshot that the answers of a trigger hold for */
+	/*
+	 * The snapshot that the answers of a trigger hold for.  These tell it:
+	 * for one xmax, transactions only leave the set of those that run, so an
+	 * equal count of them is an equal set; and a subtransaction commits only
+	 * with its parent.
+	 */
 	TransactionId xmin;
 	TransactionId xmax;
 	uint32		xcnt;
@@ -159,9 +164,9 @@ init_scan_key(TrackBinding *binding, AttrNumber column, Datum key,
 
 /*
  * fetch_track
- *		Fetch the track from a heap table: from where this backend found it
- *		last, if it is still there, for its key is unique; or by the index, if
- *		that serves.
+ *		Fetch the track from a heap table: from where it was found last, by this
+ *		backend or, where hints are shared, by another, if it is still there,
+ *		for its key is unique; or by the index, if that serves.
  *
  * Returns the buffer that the tuple points into, pinned, or InvalidBuffer.
  */

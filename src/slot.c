@@ -40,14 +40,7 @@
  *
  * A slot's amount is a count, or of another kind (amount.h).  Counts and sums are
  * added here, inline.  Sketches of listeners are united instead, and a slot that
- * covers what is to be added, for it has all listeners already, is left as it is,
- * even unlocked, if the snapshot sees it: it was committed then, or written by
- * this very transaction, so whoever sees this transaction sees it too; and they
- * stay in whatever comes after it.  Where listeners are taken out of a key's
- * sketches (playevent.void, playevent.forget_listener), its slots are deleted, and
- * made anew of the log.  A slot that somebody is deleting is not relied upon; and
- * who deletes waits, before the log is read, for all who may have relied on what
- * was deleted: they hold a lock on the slot table.
+ * covers what is to be added is left as it is (cover_by_version).
  *
  *-------------------------------------------------------------------------
  */
@@ -356,11 +349,11 @@ is_visible(SlotVersion *version, Snapshot snapshot)
 }
 
 /*
- * is_written_by
+ * is_of_this_command
  *		Did this very command of the transaction write the version?
  */
 static inline bool
-is_written_by(CommandId cid, SlotVersion *version)
+is_of_this_command(CommandId cid, SlotVersion *version)
 {
 	HeapTupleHeader header = version->tuple.t_data;
 
@@ -479,6 +472,12 @@ write_amount(SlotWriter *writer, SlotVersion *version, Datum amount)
  * has just locked the version may be gone, or be oneself, or be in nobody's way
  * (KEY SHARE), which heap_lock_tuple tells and heap_update without waiting does
  * not.
+ *
+ * Of its own branch for that, heap_update says that "we don't consider the "no
+ * wait" case here", which "may cause failures with third-party code that calls
+ * heap_update directly" (read in the sources of 16 and 17).  That is said of where
+ * it finds an xmax that is set, and it gives up there before it decides anything.
+ * t/p4_wait_free.pl races writers, on a server without assertions as packages are.
  */
 static bool
 write_if_free(SlotWriter *writer, SlotVersion *version, Datum amount)
@@ -486,7 +485,7 @@ write_if_free(SlotWriter *writer, SlotVersion *version, Datum amount)
 	uint16		infomask = version->tuple.t_data->t_infomask;
 
 	if (may_update_unlocked && (infomask & HEAP_XMAX_INVALID) != 0)
-		return !is_written_by(writer->cid, version) &&
+		return !is_of_this_command(writer->cid, version) &&
 			is_in_reach(writer, version) &&
 			update_version(writer, version, amount, false) == TM_Ok;
 
@@ -527,8 +526,17 @@ is_being_deleted(SlotVersion *version)
  *		Add n to a slot of the key, which may cover it, unless the slot is out of
  *		reach.
  *
- * The snapshot that a slot which does must be visible to is the statement's, lest
- * the rest of the statement see the row and not the slot.
+ * One that does, for it has all listeners already, is left as it is, even
+ * unlocked, if the snapshot sees it: it was committed then, or written by this very
+ * transaction, so whoever sees this transaction sees it too; and they stay in
+ * whatever comes after it.  The snapshot is the statement's, lest the rest of the
+ * statement see the row and not the slot.
+ *
+ * Where listeners are taken out of a key's sketches (playevent.void,
+ * playevent.forget_listener), its slots are deleted, and made anew of the log.  A
+ * slot that somebody is deleting is not relied upon; and who deletes waits, before
+ * the log is read, for all who may have relied on what was deleted: they hold a
+ * lock on the slot table.
  */
 static bool
 cover_by_version(SlotWriter *writer, SlotVersion *version, Datum n)
@@ -595,9 +603,10 @@ add_to_version(SlotWriter *writer, SlotVersion *version, Datum n)
 
 /*
  * add_to_hinted
- *		Add n to the slot that this backend wrote last for the key, if it is
- *		still there and free.  This needs no index scan, and on a hot key meets
- *		nobody: the others stick to theirs.
+ *		Add n to the slot that was written last for the key, by this backend or,
+ *		where hints are shared, maybe by another, if it is still there and free.
+ *		This needs no index scan, and on a hot key mostly meets nobody: the others
+ *		stick to theirs.
  */
 static bool
 add_to_hinted(SlotWriter *writer, uint32 hash, Datum n)

@@ -100,11 +100,11 @@ leading_keys(SlotBinding *slot, Relation index, int *which)
 }
 
 /*
- * take_index
+ * bind_slot_index
  *		Let a key's slots be found by this index.
  */
 static void
-take_index(SlotBinding *slot, Relation index, int nkeys, const int *which)
+bind_slot_index(SlotBinding *slot, Relation index, int nkeys, const int *which)
 {
 	slot->index_oid = RelationGetRelid(index);
 	slot->index_nkeys = nkeys;
@@ -169,7 +169,7 @@ find_slot_index(SlotBinding *slot, Relation rel, Relation event,
 		check_plain(index, rel, event, trigger);
 		nkeys = leading_keys(slot, index, which);
 		if (nkeys > slot->index_nkeys)
-			take_index(slot, index, nkeys, which);
+			bind_slot_index(slot, index, nkeys, which);
 		index_close(index, AccessShareLock);
 	}
 	if (slot->index_nkeys == 0)
@@ -282,13 +282,13 @@ bind_key(SlotBinding *slot, Relation rel, Relation event, Trigger *trigger)
 }
 
 /*
- * check_columns
+ * check_slot_columns
  *		Check that each column of a slot table has one part: each is named once,
  *		and there are as many as are named.
  */
 static void
-check_columns(SlotBinding *slot, Relation rel, Relation event,
-			  Trigger *trigger)
+check_slot_columns(SlotBinding *slot, Relation rel, Relation event,
+				   Trigger *trigger)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	int			live = 0;
@@ -367,7 +367,7 @@ slot_binding(Relation rel, Relation event, Trigger *trigger,
 	check_kept(rel, event, trigger);
 	bind_amount(slot, rel, event, trigger, kind);
 	bind_key(slot, rel, event, trigger);
-	check_columns(slot, rel, event, trigger);
+	check_slot_columns(slot, rel, event, trigger);
 	find_slot_index(slot, rel, event, trigger);
 	make_key_desc(slot, RelationGetDescr(rel));
 	return slot;

@@ -126,7 +126,7 @@ keep(Compaction *at, SlotVersion *version)
 
 /* Is the sum of two amounts one that a slot can have? */
 static bool
-add_up(SlotWriter *writer, Datum a, Datum b)
+sum_fits(SlotWriter *writer, Datum a, Datum b)
 {
 	int64		sum;
 
@@ -156,8 +156,8 @@ merge(Compaction *at, SlotVersion *version)
 		at->is_locked = true;
 		at->amount = read_amount(at->writer, &at->kept.tuple);
 	}
-	if (add_up(at->writer, at->amount,
-			   read_amount(at->writer, &version->tuple)) &&
+	if (sum_fits(at->writer, at->amount,
+				 read_amount(at->writer, &version->tuple)) &&
 		remove_if_free(at->writer, version))
 	{
 		/* A version never changes, not even when it is deleted. */

@@ -38,10 +38,15 @@ struct SlotWriter
 	Datum		values[COUNTER_MAX_KEYS];
 	bool		isnull[COUNTER_MAX_KEYS];
 
-	/* where its slot is: what an index says, and the version written */
+	/*
+	 * Where its slot is, for row_hint_remember.  root is what an index or a
+	 * hint said when the slot was fetched, or its place if it got an index
+	 * entry; written is the version that holds the amount, new or covering.
+	 * root_buffer had both when that was written; no pin, but a hint.
+	 */
 	ItemPointerData root;
 	ItemPointerData written;
-	Buffer		root_buffer;	/* if known */
+	Buffer		root_buffer;	/* InvalidBuffer if not known */
 
 	/* opened when first needed */
 	Relation	index;

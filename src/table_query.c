@@ -75,6 +75,10 @@ static post_parse_analyze_hook_type outer_analyze_hook;
 /*
  * A query may run code of a table's owner, in a domain, an index or a policy,
  * whoever's twin this is; that code is none.
+ *
+ * Where it stands, what is assigned inside and read behind it is volatile, and a
+ * function with other variables that live across it is noinline, for the setjmp may
+ * clobber those of whoever it is inlined into.
  */
 #define OUTSIDE_TWIN(call) \
 	do { \
@@ -281,11 +285,18 @@ lift_policies(ParseState *pstate, Query *query, QueryJumble jumble)
 
 /*
  * prepare_owner_query
- *		The same on several tables, without parameters, by their owner, whom
- *		policies that are forced on his own tables don't concern.
+ *		prepare_table_query on several tables, without parameters, by their owner,
+ *		whom policies that are forced on his own tables don't concern.
  *
  * That holds while the query is rewritten, which runs nobody's code, if it is on
- * his own tables and nothing else.  Were it to hold for all that is done as the
+ * his own tables and nothing else:
+ *
+ *	parsed				as he is (set_up_parser)
+ *	rewritten			with SECURITY_NOFORCE_RLS (lift_policies)
+ *	next statement		as he is (set_up_parser)
+ *	prepared			as he is (below)
+ *
+ * Were it to hold for all that is done as the
  * owner, or for parsing, which runs the checks of domains in composites, then his
  * code could call functions of others' whose own forced policies it would lift.
  */
@@ -566,8 +577,8 @@ playevent_read_table(PG_FUNCTION_ARGS)
  * playevent.read_own(rel regclass, other regclass, query text)
  *		returns setof record
  *
- * The same for tables of the owner whose twin it is, in which nobody else has a
- * say.  It sees what the statement has written by now.
+ * What playevent.read_table returns, of tables of the owner whose twin it is, in
+ * which nobody else has a say.  It sees what the statement has written by now.
  *
  * Errors: not called by a twin (0A000), not the tables' owner (42501); else as
  * read_table.

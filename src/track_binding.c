@@ -96,7 +96,7 @@ check_track_rights(Relation event, Trigger *trigger, Oid log, Relation track)
 }
 
 /*
- * take_index
+ * bind_track_index
  *		Let tracks be found by the index, if it has an operator for keys of the
  *		event's type; false if not.
  *
@@ -105,7 +105,7 @@ check_track_rights(Relation event, Trigger *trigger, Oid log, Relation track)
  * another track.
  */
 static bool
-take_index(TrackBinding *binding, Relation index, Oid key_type, Oid track_type)
+bind_track_index(TrackBinding *binding, Relation index, Oid key_type, Oid track_type)
 {
 	Oid			opfamily = index->rd_opfamily[0];
 	Oid			opcintype = index->rd_opcintype[0];
@@ -176,9 +176,9 @@ find_track_index(TrackBinding *binding, Relation event, Trigger *trigger,
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 		bool		fits = tells_tracks_apart(binding, index);
-		bool		taken = fits && take_index(binding, index,
-											   getBaseType(key->atttypid),
-											   getBaseType(track_key->atttypid));
+		bool		taken = fits && bind_track_index(binding, index,
+													 getBaseType(key->atttypid),
+													 getBaseType(track_key->atttypid));
 
 		index_close(index, AccessShareLock);
 		if (taken)

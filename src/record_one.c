@@ -12,9 +12,8 @@
  * Lifetime: the plans are kept for the session, by table and types.  They are
  * made from names, and hold for this table alone (table_query.c).  So after any
  * invalidation that may have to do with these they are looked at again, under
- * the table's lock.  A plan that a rename has made useless goes when the
- * transaction ends, for a call further up the stack may be using it; one whose
- * table is gone, as soon as there are plans for another.
+ * the table's lock.  A plan that a rename has made useless stays, for a call
+ * further up the stack may be using it.
  *
  * In a distributed log (shard.c), Citus takes both to the shard of the row's track,
  * on whatever node.
@@ -32,7 +31,6 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 #include "binding.h"
 #include "heard.h"
@@ -148,33 +146,6 @@ take_value(OneRow *row, RecordValue v, FunctionCallInfo fcinfo, int arg)
 						arg + 1)));
 }
 
-static void
-drop_plans(Plans *plans)
-{
-	drop_kept_query(plans->insert);
-	drop_kept_query(plans->find);
-	plans->insert = plans->find = NULL;
-}
-
-/*
- * drop_plans_of_gone
- *		Drop what is kept for tables that were dropped.  The entries stay, for a
- *		call further up the stack may be using one.
- */
-static void
-drop_plans_of_gone(void)
-{
-	HASH_SEQ_STATUS scan;
-	Plans	   *plans;
-
-	hash_seq_init(&scan, all_plans);
-	while ((plans = hash_seq_search(&scan)) != NULL)
-	{
-		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(plans->key.relid)))
-			drop_plans(plans);
-	}
-}
-
 /*
  * find_plans
  *		The entry for this table and these types; a new one is all zeroes.
@@ -203,10 +174,7 @@ find_plans(OneRow *row, Oid relid)
 
 	plans = hash_search(all_plans, &key, HASH_ENTER, &found);
 	if (!found)
-	{
 		memset((char *) plans + sizeof(key), 0, sizeof(Plans) - sizeof(key));
-		drop_plans_of_gone();
-	}
 	return plans;
 }
 
@@ -282,7 +250,7 @@ look_at_log(Plans *plans, Relation rel)
 	if (OidIsValid(key_table))
 		renamed |= take_name(key_table, plans->key_name);
 	if (renamed || key_table != plans->key_table || by_track != plans->by_track)
-		drop_plans(plans);
+		plans->insert = plans->find = NULL;
 	plans->key_table = key_table;
 	plans->by_track = by_track;
 	plans->seen = seen;
@@ -292,7 +260,13 @@ look_at_log(Plans *plans, Relation rel)
 static TableQuery *
 make_plan(const char *text, Oid table, int nargs, const Oid *types)
 {
-	return prepare_kept_query(text, CURSOR_OPT_GENERIC_PLAN, table, nargs, types);
+	MemoryContext oldcontext = MemoryContextSwitchTo(TopMemoryContext);
+	TableQuery *query = prepare_table_query(text, CURSOR_OPT_GENERIC_PLAN,
+											table, InvalidOid, nargs, types);
+
+	keep_table_query(query);
+	MemoryContextSwitchTo(oldcontext);
+	return query;
 }
 
 /*

@@ -54,8 +54,6 @@ PG_FUNCTION_INFO_V1(playevent_read_own);
 struct TableQuery
 {
 	SPIPlanPtr	plan;
-	MemoryContext context;		/* its own, if it is kept */
-	MemoryContextCallback free_plan;	/* then, with the context */
 	Oid			tables[QUERY_MAX_TABLES];	/* InvalidOid behind the last */
 	int			nargs;
 	Oid			types[FLEXIBLE_ARRAY_MEMBER];
@@ -333,54 +331,15 @@ table_query_init(void)
 	post_parse_analyze_hook = lift_policies;
 }
 
-static void
-free_plan(void *plan)
-{
-	SPI_freeplan(plan);
-}
-
 /*
- * prepare_kept_query
- *		prepare_table_query, for a query that is kept beyond SPI_finish, until
- *		drop_kept_query.
- *
- * It is the parser's argument whenever the plan is made anew, so it can't be
- * copied to where it stays: it takes its context along.
- */
-TableQuery *
-prepare_kept_query(const char *text, int cursor_options, Oid table, int nargs,
-				   const Oid *types)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "playevent query",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext oldcontext = MemoryContextSwitchTo(context);
-	TableQuery *query = prepare_table_query(text, cursor_options, table,
-											InvalidOid, nargs, types);
-
-	MemoryContextSwitchTo(oldcontext);
-	if (SPI_keepplan(query->plan) != 0)
-		elog(ERROR, "SPI_keepplan failed");
-	query->context = context;
-	query->free_plan.func = free_plan;
-	query->free_plan.arg = query->plan;
-	MemoryContextRegisterResetCallback(context, &query->free_plan);
-	MemoryContextSetParent(context, CacheMemoryContext);
-	return query;
-}
-
-/*
- * drop_kept_query
- *		Keep a query until the transaction ends and no longer, for a call further
- *		up the stack may be running it.
+ * keep_table_query
+ *		Keep a query beyond SPI_finish; it must lie in a context that stays.
  */
 void
-drop_kept_query(TableQuery *query)
+keep_table_query(TableQuery *query)
 {
-	if (query == NULL)
-		return;
-	MemoryContextSetIdentifier(query->context, "replaced");
-	MemoryContextSetParent(query->context, TopTransactionContext);
+	if (SPI_keepplan(query->plan) != 0)
+		elog(ERROR, "SPI_keepplan failed");
 }
 
 /*

@@ -23,9 +23,7 @@ extern TableQuery *prepare_table_query(const char *text, int cursor_options,
 									   const Oid *types);
 extern TableQuery *prepare_owner_query(const char *text, int cursor_options,
 									   const Oid *tables, int ntables);
-extern TableQuery *prepare_kept_query(const char *text, int cursor_options,
-									  Oid table, int nargs, const Oid *types);
-extern void drop_kept_query(TableQuery *query);
+extern void keep_table_query(TableQuery *query);
 extern void run_table_query(TableQuery *query, const Datum *values,
 							const char *nulls, bool read_only);
 extern Portal open_table_query(TableQuery *query);

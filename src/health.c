@@ -659,28 +659,34 @@ playevent_newest(PG_FUNCTION_ARGS)
 		IndexScanDesc scan = begin_index_scan(rel, index, SnapshotSelf, 0);
 		int32		lim = PG_GETARG_INT32(4);
 		int64		n = 0;
+		ItemPointer tid;
 		bool		is_since = true;
-		HeapTupleData tuple;
-		ItemPointerData root;
-		Buffer		buffer;
 
+		/* Not by fetch_next, which marks what is dead: a standby may not. */
 		index_rescan(scan, NULL, 0, NULL, 0);
-		while (is_since &&
-			   BufferIsValid(buffer = fetch_next(scan, BackwardScanDirection,
-												 &lim, 0, &tuple, &root)))
+		while (is_since && lim-- > 0 &&
+			   (tid = index_getnext_tid(scan, BackwardScanDirection)) != NULL)
 		{
-			bool		is_unknown;
-			Datum		made = heap_getattr(&tuple, time_column,
-											RelationGetDescr(rel), &is_unknown);
+			Buffer		buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(tid));
+			HeapTupleData tuple;
 
-			is_since = !is_unknown &&
-				DatumGetTimestampTz(made) >= PG_GETARG_TIMESTAMPTZ(3);
-			if (!is_unknown && isnull[0])
+			CHECK_FOR_INTERRUPTS();
+			if (fetch_by_root(rel, buffer, tid, SnapshotSelf, 0, &tuple, NULL))
 			{
-				values[0] = TimestampTzGetDatum(DatumGetTimestampTz(made));
-				isnull[0] = false;
+				bool		is_unknown;
+				Datum		made = heap_getattr(&tuple, time_column,
+												RelationGetDescr(rel),
+												&is_unknown);
+
+				is_since = !is_unknown &&
+					DatumGetTimestampTz(made) >= PG_GETARG_TIMESTAMPTZ(3);
+				if (!is_unknown && isnull[0])
+				{
+					values[0] = TimestampTzGetDatum(DatumGetTimestampTz(made));
+					isnull[0] = false;
+				}
+				n += is_since ? 1 : 0;
 			}
-			n += is_since ? 1 : 0;
 			ReleaseBuffer(buffer);
 		}
 		index_endscan(scan);

@@ -151,12 +151,8 @@ fetch_next(IndexScanDesc scan, ScanDirection direction, int *limit, Size room,
 			return buffer;
 		}
 
-		/*
-		 * Let the index forget what nobody needs, as index_fetch_heap does;
-		 * not on a standby, where it might be needed still.
-		 */
-		if (!scan->xactStartedInRecovery)
-			scan->kill_prior_tuple = all_dead;
+		/* Let the index forget what nobody needs, as index_fetch_heap does. */
+		scan->kill_prior_tuple = all_dead;
 		ReleaseBuffer(buffer);
 	}
 	return InvalidBuffer;

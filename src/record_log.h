@@ -104,7 +104,7 @@ extern AttrNumber record_column(Relation rel, const NameData *name,
 								bool needed);
 extern void find_record_columns(RecordLog *log, const NameData *names);
 extern Oid	key_table_of(Relation rel, AttrNumber event_id);
-extern void report_other_id(RecordLog *log) pg_attribute_noreturn();
+extern void report_other_id(RecordLog *log);
 extern int64 record_id(RecordLog *log, Datum id);
 
 #endif							/* PLAYEVENT_RECORD_LOG_H */

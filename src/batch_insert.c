@@ -383,12 +383,15 @@ attempt(Batch *batch, Attempt what, RecordRow **rows,
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(oldcontext);
 	CurrentResourceOwner = oldowner;
+	if (error != NULL && what == ATTEMPT_STATEMENT && batch->log.distributed)
+	{
+		MemoryContextSwitchTo(batch->context);
+		tell_of_log(&batch->log, error);
+	}
+	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
 
-	if (error != NULL && what == ATTEMPT_STATEMENT && batch->log.distributed)
-		tell_of_log(&batch->log, error);
 	if (error != NULL &&
 		(what == ATTEMPT_DEFAULTS || !may_be_of_row(error) ||
 		 (what == ATTEMPT_STATEMENT && !is_of_row(&batch->log, error))))

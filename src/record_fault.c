@@ -316,8 +316,11 @@ static const char *
 constraint_named(RecordLog *log, const char *name, bool is_of_log)
 {
 	TupleConstr *constr = RelationGetDescr(log->rel)->constr;
+	List	   *keys;
 	ListCell   *lc;
 
+	/* The relcache's own, which a look into a catalog may throw away */
+	keys = copyObject(RelationGetFKeyList(log->rel));
 	foreach(lc, RelationGetIndexList(log->rel))
 	{
 		const char *index = get_rel_name(lfirst_oid(lc));
@@ -325,7 +328,7 @@ constraint_named(RecordLog *log, const char *name, bool is_of_log)
 		if (index != NULL && is_in_shard(log, name, index))
 			return index;
 	}
-	foreach(lc, RelationGetFKeyList(log->rel))
+	foreach(lc, keys)
 	{
 		ForeignKeyCacheInfo *key = lfirst_node(ForeignKeyCacheInfo, lc);
 		const char *constraint = get_constraint_name(key->conoid);

@@ -11,6 +11,8 @@
 #   PRELOAD=1      preloads the library, so that backends share hints
 #   PG_IVM         the source directory of pg_ivm, to compare with it too; it is
 #                  built in the copy, and gone afterwards
+#   CITUS          a directory that Citus was installed into with `make install
+#                  DESTDIR=`, for machines; default is that the server has it
 #   ROUNDS, SECONDS_EACH
 #   CLIENTS, KEYS  of the workloads single and partitions; keys are uniform, zipf,
 #                  hot or event_id.  KEYS of machines, too: hot or zipf
@@ -42,6 +44,7 @@ trap unpack EXIT
 
 prepare_copy() {
     [ -z "${PG_IVM:-}" ] || cp -r "$PG_IVM" pg_ivm
+    [ -z "${CITUS:-}" ] || { mkdir stage && cp -R "$CITUS/." stage; }
 }
 
 # The server's user may not write here, so the results come as an archive.  The

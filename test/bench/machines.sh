@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # machines.sh: one server; tracks over two nodes behind PL/Proxy; two ingest servers and
-# a hub.  Each has bare tables and logs, in databases of those names, and all take turns.
+# a hub; a coordinator and two workers of Citus.  Each has bare tables and logs, in databases of those names, and all take turns.
 # Everything runs on this one machine: what is seen is the work a play takes, and not
 # how many more of them several machines can take.
 #
@@ -8,13 +8,13 @@
 # them, so its rounds end then.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# An engine is servers, of which clients connect to the entrances, and nodes have the
-# plays first.  Another, such as one by Citus, is a line in each of these, a function
-# set_up_NAME, and if need be a function wait_NAME, until all is where it belongs.
-declare -A servers=([plain]='plain' [proxy]='proxy node_1 node_2' [hub]='hub ingest_1 ingest_2')
-declare -A entrances=([plain]='plain' [proxy]='proxy' [hub]='ingest_1 ingest_2')
-declare -A nodes=([plain]='plain' [proxy]='node_1 node_2' [hub]='ingest_1 ingest_2')
-engines=(plain proxy hub)
+# An engine is servers, of which clients connect to the entrances, and nodes give plays
+# their ids.  Another is a line in each of these, a function set_up_NAME, and if need be
+# a function wait_NAME, until all is where it belongs.
+declare -A servers=([plain]='plain' [proxy]='proxy node_1 node_2' [hub]='hub ingest_1 ingest_2' [citus]='coordinator worker_1 worker_2')
+declare -A entrances=([plain]='plain' [proxy]='proxy' [hub]='ingest_1 ingest_2' [citus]='coordinator')
+declare -A nodes=([plain]='plain' [proxy]='node_1 node_2' [hub]='ingest_1 ingest_2' [citus]='coordinator')
+engines=(plain)
 tracks=$(pick 10000 1000)
 each=1000  # plays a batch
 clients=16
@@ -47,6 +47,14 @@ max_worker_processes = 20
 wal_retrieve_retry_interval = 100ms
 CONF
     [[ $1 != ingest_* ]] || echo 'wal_level = logical' >> "$1/data/postgresql.conf"
+    [[ " ${servers[citus]} " != *" $1 "* ]] || cat >> "$1/data/postgresql.conf" <<CONF
+shared_preload_libraries = 'citus${PRELOAD:+, playevent}'
+max_prepared_transactions = 200
+citus.local_hostname = '$PWD/$1'
+citus.node_conninfo = 'sslmode=prefer'
+citus.enable_statistics_collection = off
+${CITUS:+citus.enable_version_checks = off}
+CONF
     pg_ctl -D "$1/data" -l "$1/log" -w start > /dev/null
     started+=("$1")
 }
@@ -156,6 +164,43 @@ wait_hub() {
     at ingest_1 "$1" -c "INSERT INTO marker VALUES ($markers)"
     at ingest_2 "$1" -c "INSERT INTO marker VALUES ($markers + 1)"
     at hub "$1" -c "DO \$\$ BEGIN WHILE (SELECT count(*) < 2 FROM marker WHERE n >= $markers) LOOP PERFORM pg_sleep(0.01); END LOOP; END \$\$"
+}
+
+# The bare table is unique by the same columns as the log: those that it is distributed by
+# are among them.  Its batches are VALUES, which Citus takes in a third of the time of
+# INSERT ... SELECT.
+set_up_citus() {
+    local database server
+    make_logs coordinator 1 1
+    for database in bare playevent; do
+        for server in worker_1 worker_2; do at "$server" postgres -c "CREATE DATABASE $database"; done
+        for server in ${servers[citus]}; do at "$server" "$database" -c 'CREATE EXTENSION citus'; done
+        at coordinator "$database" > /dev/null -c "SELECT citus_set_coordinator_host('$PWD/coordinator', 5432)" \
+            -c "SELECT citus_add_node('$PWD/worker_1', 5432), citus_add_node('$PWD/worker_2', 5432)"
+    done
+    at coordinator playevent > /dev/null 2>> citus.log <<'SQL'
+BEGIN;
+SELECT create_reference_table('track');
+SELECT playevent.distribute_log('play_event');
+COMMIT;
+SQL
+    at coordinator bare > /dev/null 2>> citus.log <<'SQL'
+ALTER TABLE play_event DROP CONSTRAINT bare_pkey, ADD PRIMARY KEY (track_entry_key, id);
+DROP INDEX bare_event_id_idx;
+CREATE UNIQUE INDEX ON play_event (track_entry_key, event_id) WHERE event_id IS NOT NULL;
+SELECT create_distributed_table('play_event', 'track_entry_key', shard_count => 32);
+CREATE OR REPLACE FUNCTION record_plays(track_entry_keys text[], buckets play_bucket[], event_ids uuid[] DEFAULT NULL, anon_ids text[] DEFAULT NULL)
+RETURNS TABLE (ord int, status text, id bigint, reason text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY EXECUTE (
+        SELECT 'INSERT INTO play_event AS p (track_entry_key, bucket, event_id, anon_id) VALUES ' ||
+               string_agg(format('(%L, %L, %L, %L)', r.track_entry_key, r.bucket, r.event_id, r.anon_id), ', ') ||
+               ' RETURNING 1, ''recorded''::text, p.id, NULL::text'
+          FROM unnest($1, $2, $3, $4) AS r(track_entry_key, bucket, event_id, anon_id));
+END
+$$;
+SQL
 }
 
 # wait_engine ENGINE DATABASE: until no statement is under way, and all is where it belongs
@@ -281,7 +326,14 @@ measure_keys() {
 
 if [ "$(sql postgres -c "SELECT count(*) FROM pg_available_extensions WHERE name = 'plproxy'")" = 0 ]; then
     say 'machines: PL/Proxy is left out, for the server does not have it'
-    engines=(plain hub)
+else
+    engines+=(proxy)
+fi
+engines+=(hub)
+if [ -z "${CITUS:-}" ] && [ ! -e "$("$PG_CONFIG" --sharedir)/extension/citus.control" ]; then
+    say 'machines: Citus is left out, for the server does not have it'
+else
+    engines+=(citus)
 fi
 for engine in "${engines[@]}"; do
     for server in ${servers[$engine]}; do start "$server" < /dev/null; done

@@ -16,7 +16,7 @@ BEGIN {
     title["verdicts"] = "Plays that are voided, and inserts beside it"
     title["partitions"] = "One row a transaction, into one table and into one that is partitioned by month"
     title["decade"] = "A log of ten years that retires plays after 13 months; rounds of load, seal, tidy and retire are months"
-    title["machines"] = "One server, PL/Proxy over two nodes, two ingest servers and a hub, all on one machine"
+    title["machines"] = "One server, PL/Proxy over two nodes, two ingest servers and a hub, two workers of Citus, all on one machine"
     digits["seconds"] = digits["p50_ms"] = digits["p99_ms"] = 3
     split("p50_ms p99_ms cpu_us wal_bytes wal_bytes_a_counter", costs, " ")
     for (c in costs) is_cost[costs[c]] = 1

@@ -328,6 +328,8 @@ is_being_renamed(Relation rel, ItemPointerData tid)
 		TransactionId updater = InvalidTransactionId;
 		bool		changes_key = false;
 
+		/* There may be as many versions as anybody likes. */
+		CHECK_FOR_INTERRUPTS();
 		if (!heap_fetch(rel, SnapshotAny, &version, &buffer, false))
 			return false;
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);

@@ -13,12 +13,13 @@
  * subtransaction is the current one (lock_until_end).  Whatever changes what a
  * binding says invalidates the cache entry of a relation, or of a role, membership
  * or schema.  Of the latter a binding notes those that it depends on: anybody can
- * alter his own at any time, and no others need look again for that.  The callbacks
- * here only mark bindings stale, because they may run at any table_open.  Invalidations are read when a lock is
- * granted, so an entry is trusted only after that.  What is looked up under
- * these locks stays true while they are held, but for rights: GRANT locks no
- * table.  If a binding turns stale while it is looked up, it serves the caller
- * still, as if the change had come a moment later, and the next one looks again.
+ * alter his own at any time, and no others need look again for that.  The
+ * callbacks here only mark bindings stale, because they may run at any table_open.
+ * Invalidations are read when a lock is granted, so an entry is trusted only after
+ * that.  What is looked up under these locks stays true while they are held, but
+ * for rights: GRANT locks no table.  If a binding turns stale while it is looked
+ * up, it serves the caller still, as if the change had come a moment later, and
+ * the next one looks again.
  *
  * A binding never changes, but for being valid: to look again is to make a new
  * one.  For code further up the stack may hold the old one, while a function of

@@ -98,8 +98,8 @@ fetch_version(Relation rel, Buffer buffer, OffsetNumber offset,
  *		starts at root.  The buffer is that of root's block, and pinned; the
  *		tuple points into it.
  *
- * heapam_index_fetch_tuple, but that the page is pruned only when
- * less than room is free.
+ * It does what heapam_index_fetch_tuple does, but that the page is pruned only
+ * when less than room is free.
  *
  * *all_dead is set if no transaction needs any version in the chain.
  */

@@ -470,8 +470,9 @@ look_as_owner(Look *look)
 
 /*
  * is_cancel
- *		Has somebody cancelled the command, or a statement timeout?  The SQLSTATE alone, the
- *		owner's code may have said; that it raised it elsewhere, it can't hide.
+ *		Has somebody cancelled the command, or a statement timeout?  The SQLSTATE
+ *		alone, the owner's code may have said; that it raised it elsewhere, it
+ *		can't hide.
  */
 static bool
 is_cancel(ErrorData *error)

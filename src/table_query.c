@@ -294,9 +294,9 @@ lift_policies(ParseState *pstate, Query *query, QueryJumble jumble)
  *	next statement		as he is (set_up_parser)
  *	prepared			as he is (below)
  *
- * Were it to hold for all that is done as the
- * owner, or for parsing, which runs the checks of domains in composites, then his
- * code could call functions of others' whose own forced policies it would lift.
+ * Were it to hold for all that is done as the owner, or for parsing, which runs
+ * the checks of domains in composites, then his code could call functions of
+ * others' whose own forced policies it would lift.
  */
 TableQuery *
 prepare_owner_query(const char *text, int cursor_options, const Oid *tables,

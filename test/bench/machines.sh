@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # machines.sh: one server; tracks over two nodes behind PL/Proxy; two ingest servers and
-# a hub; a coordinator and two workers of Citus.  Each has bare tables and logs, in databases of those names, and all take turns.
+# a hub; a coordinator and two workers of Citus.  Each has bare tables and logs, in
+# databases of those names, and all take turns.
 # Everything runs on this one machine: what is seen is the work a play takes, and not
 # how many more of them several machines can take.
 #

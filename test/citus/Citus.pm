@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_cluster new_node add_node shards_are_exact shells_are_empty);
+our @EXPORT = qw(new_cluster new_node add_node make_log shards_are_exact shells_are_empty);
 
 # Nothing of Citus hides shards from us.
 my $see_shards = q{SET citus.show_shards_for_app_name_prefixes = '*'; };
@@ -131,6 +131,21 @@ sub shards_are_exact
 	my $verified = $nodes->[0]->safe_psql('postgres', q{SELECT count(*) FROM playevent.verify('play_event')});
 	$exact &= is($verified, '0', "$name: verify");
 	return $exact;
+}
+
+# A log in four shards, of 41 tracks, which are on every node.
+sub make_log
+{
+	my ($coordinator) = @_;
+	$coordinator->safe_psql('postgres', q{
+		CREATE TABLE track (entry_key text PRIMARY KEY, release_id bigint);
+		INSERT INTO track SELECT 'k' || i, i % 7 FROM generate_series(0, 40) i;
+		SELECT playevent.create_log('play', track => 'track');
+		BEGIN;
+		SELECT create_reference_table('track');
+		SELECT playevent.distribute_log('play_event', 4);
+		COMMIT}, extra_params => [ '-U', 'site' ]);
+	return;
 }
 
 # Check that no node has anything in a shell.

@@ -32,14 +32,7 @@ my @installed = map {
 delete local $ENV{TEMP_CONFIG};
 my @nodes = new_cluster(2, @installed);
 my ($coordinator, @workers) = @nodes;
-$coordinator->safe_psql('postgres', q{
-	CREATE TABLE track (entry_key text PRIMARY KEY, release_id bigint);
-	INSERT INTO track SELECT 'k' || i, i % 7 FROM generate_series(0, 40) i;
-	SELECT playevent.create_log('play', track => 'track');
-	BEGIN;
-	SELECT create_reference_table('track');
-	SELECT playevent.distribute_log('play_event', 4);
-	COMMIT}, extra_params => [ '-U', 'site' ]);
+make_log($coordinator);
 
 # A track that the second worker has, and one that the first has
 my ($there, $here) = map {

@@ -19,14 +19,7 @@ my @nodes = new_cluster(2);
 my ($coordinator, @workers) = @nodes;
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
-$coordinator->safe_psql('postgres', q{
-	CREATE TABLE track (entry_key text PRIMARY KEY, release_id bigint);
-	INSERT INTO track SELECT 'k' || i, i % 7 FROM generate_series(0, 40) i;
-	SELECT playevent.create_log('play', track => 'track');
-	BEGIN;
-	SELECT create_reference_table('track');
-	SELECT playevent.distribute_log('play_event', 4);
-	COMMIT}, extra_params => [ '-U', 'site' ]);
+make_log($coordinator);
 
 # Rows of one node, which need no second phase, and of several; and retries.
 my @options = traffic_options($dir,

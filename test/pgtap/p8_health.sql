@@ -104,6 +104,19 @@ SELECT hostile.mallory($_$
     ALTER TABLE m.hit_event FORCE ROW LEVEL SECURITY;$_$);
 SELECT hostile.asked('policies');
 
+SELECT hostile.mallory($_$
+    CREATE FUNCTION m.count_in(log text) RETURNS void LANGUAGE plpgsql AS $f$
+    BEGIN
+        EXECUTE format('CREATE TRIGGER g1 BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON m.%I '
+            'FOR EACH STATEMENT EXECUTE FUNCTION playevent.slot_guard(%L, ''count'', ''plays'', ''k'', ''r'', ''b'')', log || '_slot', log);
+        EXECUTE format('CREATE TRIGGER g2 BEFORE INSERT OR UPDATE OR DELETE ON m.%I '
+            'FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard(%L, ''count'', ''plays'', ''k'', ''r'', ''b'')', log || '_slot', log);
+        EXECUTE format('CREATE TRIGGER c AFTER INSERT ON m.%I '
+            'FOR EACH ROW EXECUTE FUNCTION playevent.count(%L, ''plays'', ''k'', ''r'', ''b'')', log, log || '_slot');
+        EXECUTE format('CREATE TRIGGER f AFTER INSERT ON m.%I FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush()', log);
+    END
+    $f$$_$);
+
 -- A key of types of hers: no operator of theirs is called, and output is C's.
 SELECT hostile.mallory($_$
     CREATE DOMAIN m.dom AS text CHECK (m.yes('domn'));
@@ -116,12 +129,7 @@ SELECT hostile.mallory($_$
     INSERT INTO m.typed_slot VALUES ('d', '[a,b)', ROW('d', 'e')::m.comp, 1), ('d', '[a,b)', ROW('d', 'e')::m.comp, 1);
     CREATE INDEX ON m.typed_slot (r, k, b);
     CREATE TABLE m.typed (k m.dom, r m.rng, b m.comp);
-    CREATE TRIGGER g1 BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON m.typed_slot
-        FOR EACH STATEMENT EXECUTE FUNCTION playevent.slot_guard('typed', 'count', 'plays', 'k', 'r', 'b');
-    CREATE TRIGGER g2 BEFORE INSERT OR UPDATE OR DELETE ON m.typed_slot
-        FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard('typed', 'count', 'plays', 'k', 'r', 'b');
-    CREATE TRIGGER c AFTER INSERT ON m.typed FOR EACH ROW EXECUTE FUNCTION playevent.count('typed_slot', 'plays', 'k', 'r', 'b');
-    CREATE TRIGGER f AFTER INSERT ON m.typed FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush();$_$);
+    SELECT m.count_in('typed');$_$);
 -- What making it ran, as herself, is no matter.
 SELECT pg_advisory_unlock_all(), set_config('hostile.left', '', false);
 SELECT hostile.asked('types');
@@ -133,12 +141,7 @@ SELECT hostile.mallory($_$
     INSERT INTO m.wide_slot VALUES ('[1e131000]', repeat('x', 100000), 1, 1);
     CREATE INDEX ON m.wide_slot (r, k, b);
     CREATE TABLE m.wide (k jsonb, r text, b int);
-    CREATE TRIGGER g1 BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON m.wide_slot
-        FOR EACH STATEMENT EXECUTE FUNCTION playevent.slot_guard('wide', 'count', 'plays', 'k', 'r', 'b');
-    CREATE TRIGGER g2 BEFORE INSERT OR UPDATE OR DELETE ON m.wide_slot
-        FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard('wide', 'count', 'plays', 'k', 'r', 'b');
-    CREATE TRIGGER c AFTER INSERT ON m.wide FOR EACH ROW EXECUTE FUNCTION playevent.count('wide_slot', 'plays', 'k', 'r', 'b');
-    CREATE TRIGGER f AFTER INSERT ON m.wide FOR EACH STATEMENT EXECUTE FUNCTION playevent.flush();$_$);
+    SELECT m.count_in('wide');$_$);
 SELECT is((SELECT worst_keys->0 FROM playevent.health WHERE event = 'm.wide'::regclass),
     '{"counter": "wide", "key": [null, null, "1"], "slots": 1}', 'P8: types: nor is a jsonb told, nor what is long');
 CREATE TABLE hostile.person (salary int, born timestamptz);

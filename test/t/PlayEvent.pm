@@ -96,7 +96,7 @@ sub complaints
 	my %killed = map { $_ => 1 } @killed;
 	return join '', grep {
 		/WARNING:.*(?:leak|still referenced|not closed|not counted)|TRAP:|PANIC:/
-		  || /\(PID (\d+)\) was terminated by signal/ && !$killed{$1}
+		  || /terminated by signal/ && !(/\(PID (\d+)\) was/ && $killed{$1})
 	} map { "$_\n" } split /\n/, slurp_file($node->logfile, $offset);
 }
 

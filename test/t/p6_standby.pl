@@ -15,7 +15,7 @@ use IPC::Run;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-use PlayEvent qw(slowdown differences traffic_options kill_server clear_up_after);
+use PlayEvent qw(slowdown differences traffic_options kill_server clear_up_after complaints);
 
 # pg_waldump prints local time.
 $ENV{TZ} = 'UTC';
@@ -436,13 +436,13 @@ recovery_target_action = 'promote'
 	is("@extra", '', "P6: $target: and none that came later");
 	takes_over($restored, $target, map { "carried-$_" } @{ $targets{$target}->{carried} });
 	$restored->stop;
-	unlike(slurp_file($restored->logfile), qr/WARNING: .*(?:leak|not closed)|TRAP:|PANIC:|terminated by signal/,
+	is(complaints($restored, 0), '',
 		"P6: $target: nothing leaked or crashed");
 }
 
 foreach my $node ($primary, $standby)
 {
-	unlike(slurp_file($node->logfile), qr/WARNING: .*(?:leak|not closed)|TRAP:|PANIC:|terminated by signal/,
+	is(complaints($node, 0), '',
 		'P6: ' . $node->name . ': nothing leaked or crashed');
 }
 

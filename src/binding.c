@@ -63,7 +63,8 @@ typedef struct BindingEntry
 	BindingHead *binding;		/* the newest */
 } BindingEntry;
 
-uint64		catalog_invalidations;
+/* What is zeroed has looked at nothing yet. */
+uint64		catalog_invalidations = 1;
 
 static BindingCache caches[MAX_CACHES];
 static int	ncaches;

@@ -200,22 +200,26 @@ check_type(Relation rel, Oid type, AttrNumber attno)
 
 /*
  * take_name
- *		Keep the name of a table, as SQL takes it; is it another one than before?
+ *		Keep the name of a table, as SQL takes it.  If it is another one than
+ *		before, there are no plans any more.
  */
-static bool
-take_name(Oid relid, char *name)
+static void
+take_name(Plans *plans, Oid relid, char *name)
 {
 	const char *now = qualified_name(relid);
 
 	if (strcmp(name, now) == 0)
-		return false;
+		return;
+	plans->insert = plans->find = NULL;
 	strlcpy(name, now, QUALIFIED_NAME_SIZE);
-	return true;
 }
 
 /*
  * look_at_log
  *		See that the plans are for the tables as they are by now.
+ *
+ * Locks may be waited for, so an error may come at any point of it; then the next
+ * call looks again.
  */
 static void
 look_at_log(Plans *plans, Relation rel)
@@ -224,7 +228,6 @@ look_at_log(Plans *plans, Relation rel)
 	uint64		seen = catalog_invalidations;
 	Oid		   *types = plans->key.types;
 	Oid			key_table = InvalidOid;
-	bool		renamed;
 	bool		by_track = false;
 
 	/* Citus takes an INSERT to where its row goes; a shell's triggers refuse. */
@@ -246,10 +249,10 @@ look_at_log(Plans *plans, Relation rel)
 		key_table = key_table_of(rel, log.attnos[RECORD_EVENT_ID]);
 	if (OidIsValid(key_table))
 		check_no_shell(RelationGetRelid(rel), RelationGetRelid(rel));
-	renamed = take_name(RelationGetRelid(rel), plans->table);
+	take_name(plans, RelationGetRelid(rel), plans->table);
 	if (OidIsValid(key_table))
-		renamed |= take_name(key_table, plans->key_name);
-	if (renamed || key_table != plans->key_table || by_track != plans->by_track)
+		take_name(plans, key_table, plans->key_name);
+	if (key_table != plans->key_table || by_track != plans->by_track)
 		plans->insert = plans->find = NULL;
 	plans->key_table = key_table;
 	plans->by_track = by_track;
@@ -386,7 +389,7 @@ record(Relation rel, OneRow *row, ArrayType *kinds, int64 *id)
 	int			security;
 	bool		found;
 
-	if (plans->seen != catalog_invalidations || plans->key_attno == InvalidAttrNumber)
+	if (plans->seen != catalog_invalidations)
 		look_at_log(plans, rel);
 	judge(row, kinds, plans, rel);
 	table_close(rel, NoLock);

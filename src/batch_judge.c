@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -186,6 +187,7 @@ judge_rows(Batch *batch)
 	{
 		RecordRow  *row = &batch->rows[i];
 
+		CHECK_FOR_INTERRUPTS();
 		row->ord = i + 1;
 		for (int c = 0; c < RECORD_NCOLUMNS; c++)
 		{

@@ -460,6 +460,7 @@ fill_index(BulkInsert *insert, Relation index, IndexInfo *info,
 		Datum		values[INDEX_MAX_KEYS];
 		bool		isnull[INDEX_MAX_KEYS];
 
+		CHECK_FOR_INTERRUPTS();
 		econtext->ecxt_scantuple = row;
 		if (predicate != NULL && !ExecQual(predicate, econtext))
 			continue;
@@ -600,12 +601,14 @@ count_groups(BulkInsert *insert, Trigger *trigger, CounterBinding *binding,
 
 	for (int i = 0; i < n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		group = group_insert(groups, insert->rows[i], &found);
 		group->n = found ? group->n + 1 : 1;
 	}
 	group_start_iterate(groups, &scan);
 	while ((group = group_iterate(groups, &scan)) != NULL)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (!binding->head.valid)
 			binding = counter_binding(insert->log->rel, trigger);
 		pending_add_rows(binding, group->row, group->n);
@@ -639,6 +642,7 @@ count_rows(BulkInsert *insert, int n)
 		}
 		for (int i = 0; i < n; i++)
 		{
+			CHECK_FOR_INTERRUPTS();
 			if (!binding->head.valid)
 				binding = counter_binding(log->rel, trigger);
 			pending_add_rows(binding, insert->rows[i], 1);
@@ -670,6 +674,7 @@ bulk_insert(RecordLog *log, RecordRow **sent, RecordRow **by_event_id,
 	insert.rows = palloc(n * sizeof(TupleTableSlot *));
 	for (int i = 0; i < n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		sent[i]->position = i;
 		insert.rows[i] = form_row(&insert, sent[i]);
 	}

@@ -355,6 +355,8 @@ write_keys(PendingCounter *counter, PendingKey **keys, int n)
 	}
 	for (int i = 0; i < n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
+
 		/* of gathered amounts, which are a pointer in its place, any at all */
 		if (keys[i]->count != 0)
 			slot_writer_add(writer, keys[i]->hash, key_tuple(keys[i]),

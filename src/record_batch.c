@@ -204,6 +204,7 @@ return_receipts(ReturnSetInfo *rsinfo, Batch *batch)
 		};
 		bool		isnull[4] = {false, false, rejected, !rejected};
 
+		CHECK_FOR_INTERRUPTS();
 		Assert(row->status != RECORD_PENDING);
 		if (row->status == RECORD_RECORDED)
 		{

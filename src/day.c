@@ -106,12 +106,20 @@ day_in_zone(TimestampTz at, pg_tz *zone)
 	struct pg_tm tm;
 	fsec_t		fsec;
 	int			offset;
+	DateADT		day;
 
 	if (timestamp2tm(at, &offset, &tm, &fsec, NULL, zone) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("timestamp out of range")));
-	return date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
+	day = date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
+
+	/* West of UTC, time begins the day before dates do. */
+	if (!IS_VALID_DATE(day))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("date out of range")));
+	return day;
 }
 
 /*
@@ -119,7 +127,8 @@ day_in_zone(TimestampTz at, pg_tz *zone)
  *		The day of the row, in the log's time zone; null if it has no time at
  *		all.
  *
- * Errors: it says to be later than it was recorded, or before all time (23514).
+ * Errors: it says to be later than it was recorded, or before all time (23514); its
+ * day there is before all dates (22008).
  */
 Datum
 day_of(Relation event, DayColumns *columns, TupleTableSlot *row, bool *isnull)

@@ -108,6 +108,17 @@ SELECT is((SELECT count(*) FROM playevent.series(event::regclass, NULL, day - 9)
 SELECT is((SELECT day_zone FROM playevent.log WHERE event = 'plain_event'::regclass), 'UTC', 'P10: those of UTC are said to be');
 SELECT throws_ok($$SELECT * FROM playevent.series('early_event', until => '2026-01-01')$$, '22023', NULL, 'P9: an until before the default since');
 
+-- The first moment of all is on a day that no date can be, there.
+SAVEPOINT s;
+SELECT lives_ok($$INSERT INTO plain_event (track_entry_key, bucket, created_at) VALUES ('k1', 'most', '4714-11-24 00:00Z BC')$$, 'P9: the first moment of all');
+SELECT throws_ok($$INSERT INTO late_event (track_entry_key, bucket, created_at) VALUES ('k1', 'most', '4714-11-24 11:59:59Z BC')$$, '22008',
+    'date out of range', 'P9: and the day before');
+SELECT lives_ok($$INSERT INTO late_event (track_entry_key, bucket, created_at) VALUES ('k1', 'most', '4714-11-24 12:00Z BC')$$, 'P9: which ends at noon');
+SELECT results_eq($$SELECT ord, status, reason FROM record_lates('{k1,k2}', '{most,most}', NULL, NULL, '{"4714-11-24 00:00Z BC","4714-11-24 12:00Z BC"}')$$,
+    $$VALUES (1, 'rejected', 'date out of range'), (2, 'recorded', NULL)$$, 'P9: in a batch, one row has it');
+SELECT exact('late_event', 3, 'from the first moment on');
+ROLLBACK TO s;
+
 --
 -- Logs without a trigger that tells days
 --

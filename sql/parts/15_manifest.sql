@@ -37,6 +37,8 @@ SET "DateStyle" = 'ISO, YMD'
 SET "IntervalStyle" = 'postgres'
 SET bytea_output = 'hex'
 SET extra_float_digits = 1
+SET lc_monetary = 'C'
+SET quote_all_identifiers = off
 AS 'MODULE_PATHNAME', 'playevent_digest';
 
 COMMENT ON FUNCTION playevent.digest(regclass, regclass, text, boolean) IS

@@ -15,10 +15,10 @@ INSERT INTO track VALUES ('k1', 1), ('k2', 2), ('k, "4"', 1);
 SELECT playevent.create_log('play', 'track', partition_by => 'month', heard => true);
 SELECT make_months('play_event');
 -- What CSV quotes, what it does not, and what settings change
-ALTER TABLE play_event ADD note text, ADD data bytea, ADD span interval, ADD amount double precision, ADD "a ""name"", of all" text, ADD dropped int;
-INSERT INTO play_event (track_entry_key, bucket, created_at, anon_id, heard, note, data, span, amount, "a ""name"", of all", dropped)
+ALTER TABLE play_event ADD made_by regproc, ADD paid money, ADD note text, ADD data bytea, ADD span interval, ADD amount double precision, ADD "a ""name"", of all" text, ADD dropped int;
+INSERT INTO play_event (track_entry_key, bucket, created_at, anon_id, heard, made_by, paid, note, data, span, amount, "a ""name"", of all", dropped)
 SELECT CASE n % 4 WHEN 3 THEN 'k, "4"' ELSE 'k' || n % 4 END, (ARRAY['partial', 'most', 'complete'])[1 + n % 3]::play_bucket, month(-6) + n * interval '7 hours',
-       CASE WHEN n % 4 > 0 THEN 'l' || n % 11 END, random(),
+       CASE WHEN n % 4 > 0 THEN 'l' || n % 11 END, random(), 'now', n * 1000.5::float8::numeric::money,
        (ARRAY['', NULL, 'plain', ' blank ', 'a,b', 'a"b', '"', E'two\nlines', E'return\r', '\.', E'tab\t', '\N', 'NULL', '""', 'Ünïcödé ♫ 🎵', E'back\\slash', ';', ''''])[1 + n % 18],
        sha256(n::text::bytea), n * interval '1 day 3 hours 0.5 second', 1.0 / (n + 1), nullif('x' || n, 'x5'), n
   FROM generate_series(0, 500) n;
@@ -29,6 +29,7 @@ SET LOCAL datestyle = 'SQL, DMY';
 SET LOCAL intervalstyle = 'iso_8601';
 SET LOCAL bytea_output = 'escape';
 SET LOCAL extra_float_digits = -5;
+SET LOCAL quote_all_identifiers = on;
 SELECT playevent.seal('play_event', month(-3));
 SELECT playevent.retire('play_event', month(-4)), playevent.retire('play_event', month(-3));
 
@@ -46,6 +47,8 @@ SET LOCAL datestyle = 'ISO, YMD';
 SET LOCAL intervalstyle = 'postgres';
 SET LOCAL bytea_output = 'hex';
 SET LOCAL extra_float_digits = 1;
+SET LOCAL lc_monetary = 'C';
+SET LOCAL quote_all_identifiers = off;
 SELECT is(problems(), NULL, 'P11: whatever the settings are');
 CREATE FUNCTION copied(query text) RETURNS bytea LANGUAGE plpgsql AS $$
 BEGIN
@@ -54,7 +57,7 @@ BEGIN
 END
 $$;
 SELECT is((SELECT digest FROM play_manifest WHERE part = 'play_event_m' || m AND action = 'seal'),
-    copied(format('SELECT id, track_entry_key, release_id, bucket, event_id, created_at, played_at, day, heard, note, data, span, amount, "a ""name"", of all"
+    copied(format('SELECT id, track_entry_key, release_id, bucket, event_id, created_at, played_at, day, heard, made_by, paid, note, data, span, amount, "a ""name"", of all"
                      FROM %I ORDER BY id', 'play_event_m' || m)), 'P11: the digest of rows is that of what COPY writes: ' || m)
   FROM generate_series(4, 6) m;
 DO $$BEGIN

@@ -62,8 +62,11 @@ RETURN EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = rel AND 
 COMMENT ON FUNCTION playevent.has_column(regclass, name) IS
 'internal: has a table a column of that name';
 
+-- The view of logs reads all guards once, and tells what follows which ones name a log:
+-- each log would else look at those of all others.
+
 -- Is all there that a log's counters need, once each, and does it fire?
-CREATE FUNCTION playevent.counters_intact(event regclass) RETURNS boolean
+CREATE FUNCTION playevent.counters_intact(event regclass, guards playevent.guard[]) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN (
     SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
@@ -75,8 +78,8 @@ RETURN (
                 WHERE g.tgrelid = k.counter_slot AND g.tgfoid = 'playevent.slot_guard'::pg_catalog.regproc
                   AND playevent.as_made(g.oid)))
            AND NOT EXISTS (
-               SELECT FROM playevent.guard g
-                WHERE g.event = counters_intact.event AND playevent.sources(g.function) IS NOT NULL
+               SELECT FROM pg_catalog.unnest(guards) AS g
+                WHERE playevent.sources(g.function) IS NOT NULL
                   AND g.slot <> ALL (pg_catalog.array_agg(k.counter_slot)))
            -- The columns are there, in both tables.
            AND pg_catalog.bool_and(NOT EXISTS (
@@ -95,7 +98,7 @@ RETURN (
       FROM playevent.counter k
      WHERE k.event = counters_intact.event);
 
-COMMENT ON FUNCTION playevent.counters_intact(regclass) IS
+COMMENT ON FUNCTION playevent.counters_intact(regclass, playevent.guard[]) IS
 'internal: do the counting triggers of a log and the guards of its slot tables tell of the same counters, once each';
 
 -- The table of what was retired of a counter: it says so itself.
@@ -121,30 +124,30 @@ COMMENT ON FUNCTION playevent.manifest(regclass) IS
 
 -- Of a log that is partitioned by time: are its policy, its manifest and the tables
 -- of what was retired there, and guarded?
-CREATE FUNCTION playevent.retention_intact(event regclass) RETURNS boolean
+CREATE FUNCTION playevent.retention_intact(event regclass, guards playevent.guard[], slot_guards playevent.guard[]) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN (
     SELECT CASE policy.n
                WHEN 0 THEN NOT EXISTS (
-                   SELECT FROM playevent.guard g WHERE g.event = retention_intact.event AND g.function = 'manifest')
+                   SELECT FROM pg_catalog.unnest(guards) AS g WHERE g.function = 'manifest')
                WHEN 1 THEN
                    2 = (SELECT pg_catalog.count(*) FILTER (WHERE playevent.as_made(g.trigger_oid))
-                          FROM playevent.guard g WHERE g.event = retention_intact.event AND g.function = 'manifest')
+                          FROM pg_catalog.unnest(guards) AS g WHERE g.function = 'manifest')
                    AND NOT EXISTS (
                        SELECT FROM playevent.counter k
                         WHERE k.event = retention_intact.event
                           AND 2 <> (SELECT pg_catalog.count(*) FILTER (WHERE playevent.as_made(g.trigger_oid))
-                                      FROM playevent.guard g WHERE g.event = k.counter_slot AND g.function = 'retired'))
+                                      FROM pg_catalog.unnest(slot_guards) AS g WHERE g.event = k.counter_slot AND g.function = 'retired'))
                ELSE false END
       FROM (SELECT pg_catalog.count(*) AS n FROM pg_catalog.pg_trigger t
              WHERE t.tgrelid = retention_intact.event AND t.tgfoid = 'playevent.partition'::pg_catalog.regproc) AS policy);
 
-COMMENT ON FUNCTION playevent.retention_intact(regclass) IS
+COMMENT ON FUNCTION playevent.retention_intact(regclass, playevent.guard[], playevent.guard[]) IS
 'internal: is all there that keeps the totals of a log that is partitioned by time';
 
 -- Is all there that keeps a log's event_ids apart, if a trigger does: a key table
 -- that says so too, with its index and its guards?
-CREATE FUNCTION playevent.keys_intact(event regclass) RETURNS boolean
+CREATE FUNCTION playevent.keys_intact(event regclass, guards playevent.guard[]) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN (
     WITH keys AS (
@@ -166,21 +169,19 @@ RETURN (
                AND 2 = (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger g
                          WHERE g.tgrelid = keys.key_table AND g.tgfoid = 'playevent.slot_guard'::pg_catalog.regproc
                            AND playevent.as_made(g.oid))
-               AND 2 = (SELECT pg_catalog.count(*) FROM playevent.guard g
-                         WHERE g.slot = keys.key_table AND g.event = keys_intact.event
-                           AND g.function = 'dedupe' AND g.arguments = keys.args[2:])), true)
+               AND 2 = (SELECT pg_catalog.count(*) FROM pg_catalog.unnest(guards) AS g
+                         WHERE g.slot = keys.key_table AND g.function = 'dedupe' AND g.arguments = keys.args[2:])), true)
            AND NOT EXISTS (
-               SELECT FROM playevent.guard g
-                WHERE g.event = keys_intact.event AND g.function = 'dedupe'
-                  AND g.slot <> ALL (coalesce(pg_catalog.array_agg(keys.key_table), '{}')))
+               SELECT FROM pg_catalog.unnest(guards) AS g
+                WHERE g.function = 'dedupe' AND g.slot <> ALL (coalesce(pg_catalog.array_agg(keys.key_table), '{}')))
       FROM keys);
 
-COMMENT ON FUNCTION playevent.keys_intact(regclass) IS
+COMMENT ON FUNCTION playevent.keys_intact(regclass, playevent.guard[]) IS
 'internal: do a log''s trigger that keeps event_ids apart and the guards of its key table agree, if it has one';
 
 -- Is the table of a log's verdicts there, if its rows have ids, and guarded, and does it
 -- count what replication brings?  What was voided and is not known any more would count.
-CREATE FUNCTION playevent.verdicts_intact(event regclass, own_columns text[]) RETURNS boolean
+CREATE FUNCTION playevent.verdicts_intact(event regclass, guards playevent.guard[], own_columns text[]) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN (
     SELECT CASE pg_catalog.count(DISTINCT g.slot)
@@ -201,10 +202,10 @@ RETURN (
                           FROM pg_catalog.pg_trigger t
                          WHERE t.tgrelid = pg_catalog.min(g.slot) AND t.tgfoid = 'playevent.judge'::pg_catalog.regproc)
                ELSE false END
-      FROM playevent.guard g
-     WHERE g.event = verdicts_intact.event AND g.function = 'verdict');
+      FROM pg_catalog.unnest(guards) AS g
+     WHERE g.function = 'verdict');
 
-COMMENT ON FUNCTION playevent.verdicts_intact(regclass, text[]) IS
+COMMENT ON FUNCTION playevent.verdicts_intact(regclass, playevent.guard[], text[]) IS
 'internal: is the table of a log''s verdicts there, and guarded';
 
 -- A partition inherits the triggers that new rows fire.
@@ -278,6 +279,8 @@ COMMENT ON FUNCTION playevent.tells_days(regclass, text) IS
 
 -- The log's own counter is that by track, release and kind.
 CREATE VIEW playevent.log AS
+WITH guards AS MATERIALIZED (
+    SELECT g.event, pg_catalog.array_agg(g) AS said FROM playevent.guard g GROUP BY g.event)
 SELECT class.oid::pg_catalog.regclass AS event,
        own.counter_slot,
        own.count_column,
@@ -302,10 +305,15 @@ SELECT class.oid::pg_catalog.regclass AS event,
            AND playevent.condition(release_resolves.oid) IS NOT DISTINCT FROM
                CASE WHEN release_resolves.n IS NOT NULL THEN pg_catalog.format('(new.%I IS NULL)', resolve_args[6]) END
            AND coalesce(days.n, 0) BETWEEN playevent.tells_days(class.oid::pg_catalog.regclass, own.log)::int AND 1
-           AND playevent.counters_intact(class.oid::pg_catalog.regclass)
-           AND playevent.retention_intact(class.oid::pg_catalog.regclass)
-           AND playevent.keys_intact(class.oid::pg_catalog.regclass)
-           AND playevent.verdicts_intact(class.oid::pg_catalog.regclass, own.columns)
+           AND playevent.counters_intact(class.oid::pg_catalog.regclass, guards.said)
+           AND playevent.retention_intact(class.oid::pg_catalog.regclass, guards.said, (
+                   SELECT pg_catalog.array_agg(g)
+                     FROM playevent.counter k
+                     JOIN guards of_slot ON of_slot.event = k.counter_slot
+                    CROSS JOIN LATERAL pg_catalog.unnest(of_slot.said) AS g
+                    WHERE k.event = class.oid::pg_catalog.regclass))
+           AND playevent.keys_intact(class.oid::pg_catalog.regclass, guards.said)
+           AND playevent.verdicts_intact(class.oid::pg_catalog.regclass, guards.said, own.columns)
            AND playevent.part_intact(class.oid)
            AND NOT EXISTS (
                SELECT FROM pg_catalog.pg_class p
@@ -314,6 +322,7 @@ SELECT class.oid::pg_catalog.regclass AS event,
                   AND NOT playevent.part_intact(p.oid))
            AS intact
   FROM pg_catalog.pg_class class
+  LEFT JOIN guards ON guards.event = class.oid
   LEFT JOIN LATERAL (
       SELECT pg_catalog.min(t.oid::pg_catalog.int8)::pg_catalog.oid AS oid, pg_catalog.count(*) AS n
         FROM pg_catalog.pg_trigger t

@@ -128,6 +128,9 @@ COMMENT ON FUNCTION playevent.partitioned(regclass) IS
 'internal: how many partitions by time a log has, until when without a gap, and until when they are sealed';
 
 CREATE VIEW playevent.health AS
+WITH guards AS MATERIALIZED (
+    SELECT g.event, g.function, pg_catalog.array_agg(DISTINCT g.slot) AS tables
+      FROM playevent.guard g WHERE g.function IN ('dedupe', 'verdict') GROUP BY g.event, g.function)
 SELECT l.event,
        -- Conditions of triggers are told by what opens the table.
        CASE WHEN playevent.is_free(l.event) THEN l.intact END AS intact,
@@ -141,7 +144,8 @@ SELECT l.event,
        worst.keys AS worst_keys,
        worst.share AS slots_seen,
        playevent.bytes(event_key.tables) AS event_key_bytes,
-       event_key.n AS event_keys,
+       (SELECT pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(u.slot))::pg_catalog.int8
+          FROM pg_catalog.unnest(event_key.tables) AS u(slot)) AS event_keys,
        parts.n AS partitions,
        parts.until AS partitioned_until,
        parts.sealed_until,
@@ -167,11 +171,7 @@ SELECT l.event,
              pg_catalog.min(w.share) AS share
         FROM (SELECT every.*, pg_catalog.row_number() OVER (ORDER BY every.slots DESC, every.counter, every.key) AS place
                 FROM playevent.worst_keys(l.event) AS every) AS w) AS worst
- CROSS JOIN LATERAL (
-      SELECT pg_catalog.array_agg(g.slot) AS tables,
-             pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(g.slot))::pg_catalog.int8 AS n
-        FROM (SELECT DISTINCT guard.slot FROM playevent.guard
-               WHERE guard.event = l.event AND guard.function = 'dedupe') AS g) AS event_key
+  LEFT JOIN guards AS event_key ON event_key.event = l.event AND event_key.function = 'dedupe'
  CROSS JOIN LATERAL playevent.partitioned(l.event) AS parts
   LEFT JOIN LATERAL (
       SELECT d.description AS said
@@ -181,9 +181,9 @@ SELECT l.event,
          -- A comment may be as long as its maker likes.
          AND pg_catalog.pg_column_size(d.description) < 200
        ORDER BY t.tgname LIMIT 1) AS maintained ON true
- CROSS JOIN LATERAL playevent.verdicts(l.event) AS verdict
-  LEFT JOIN LATERAL (SELECT pg_catalog.pg_stat_get_live_tuples(verdict.verdicts) AS n) AS judged ON true
-  LEFT JOIN LATERAL playevent.newest(verdict.verdicts, 'id', 'decided_at', pg_catalog.now() - '1 day'::pg_catalog.interval, 10000) AS recent ON true;
+  LEFT JOIN guards AS verdict ON verdict.event = l.event AND verdict.function = 'verdict'
+  LEFT JOIN LATERAL (SELECT pg_catalog.pg_stat_get_live_tuples(verdict.tables[1]) AS n) AS judged ON true
+  LEFT JOIN LATERAL playevent.newest(verdict.tables[1]::pg_catalog.regclass, 'id', 'decided_at', pg_catalog.now() - '1 day'::pg_catalog.interval, 10000) AS recent ON true;
 
 COMMENT ON VIEW playevent.health IS
 'what to look at first of each log of this database: cheap enough for every minute, and waits for nobody';

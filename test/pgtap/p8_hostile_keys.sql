@@ -115,7 +115,7 @@ SELECT hostile.survives('superuser', replace(statement, '$log', 'm.' || log), 's
        (VALUES ('SELECT playevent.forget_event_keys(''$log'', 10)'),
                ('SELECT playevent.fill_event_keys(''$log'', false)'),
                ('SELECT playevent.fill_event_keys(''$log'', true)'),
-               ('SELECT playevent.keys_intact(''$log'')'),
+               ('SELECT playevent.keys_intact(''$log'', NULL)'),
                ('ALTER TABLE $log ENABLE TRIGGER ALL'),
                ('ALTER TABLE $log_key ENABLE TRIGGER ALL'),
                ('ALTER TABLE $log RENAME TO was'),

@@ -12,12 +12,10 @@
  * kept: longer ago a retry counts again.
  *
  * The event_id is written before the row.  If the row fails, so does the
- * (sub)transaction, and the event_id goes with it.  But what leaves the row out
- * without an error leaves the event_id, so that a retry is left out, too: a
- * BEFORE ROW trigger of the app's whose name comes behind this one's, or ON
- * CONFLICT DO NOTHING because of another unique index.  Such a trigger is to be
- * called by a name before "playevent_", and is not to change the event_id behind
- * it.
+ * (sub)transaction, and the event_id goes with it.  Where the row is left out
+ * without an error, the event_id stays, and is told by that (key_row.c).  A BEFORE
+ * ROW trigger of the app's that changes the event_id, the id or the time is to be
+ * called by a name before "playevent_".
  *
  *-------------------------------------------------------------------------
  */

@@ -12,6 +12,7 @@
 
 extern bool key_table_add(KeyBinding *keys, const Datum *values,
 						  const bool *isnull);
+extern bool key_table_find(KeyBinding *keys, Datum event_id, int64 *id);
 extern int64 key_table_forget(KeyBinding *keys, const Datum *before,
 							  int64 limit);
 

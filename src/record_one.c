@@ -34,6 +34,8 @@
 
 #include "binding.h"
 #include "heard.h"
+#include "key_binding.h"
+#include "key_table.h"
 #include "play_fault.h"
 #include "record_log.h"
 #include "shard.h"
@@ -111,8 +113,7 @@ typedef struct Plans
 	AttrNumber	key_attno;
 	AttrNumber	kind_attno;
 	KeyRule		key_rule;
-	Oid			key_table;		/* of event_ids, if it has one */
-	char		key_name[QUALIFIED_NAME_SIZE];
+	bool		has_keys;		/* of event_ids, in a table of their own */
 	bool		by_track;		/* event_ids are unique for each track */
 	TableQuery *insert;			/* NULL if there is none for these names yet */
 	TableQuery *find;
@@ -200,18 +201,18 @@ check_type(Relation rel, Oid type, AttrNumber attno)
 
 /*
  * take_name
- *		Keep the name of a table, as SQL takes it.  If it is another one than
+ *		Keep the name of the log, as SQL takes it.  If it is another one than
  *		before, there are no plans any more.
  */
 static void
-take_name(Plans *plans, Oid relid, char *name)
+take_name(Plans *plans, Relation rel)
 {
-	const char *now = qualified_name(relid);
+	const char *now = qualified_name(RelationGetRelid(rel));
 
-	if (strcmp(name, now) == 0)
+	if (strcmp(plans->table, now) == 0)
 		return;
 	plans->insert = plans->find = NULL;
-	strlcpy(name, now, QUALIFIED_NAME_SIZE);
+	strlcpy(plans->table, now, QUALIFIED_NAME_SIZE);
 }
 
 /*
@@ -227,7 +228,7 @@ look_at_log(Plans *plans, Relation rel)
 	RecordLog	log = {.rel = rel};
 	uint64		seen = catalog_invalidations;
 	Oid		   *types = plans->key.types;
-	Oid			key_table = InvalidOid;
+	bool		has_keys;
 	bool		by_track = false;
 
 	/* Citus takes an INSERT to where its row goes; a shell's triggers refuse. */
@@ -245,16 +246,14 @@ look_at_log(Plans *plans, Relation rel)
 	plans->kind_attno = log.attnos[RECORD_KIND];
 	key_rule(TupleDescAttr(RelationGetDescr(rel), plans->key_attno - 1),
 			 &plans->key_rule);
-	if (OidIsValid(types[VALUE_EVENT_ID]))
-		key_table = key_table_of(rel, log.attnos[RECORD_EVENT_ID]);
-	if (OidIsValid(key_table))
+	has_keys = OidIsValid(types[VALUE_EVENT_ID]) &&
+		OidIsValid(key_table_of(rel, log.attnos[RECORD_EVENT_ID]));
+	if (has_keys)
 		check_no_shell(RelationGetRelid(rel), RelationGetRelid(rel));
-	take_name(plans, RelationGetRelid(rel), plans->table);
-	if (OidIsValid(key_table))
-		take_name(plans, key_table, plans->key_name);
-	if (key_table != plans->key_table || by_track != plans->by_track)
+	take_name(plans, rel);
+	if (has_keys != plans->has_keys || by_track != plans->by_track)
 		plans->insert = plans->find = NULL;
-	plans->key_table = key_table;
+	plans->has_keys = has_keys;
 	plans->by_track = by_track;
 	plans->seen = seen;
 }
@@ -284,7 +283,6 @@ make_plans(Plans *plans)
 	const char *id = quote_identifier(NameStr(plans->key.names[NAME_OF_ID]));
 	const char *event_id = NULL;
 	const char *key = quote_identifier(NameStr(plans->key.names[value_names[VALUE_KEY]]));
-	bool		has_keys = OidIsValid(plans->key_table);
 	StringInfoData columns;
 	StringInfoData parameters;
 	Oid			found_by[] = {UUIDOID, plans->key.types[VALUE_KEY]};
@@ -303,22 +301,19 @@ make_plans(Plans *plans)
 			event_id = name;
 	}
 
-	if (plans->find == NULL && event_id != NULL)
+	if (plans->find == NULL && event_id != NULL && !plans->has_keys)
 		plans->find = make_plan(psprintf("SELECT %s::pg_catalog.int8 FROM %s"
 										 " WHERE %s OPERATOR(pg_catalog.=) $1%s",
-										 id,
-										 has_keys ? plans->key_name : plans->table,
-										 event_id,
+										 id, plans->table, event_id,
 										 !plans->by_track ? "" :
 										 psprintf(" AND %s OPERATOR(pg_catalog.=) $2",
 												  key)),
-								has_keys ? plans->key_table : plans->key.relid,
-								lengthof(found_by), found_by);
+								plans->key.relid, lengthof(found_by), found_by);
 	plans->insert = make_plan(psprintf("INSERT INTO %s (%s) VALUES (%s)%s"
 									   " RETURNING %s::pg_catalog.int8",
 									   plans->table, columns.data,
 									   parameters.data,
-									   event_id == NULL || has_keys ? "" :
+									   event_id == NULL || plans->has_keys ? "" :
 									   psprintf(" ON CONFLICT (%s%s%s) WHERE %s IS NOT NULL DO NOTHING",
 												plans->by_track ? key : "",
 												plans->by_track ? ", " : "",
@@ -376,6 +371,33 @@ run(TableQuery *query, Datum *values, const char *nulls, int64 *id)
 }
 
 /*
+ * find_first
+ *		The id of the row that has the event_id of one that was left out; false
+ *		if none has it.
+ */
+static bool
+find_first(Plans *plans, OneRow *row, int64 *id)
+{
+	Datum		found_by[2];
+	Relation	rel;
+	bool		found;
+
+	/* in a snapshot of its own, which has whatever was in the way */
+	if (!plans->has_keys)
+	{
+		found_by[0] = row->values[VALUE_EVENT_ID];
+		found_by[1] = row->values[VALUE_KEY];
+		return run(plans->find, found_by, NULL, id);
+	}
+
+	rel = table_open(plans->key.relid, NoLock);
+	found = key_table_find(keys_of_log(rel, InvalidAttrNumber),
+						   row->values[VALUE_EVENT_ID], id);
+	table_close(rel, NoLock);
+	return found;
+}
+
+/*
  * record
  *		Record a row in an open log, which is closed; its id in *id, if there
  *		is one.
@@ -402,16 +424,9 @@ record(Relation rel, OneRow *row, ArrayType *kinds, int64 *id)
 	if (plans->insert == NULL)
 		make_plans(plans);
 	found = run(plans->insert, row->values, row->nulls, id);
-	if (!found && plans->find != NULL && row->nulls[VALUE_EVENT_ID] == ' ')
-	{
-		Datum		found_by[2];
-
-		found_by[0] = row->values[VALUE_EVENT_ID];
-		found_by[1] = row->values[VALUE_KEY];
-
-		/* in a snapshot of its own, which has whatever was in the way */
-		found = run(plans->find, found_by, NULL, id);
-	}
+	if (!found && OidIsValid(row->types[VALUE_EVENT_ID]) &&
+		row->nulls[VALUE_EVENT_ID] == ' ')
+		found = find_first(plans, row, id);
 	SPI_finish();
 	if (caller != owner)
 		SetUserIdAndSecContext(caller, security);

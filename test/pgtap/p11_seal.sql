@@ -2,7 +2,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(58);
+SELECT plan(61);
 
 CREATE SCHEMA p;
 SET LOCAL search_path = p, public;
@@ -16,8 +16,9 @@ CREATE ROLE p11_web;
 CREATE ROLE p11_other;
 SELECT playevent.create_log('play', 'track', partition_by => 'month', ingest_role => 'p11_web');
 SELECT make_months('play_event');
-INSERT INTO play_event (track_entry_key, bucket, created_at)
-SELECT 'k' || n % 3, 'most', month(-6) + n * interval '4 hours' FROM generate_series(0, 1000) n;
+INSERT INTO play_event (track_entry_key, bucket, created_at, event_id)
+SELECT 'k' || n % 3, 'most', month(-6) + n * interval '4 hours', CASE n WHEN 7 THEN '00000000-0000-0000-0000-000000000007'::uuid END
+  FROM generate_series(0, 1000) n;
 
 --
 -- Errors
@@ -144,6 +145,12 @@ SELECT alike(failure(format('INSERT INTO odd_event (track_entry_key, bucket, cre
   FROM unnest(ARRAY[month(-2), month(-1), month(-50)]) AS at;
 SELECT is((SELECT intact FROM playevent.log WHERE event = 'odd_event'::regclass), true, 'P11: the log is intact');
 SELECT is_empty($$SELECT * FROM playevent.verify('odd_event')$$, 'P3: and exact');
+
+-- A play that is sent again is known as long as its event_id is, wherever its row is.
+SELECT id AS known FROM play_event WHERE event_id IS NOT NULL \gset
+SELECT is(record_play('k1', 'most', '00000000-0000-0000-0000-000000000007'), :known::bigint, 'P3: a play that is sealed, sent again');
+SELECT is(playevent.retire('play_event', month(-5)), 1, 'P11: it is retired');
+SELECT is(record_play('k1', 'most', '00000000-0000-0000-0000-000000000007'), :known::bigint, 'P3: and sent again');
 
 SELECT * FROM finish();
 ROLLBACK;

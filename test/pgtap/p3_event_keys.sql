@@ -107,7 +107,28 @@ SELECT is_empty('SELECT unlike()', 'P3: a row that was left out before leaves no
 ALTER TRIGGER a_robots ON play_event RENAME TO robots;
 SELECT results_eq($$SELECT status, reason FROM record_plays(ARRAY['k1', 'k1'], m(2), ARRAY[e(24), e(25)], ARRAY['robot', NULL])$$,
     $$VALUES ('rejected', 'left out by a trigger'), ('recorded', NULL)$$, 'P3: a receipt tells of one that was left out afterwards');
+INSERT INTO play_event (track_entry_key, bucket, event_id, anon_id) VALUES ('k1', 'most', e(26), 'robot');
+SELECT is(record_play('k1', 'most', e(27), 'robot'), NULL, 'P9: a play that was left out has no id');
+SELECT is(record_play('k1', 'most', e(27), 'robot'), NULL, 'P9: whenever it is sent again');
+INSERT INTO play_event (track_entry_key, bucket, event_id, anon_id) VALUES ('k1', 'most', e(28), 'robot'), ('k1', 'most', e(28), 'human'), ('k1', 'most', e(28), NULL);
+SELECT results_eq('SELECT anon_id FROM play_event WHERE event_id = e(28)', ARRAY['human'], 'P3: the first of a statement that is not left out is recorded');
 DROP TRIGGER robots ON play_event;
+SELECT results_eq($$SELECT status, reason FROM record_plays(ARRAY['k1', 'k1'], m(2), ARRAY[e(24), e(25)])$$,
+    $$VALUES ('recorded', NULL), ('duplicate', NULL)$$, 'P9: what was left out is recorded once it may be');
+SELECT record_play('k1', 'most', e(27)) AS recorded \gset
+SELECT is((SELECT id FROM play_event WHERE event_id = e(27)), :recorded::bigint, 'P9: by itself, too');
+SELECT is(record_play('k1', 'most', e(27)), :recorded::bigint, 'P3: which a retry finds');
+INSERT INTO play_event (track_entry_key, bucket, event_id) VALUES ('k1', 'most', e(26)), ('k1', 'most', e(26));
+SELECT is((SELECT count(*) FROM play_event WHERE event_id IN (e(24), e(25), e(26), e(27))), 4::bigint, 'P3: and once');
+
+-- ON CONFLICT because of another index does so, too; in another partition, where retries don't conflict.
+CREATE UNIQUE INDEX ON play_event (anon_id, created_at);
+INSERT INTO play_event (track_entry_key, bucket, anon_id, created_at) VALUES ('k1', 'most', 'a', now() - interval '30 days');
+INSERT INTO play_event (track_entry_key, bucket, event_id, anon_id, created_at) VALUES ('k1', 'most', e(29), 'a', now() - interval '30 days')
+    ON CONFLICT DO NOTHING;
+SELECT is(record_play('k1', 'most', e(29), 'a'), record_play('k1', 'most', e(29), 'a'), 'P9: one that conflicted may come again');
+SELECT is((SELECT count(*) FROM play_event WHERE event_id = e(29)), 1::bigint, 'P3: and is recorded once');
+SELECT is_empty('SELECT unlike()', 'P3: no event_id of them is left');
 
 --
 -- event_ids that are forgotten

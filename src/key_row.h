@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * key_row.h
+ *	  Whether the row is in its log that an event_id was written for.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PLAYEVENT_KEY_ROW_H
+#define PLAYEVENT_KEY_ROW_H
+
+#include "key_binding.h"
+
+extern bool key_row_exists(KeyBinding *keys, int64 id, Datum created);
+
+#endif							/* PLAYEVENT_KEY_ROW_H */

@@ -42,6 +42,7 @@
 #include "leaving.h"
 #include "restore.h"
 #include "settle.h"
+#include "shard.h"
 #include "trigger_role.h"
 
 PG_FUNCTION_INFO_V1(playevent_watch_partitions);
@@ -452,7 +453,8 @@ altered_by(CollectedCommand *command)
 		RangeVar   *table = castNode(AlterTableStmt, command->parsetree)->relation;
 		bool		changed = settle_triggers(altered, table->inh, enables_all);
 
-		if (changed && enables_all)
+		/* A shard's are to fire as they do now, whatever they did before. */
+		if (enables_all && (changed || is_managed(altered)))
 			look_at_enabled(altered);
 	}
 	foreach(lc, command->d.alterTable.subcmds)

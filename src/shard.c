@@ -66,6 +66,7 @@
 
 PG_FUNCTION_INFO_V1(playevent_check_no_shell);
 PG_FUNCTION_INFO_V1(playevent_is_managed);
+PG_FUNCTION_INFO_V1(playevent_is_distributed);
 PG_FUNCTION_INFO_V1(playevent_check_not_distributed);
 
 /* What pg_dist_partition says of a table that Citus manages. */
@@ -669,6 +670,17 @@ Datum
 playevent_is_managed(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(is_managed(PG_GETARG_OID(0)));
+}
+
+/*
+ * playevent.is_distributed(event regclass) returns boolean
+ *
+ * See is_distributed.
+ */
+Datum
+playevent_is_distributed(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(is_distributed(PG_GETARG_OID(0), NULL));
 }
 
 /*

@@ -37,6 +37,13 @@ AS 'MODULE_PATHNAME', 'playevent_check_no_shell';
 COMMENT ON FUNCTION playevent.check_no_shell(regclass, regclass) IS
 'internal: fails if a table that a log uses is managed by Citus, so that its rows are elsewhere';
 
+CREATE FUNCTION playevent.is_distributed(event regclass) RETURNS boolean
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'playevent_is_distributed';
+
+COMMENT ON FUNCTION playevent.is_distributed(regclass) IS
+'internal: does Citus keep a log''s rows in shards on its nodes';
+
 CREATE FUNCTION playevent.check_not_distributed(event regclass, reason text, way text) RETURNS void
 LANGUAGE c STABLE STRICT
 AS 'MODULE_PATHNAME', 'playevent_check_not_distributed';

@@ -31,9 +31,28 @@ $$;
 COMMENT ON FUNCTION playevent.sketch_type() IS
 'internal: the type of sketches of distinct listeners, or an error if there is none';
 
+-- Does a view read a table, by itself or by other views?
+CREATE FUNCTION playevent.reads(view regclass, rel regclass) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN rel IN (
+    WITH RECURSIVE used(oid) AS (
+        SELECT view::oid
+        UNION
+        SELECT d.refobjid
+          FROM used
+          JOIN pg_catalog.pg_rewrite r ON r.ev_class = used.oid
+          JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+           AND d.refclassid = 'pg_catalog.pg_class'::regclass)
+    SELECT oid FROM used);
+
+COMMENT ON FUNCTION playevent.reads(regclass, regclass) IS
+'internal: does a view read a table';
+
 -- Makes a view of a log's, in the schema of its slots.  One that is there may be as
--- the app wants it, if it is the owner's: whoever reads it runs what is in it.
-CREATE FUNCTION playevent.make_view(event regclass, schema name, name text, query text) RETURNS void
+-- the app wants it, if it is the owner's: whoever reads it runs what is in it.  But if
+-- it is for slots that have just been made, and doesn't read them, it is left of
+-- others that are somewhere else now.
+CREATE FUNCTION playevent.make_view(event regclass, schema name, name text, made regclass, query text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -63,11 +82,17 @@ BEGIN
             ERRCODE = 'insufficient_privilege',
             MESSAGE = format('view "%s" belongs to someone else than "%s"', name, log.relname),
             HINT = 'Drop it or rename it, or give the log another name. To take it over would be to run what is in it.';
+    ELSIF NOT playevent.reads(format('%I.%I', schema, name)::regclass, made) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('view "%s" does not read table "%s"', name, (SELECT relname FROM pg_class WHERE oid = made)),
+            DETAIL = 'What it shows would not change any more.',
+            HINT = 'Drop it, to have it made anew, or rename it.';
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION playevent.make_view(regclass, name, text, text) IS
+COMMENT ON FUNCTION playevent.make_view(regclass, name, text, regclass, text) IS
 'internal: makes one of a log''s views';
 
 -- What a view or a query reads to add a counter up: its slots, and what was
@@ -230,6 +255,7 @@ DECLARE
     index_columns text;
     other_log name;
     retired text;
+    made regclass;
 BEGIN
     SELECT relname, relowner INTO STRICT event_name, owner FROM pg_class WHERE oid = event;
     SELECT relname INTO slot_name FROM pg_class WHERE oid = declared;
@@ -266,7 +292,8 @@ BEGIN
                FROM unnest(columns) WITH ORDINALITY AS u(c, ord)),
             count_column, count_type,
             CASE WHEN is_sketch THEN ', toast_tuple_target = 8160' END);
-        PERFORM playevent.check_same_types(slot::regclass, event, columns);
+        made := slot::regclass;
+        PERFORM playevent.check_same_types(made, event, columns);
         IF is_sketch THEN
             EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET STORAGE MAIN', slot, count_column);
         END IF;
@@ -315,13 +342,16 @@ BEGIN
     -- Its guards say whose it is.  Logical replication must not bring slots along:
     -- the rows of the log are counted where they arrive.
     PERFORM playevent.guard_table(slot::regclass, ARRAY[playevent.reference(event, schema), function] || arguments);
+    IF playevent.is_distributed(event) THEN
+        PERFORM playevent.distribute_slots(slot::regclass, event);
+    END IF;
     IF playevent.partition_column(event) IS NOT NULL THEN
         retired := playevent.arm_retired(event, slot::regclass, indexes, count_column, arguments)::text;
     END IF;
 
     -- A slot table that was given another name has its view already.
     IF slot_name LIKE '_%\_slot' THEN
-        PERFORM playevent.make_view(event, schema, regexp_replace(slot_name, '_slot$', ''), format(
+        PERFORM playevent.make_view(event, schema, regexp_replace(slot_name, '_slot$', ''), made, format(
             CASE WHEN is_sketch THEN 'SELECT %1$s, %4$s.hll_union_agg(%2$I) AS %2$I FROM %3$s GROUP BY %1$s'
             ELSE 'SELECT %1$s, sum(%2$I)::bigint AS %2$I FROM %3$s GROUP BY %1$s HAVING sum(%2$I) <> 0' END,
             column_list, count_column, playevent.counted_in(slot, retired, columns || count_column::name),

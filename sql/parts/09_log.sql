@@ -87,10 +87,13 @@ DECLARE
     part regclass;
     partition_column name := playevent.partition_column(wanted.event);
     retired regclass;
+    is_made boolean;
 BEGIN
     slot := coalesce(wanted.counter_slot::text, format('%I.%I', schema, log || '_counter_slot'));
 
     PERFORM playevent.check_no_shell(wanted.event, u.rel) FROM unnest(ARRAY[wanted.event, wanted.track, wanted.release]) AS u(rel);
+
+    is_made := to_regclass(slot) IS NULL;
 
     -- One index for writes and for reads by release, one for reads by track.
     -- The release in front is cheap to compare.
@@ -121,7 +124,8 @@ BEGIN
             playevent.counted_in(slot, retired::text,
                 ARRAY[wanted.key_column, wanted.release_column, wanted.kind_column, wanted.count_column]::name[]),
             kind_columns);
-        PERFORM playevent.make_view(wanted.event, slot_schema, log || view_name, view_query);
+        PERFORM playevent.make_view(wanted.event, slot_schema, log || view_name,
+            CASE WHEN is_made THEN slot::regclass END, view_query);
     END LOOP;
 
     -- The triggers.  Names in their arguments are of the log's schema unless

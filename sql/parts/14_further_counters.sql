@@ -4,20 +4,24 @@
 
 -- Like attach_log's: from here on nobody inserts until we are done.  The log is
 -- locked before the slot tables, which check_log locks, as whoever inserts does it.
+-- Citus locks it on all nodes, the same one first, before what is done to its shards.
 CREATE FUNCTION playevent.lock_log(event regclass) RETURNS playevent.log
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     log playevent.log;
+    is_log boolean := EXISTS (SELECT FROM playevent.log l WHERE l.event = lock_log.event);
 BEGIN
-    PERFORM playevent.check_not_distributed(event,
-        'The rows that are there would have to be counted in one transaction on all nodes.'::text,
-        'Make counters before playevent.distribute_log is called.'::text);
-    IF EXISTS (SELECT FROM playevent.log l WHERE l.event = lock_log.event) THEN
+    IF is_log THEN
         PERFORM playevent.lock_table(event, 'SHARE ROW EXCLUSIVE'::text, true);
     END IF;
-    PERFORM playevent.check_log(event);
+    IF is_log AND playevent.is_distributed(event) THEN
+        PERFORM playevent.allow_shard_changes();
+        EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', event);
+    ELSE
+        PERFORM playevent.check_log(event);
+    END IF;
     SELECT * INTO log FROM playevent.log l WHERE l.event = lock_log.event;
     RETURN log;
 END
@@ -35,9 +39,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM playevent.arm_further_counter(event, NULL::regclass, counter, count_column, columns, function, source_column);
-    PERFORM playevent.check_log(event);
-    PERFORM playevent.rebuild(event);
-    PERFORM playevent.derive_retired(event, counter);
+    IF playevent.is_distributed(event) THEN
+        PERFORM playevent.count_in_shards(format('%I.%I', playevent.schema_of(event), counter || '_slot')::regclass);
+    ELSE
+        PERFORM playevent.check_log(event);
+        PERFORM playevent.rebuild(event);
+        PERFORM playevent.derive_retired(event, counter);
+    END IF;
     RETURN to_regclass(format('%I.%I', playevent.schema_of(event), counter));
 END
 $$;
@@ -61,8 +69,10 @@ COMMENT ON FUNCTION playevent.fill_counter(regclass, text, text, name[], text, n
 -- Errors: an argument is null (22004), not a log (55000), not its owner (42501),
 -- what counter_binding reports, no such column (42703), a bad or duplicate
 -- name or list (42602, 42622, 22023, 42701), amount is of no integers (42804),
--- something is there of the name (42P07), a sum is out of range (22003).
--- Locks: the event table in ShareRowExclusiveLock, to the transaction's end.
+-- something is there of the name (42P07), a sum is out of range (22003); of a
+-- distributed log, it does not count by what that is spread by (55000).
+-- Locks: the event table in ShareRowExclusiveLock, to the transaction's end; of a
+-- distributed log, on all nodes.
 CREATE FUNCTION playevent.add_counter(event regclass, counter name, columns name[], amount name DEFAULT NULL)
 RETURNS regclass
 LANGUAGE c VOLATILE
@@ -272,8 +282,7 @@ BEGIN
     END IF;
     retired := playevent.retired_table(dropped.counter_slot);
     IF playevent.is_managed(event) THEN
-        SET LOCAL citus.enable_unsafe_triggers = on;
-        SET LOCAL citus.multi_shard_modify_mode = 'sequential';  -- the view goes on the same connections
+        PERFORM playevent.allow_shard_changes();
     END IF;
     EXECUTE format('DROP TRIGGER %I ON %s', dropped.trigger_name, event);
     schema := playevent.schema_of(dropped.counter_slot);

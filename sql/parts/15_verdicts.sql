@@ -100,8 +100,14 @@ BEGIN
         RAISE WARNING USING
             MESSAGE = format('"%s" belongs to role "%s", and need not show the rows that count', name, other),
             HINT = 'Drop it or rename it.';
+    ELSIF (SELECT relkind = 'v' FROM pg_class WHERE oid = to_regclass(format('%I.%I', schema, name)))
+          AND NOT playevent.reads(to_regclass(format('%I.%I', schema, name)), verdicts) THEN
+        RAISE WARNING USING
+            MESSAGE = format('view "%s" does not read table "%s", and need not show the rows that count', name,
+                (SELECT relname FROM pg_class WHERE oid = verdicts)),
+            HINT = 'Drop it; the next verdict makes it anew.';
     ELSIF to_regclass(format('%I.%I', schema, name)) IS NULL AND has_schema_privilege(schema, 'CREATE') THEN
-        PERFORM playevent.make_view(event, schema, name, format(
+        PERFORM playevent.make_view(event, schema, name, NULL::regclass, format(
             'SELECT l.* FROM %1$s AS l
               WHERE NOT EXISTS (
                   SELECT FROM ONLY %2$s AS v

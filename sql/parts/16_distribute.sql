@@ -153,6 +153,83 @@ $$;
 COMMENT ON FUNCTION playevent.widen_unique_indexes(regclass, name) IS
 'internal: puts a column in front of unique indexes that lack it';
 
+-- Triggers of a distributed table are made, and its shards changed one after another:
+-- the next table is made beside it, or a view dropped, on the same connections.
+CREATE FUNCTION playevent.allow_shard_changes() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SET LOCAL citus.enable_unsafe_triggers = on;
+    SET LOCAL citus.multi_shard_modify_mode = 'sequential';
+END
+$$;
+
+COMMENT ON FUNCTION playevent.allow_shard_changes() IS
+'internal: until the calling function ends, lets Citus make triggers, and change shards one after another';
+
+-- Distributes a slot table like its log, whose shards those of the slots are beside.
+-- Of a tenant, Citus does that with each table that is made.
+CREATE FUNCTION playevent.distribute_slots(slot regclass, event regclass) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key_column name := playevent.distribution_column(event);
+BEGIN
+    IF key_column IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = slot AND attname = key_column AND attnum > 0)
+    THEN
+        PERFORM playevent.check_not_distributed(event,
+            format('A counter that does not count by column "%s" would have each of its keys on several nodes.', key_column),
+            format('Count by %I too, and add up over it.', key_column));
+    END IF;
+    IF NOT playevent.is_managed(slot) THEN
+        EXECUTE 'SELECT pg_catalog.create_distributed_table($1, $2, colocate_with => $3)' USING slot, key_column, event::text;
+    END IF;
+    -- by which a shard is moved while it is written to
+    EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', slot);
+END
+$$;
+
+COMMENT ON FUNCTION playevent.distribute_slots(regclass, regclass) IS
+'internal: distributes a slot table like its log';
+
+-- The column that a distributed log's rows are spread by; null if they are all on one
+-- node.
+CREATE FUNCTION playevent.distribution_column(event regclass) RETURNS name
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key_column name;
+BEGIN
+    EXECUTE 'SELECT pg_catalog.column_to_column_name(p.logicalrelid, p.partkey)
+               FROM pg_catalog.pg_dist_partition p WHERE p.logicalrelid = $1' INTO key_column USING event;
+    RETURN key_column;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.distribution_column(regclass) IS
+'internal: the column by which Citus spreads a log''s rows';
+
+-- Has each shard of a distributed slot table count the rows of the log's shard beside
+-- it, by what it does when all triggers are enabled again (restore.c): on the
+-- connections of this transaction, and with an error if one can't.
+CREATE FUNCTION playevent.count_in_shards(slot regclass) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = error  -- shards tell that their counts were wrong
+AS $$
+BEGIN
+    EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', slot);
+    EXECUTE format('ALTER TABLE %s ENABLE TRIGGER USER', slot);
+END
+$$;
+
+COMMENT ON FUNCTION playevent.count_in_shards(regclass) IS
+'internal: fills in the slots of a distributed table';
+
 -- playevent.distribute_log(event regclass, shard_count int = 32) returns void
 --
 -- Spreads a log's rows and counters over the nodes of a Citus cluster, by track,
@@ -222,8 +299,7 @@ BEGIN
     beside := playevent.colocation_of(log);
     slots := ARRAY(SELECT k.counter_slot FROM playevent.counter k WHERE k.event = log.event ORDER BY k.counter_slot <> log.counter_slot, 1);
 
-    SET LOCAL citus.enable_unsafe_triggers = on;
-    SET LOCAL citus.multi_shard_modify_mode = 'sequential';  -- the next table is made beside this one
+    PERFORM playevent.allow_shard_changes();
 
     -- Verdicts are for all of the log, and their table is on this node.
     SELECT * INTO known FROM playevent.verdicts(event);
@@ -250,9 +326,7 @@ BEGIN
         EXECUTE 'SELECT pg_catalog.create_distributed_table($1, $2, colocate_with => $3)' USING event, log.key_column, beside;
     END IF;
     FOREACH rel IN ARRAY slots LOOP
-        EXECUTE 'SELECT pg_catalog.create_distributed_table($1, $2, colocate_with => $3)' USING rel, log.key_column, event::text;
-        -- by which a shard is moved while it is written to
-        EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', rel);
+        PERFORM playevent.distribute_slots(rel, event);
     END LOOP;
     FOREACH rel IN ARRAY slots || event LOOP
         EXECUTE 'SELECT pg_catalog.truncate_local_data_after_distributing_table($1)' USING rel;

@@ -203,8 +203,7 @@ shards_are_exact(\@nodes, 'P3: and changes nothing', $rows);
 #
 
 my $distributed = 'log "play_event" is distributed by Citus';
-refused(q{SELECT playevent.add_counter('play_event', 'by_anon', '{track_entry_key,anon_id}')}, $distributed, 'add_counter');
-refused(q{SELECT playevent.add_listener_sketch('play_event')}, $distributed, 'add_listener_sketch');
+refused(q{SELECT playevent.add_counter('play_event', 'by_anon', '{anon_id}')}, $distributed, 'a counter whose keys would be on several nodes');
 refused(q{SELECT playevent.void('play_event', '{1}', 'why')}, $distributed, 'void');
 refused(q{SELECT playevent.reinstate('play_event', '{1}', 'why')}, $distributed, 'reinstate');
 refused(q{SELECT playevent.forget_listener('play_event', 'who')}, $distributed, 'forget_listener');
@@ -331,13 +330,19 @@ is(as('site', $coordinator, q{
 	SELECT sum(pg_relation_size(logicalrelid)) FROM pg_dist_partition WHERE logicalrelid::text ~ '^tenant.play_(event|.*slot)$'}),
 	"402\n402\n402\n0\nt|f\n0", 'P2, P3: a log of a tenant');
 refused(q{SELECT playevent.void('tenant.play_event', '{1}', 'why')}, $distributed, 'its verdicts');
+as('site', $coordinator, q{SELECT playevent.add_counter('tenant.play_event', 'by_kind', '{bucket}');
+	INSERT INTO tenant.play_event (track_entry_key, bucket) VALUES ('k1', 'partial');
+	SELECT playevent.drop_counter('tenant.play_event', 'play_daily')});
+is(as('site', $coordinator, q{SELECT bucket, plays FROM tenant.by_kind ORDER BY 1; SELECT count(*) FROM playevent.verify('tenant.play_event');
+	SELECT sum(pg_relation_size(logicalrelid)) FROM pg_dist_partition WHERE logicalrelid = 'tenant.by_kind_slot'::regclass}),
+	"partial|1\nmost|402\n0\n0", 'P3: a counter that is added, by any column');
 my ($host, $port) = map { $_->host, $_->port } grep {
 	$_->safe_psql('postgres', q{SET citus.show_shards_for_app_name_prefixes = '*'; SELECT count(*) FROM pg_class WHERE relname ~ '^play_event_\d+$' AND relnamespace = 'tenant'::regnamespace}) > 0 } @workers;
 my ($other) = grep { $_->port != $port } @workers;
 $coordinator->safe_psql('postgres', sprintf q{SELECT citus_schema_move('tenant', '%s', %d, 'force_logical')}, $other->host, $other->port);
 as('site', $coordinator, q{INSERT INTO tenant.play_event (track_entry_key, bucket) VALUES ('k1', 'most'), ('k2', 'most')});
 is(as('site', $coordinator, q{SELECT count(*) FROM tenant.play_event; SELECT sum(plays) FROM tenant.play_counter;
-	SELECT count(*) FROM playevent.verify('tenant.play_event')}), "404\n404\n0", 'P3: and one that has moved');
+	SELECT count(*) FROM playevent.verify('tenant.play_event')}), "405\n405\n0", 'P3: and one that has moved');
 
 #
 # A listener is forgotten, as the refusal says.

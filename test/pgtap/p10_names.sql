@@ -292,7 +292,10 @@ INSERT INTO harness.cases (statements, remedy, expected) VALUES
     -- while nothing follows
     ('ALTER EVENT TRIGGER playevent_follow_renames DISABLE; ALTER TABLE play_event RENAME TO listen', 'ALTER TABLE listen RENAME TO play_event', 'play: 55000, not intact -> exact'),
     ('ALTER EVENT TRIGGER playevent_follow_renames DISABLE; ALTER TABLE play_event RENAME TO listen', $$SELECT playevent.attach_log('listen', track => 'track')$$, 'play: 55000, not intact -> exact'),
-    ('ALTER EVENT TRIGGER playevent_follow_renames DISABLE; ALTER TABLE play_counter_slot RENAME TO x', 'play', 'play: 42P01, not intact -> exact'),
+    ('ALTER EVENT TRIGGER playevent_follow_renames DISABLE; ALTER TABLE play_counter_slot RENAME TO x', 'play',
+        'play: 42P01, not intact -> view "play_counter" does not read table "play_counter_slot"'),
+    ('ALTER EVENT TRIGGER playevent_follow_renames DISABLE; ALTER TABLE play_counter_slot RENAME TO x; DROP VIEW play_counter, play_by_track, play_by_release',
+        'play', 'play: 42P01, not intact -> exact'),
     ('ALTER EVENT TRIGGER playevent_follow_renames DISABLE; ALTER TABLE play_counter_slot RENAME TO t; ALTER TABLE share_counter_slot RENAME TO play_counter_slot; ALTER TABLE t RENAME TO share_counter_slot',
         'play', 'play: 42703, not intact; share: 42703, not intact -> share: 42703, not intact'),
     ('ALTER EVENT TRIGGER playevent_follow_renames DISABLE; ALTER TABLE play_counter_slot RENAME TO t; ALTER TABLE share_counter_slot RENAME TO play_counter_slot; ALTER TABLE t RENAME TO share_counter_slot',
@@ -388,7 +391,14 @@ INSERT INTO harness.cases (statements, remedy, expected) VALUES
         'part: wrong, no log; play: wrong, no log; share: wrong, no log -> share: wrong, no log'),
     ('DROP EXTENSION playevent CASCADE; ALTER TABLE play_event RENAME TO t; ALTER TABLE part_event RENAME TO play_event; ALTER TABLE t RENAME TO part_event; CREATE EXTENSION playevent',
         $$SELECT playevent.attach_log('play_event', track => 'track')$$,
-        'part: wrong, no log; play: wrong, no log; share: wrong, no log -> table "play_counter_slot" is there already, and does not fit table "play_event"');
+        'part: wrong, no log; play: wrong, no log; share: wrong, no log -> table "play_counter_slot" is there already, and does not fit table "play_event"'),
+    ('CREATE SCHEMA x; ALTER TABLE play_counter_slot SET SCHEMA x; DROP EXTENSION playevent CASCADE; CREATE EXTENSION playevent', $$SELECT playevent.attach_log('play_event', track => 'track')$$,
+        'part: wrong, no log; play: wrong, no log; share: wrong, no log -> view "play_counter" does not read table "play_counter_slot"'),
+    ('ALTER TABLE play_counter_slot RENAME TO x; DROP EXTENSION playevent CASCADE; CREATE EXTENSION playevent; DROP VIEW play_counter',
+        $$SELECT playevent.attach_log('play_event', track => 'track')$$,
+        'part: wrong, no log; play: wrong, no log; share: wrong, no log -> view "play_by_track" does not read table "play_counter_slot"'),
+    ('ALTER VIEW play_by_track RENAME TO x; CREATE VIEW play_by_track AS SELECT * FROM x; DROP EXTENSION playevent CASCADE; CREATE EXTENSION playevent',
+        'SELECT harness.mend_all()', 'part: wrong, no log; play: wrong, no log; share: wrong, no log -> exact');
 
 SELECT plan(count(*)::int + 1) FROM harness.cases;
 SELECT is(harness.look(), 'exact', 'P3: all is exact to begin with');

@@ -46,7 +46,7 @@ SELECT hostile.mallory($$CREATE VIEW shared.al_counter AS SELECT 'k1'::text AS t
 SELECT is(hostile.told($$SELECT playevent.attach_log('shared.al_event', 'o.track')$$),
     '42501 | view "al_counter" belongs to someone else than "al_event" | '
     'Drop it or rename it, or give the log another name. To take it over would be to run what is in it.', 'P8: a view of hers');
-SELECT is(hostile.told($$SELECT playevent.make_view('shared.al_event', 'shared', 'al_by_track', 'SELECT * FROM shared.al_counter')$$),
+SELECT is(hostile.told($$SELECT playevent.make_view('shared.al_event', 'shared', 'al_by_track', NULL, 'SELECT * FROM shared.al_counter')$$),
     '40001 | view "al_by_track" would show a table of someone else | Try again.', 'P8: no view of hers in one of the log''s');
 SELECT hostile.mallory($$
     DROP VIEW shared.al_counter;

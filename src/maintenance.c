@@ -73,14 +73,12 @@ check_all_counted(Relation event)
 	}
 }
 
-/* What rebuild_counter has come to. */
+/* What rebuild_counter is at. */
 typedef struct Rebuild
 {
 	CounterBinding *binding;
 	int64		seen;			/* keys with a difference of any kind */
-	int64		changed;
-	int64		lacking;
-	int64		surplus;
+	Rebuilt		result;
 } Rebuild;
 
 /*
@@ -103,9 +101,9 @@ add_difference(void *arg, HeapTuple row, TupleDesc desc)
 									&difference);
 	if (difference.adds)
 		pending_add(binding, values, isnull, difference.amount);
-	rebuild->changed += difference.adds;
-	rebuild->lacking += difference.lacks;
-	rebuild->surplus += difference.has_surplus;
+	rebuild->result.changed += difference.adds;
+	rebuild->result.lacking += difference.lacks;
+	rebuild->result.surplus += difference.has_surplus;
 	if (++rebuild->seen % PROGRESS_ROWS == 0)
 		ereport(NOTICE,
 				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
@@ -115,11 +113,10 @@ add_difference(void *arg, HeapTuple row, TupleDesc desc)
 
 /*
  * rebuild_counter
- *		Add to one counter what it lacks; returns how many keys were wrong, and
- *		in *lacking, if that isn't NULL, how many of them had too little.
+ *		Add to one counter what it lacks; returns how many keys were wrong.
  */
-int64
-rebuild_counter(Relation event, CounterBinding *binding, int64 *lacking)
+Rebuilt
+rebuild_counter(Relation event, CounterBinding *binding)
 {
 	SlotBinding *slot = binding->slot;
 	Rebuild		rebuild = {.binding = binding};
@@ -146,18 +143,24 @@ rebuild_counter(Relation event, CounterBinding *binding, int64 *lacking)
 					 &rebuild);
 	PopActiveSnapshot();
 	pending_flush(RelationGetRelid(event));
+	return rebuild.result;
+}
 
-	if (rebuild.surplus > 0)
+/*
+ * tell_surplus
+ *		Say that sketches have listeners that the log has not.
+ */
+void
+tell_surplus(Relation event, CounterBinding *binding, Rebuilt rebuilt)
+{
+	if (rebuilt.surplus > 0)
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
 				 errmsg("sketches in table \"%s\" have listeners that table \"%s\" has not, for " INT64_FORMAT " keys",
-						get_rel_name(slot->relid),
-						RelationGetRelationName(event), rebuild.surplus),
+						get_rel_name(binding->slot->relid),
+						RelationGetRelationName(event), rebuilt.surplus),
 				 errdetail("A listener can't be taken out of a sketch."),
 				 errhint("To make them anew, call playevent.drop_counter and playevent.add_listener_sketch.")));
-	if (lacking != NULL)
-		*lacking = rebuild.lacking;
-	return rebuild.changed;
 }
 
 /* A counter, and which way amounts go. */
@@ -304,7 +307,12 @@ playevent_rebuild(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	while ((binding = next_counter(event, triggers, &position)) != NULL)
-		changed += rebuild_counter(event, binding, NULL);
+	{
+		Rebuilt		rebuilt = rebuild_counter(event, binding);
+
+		tell_surplus(event, binding, rebuilt);
+		changed += rebuilt.changed;
+	}
 	SPI_finish();
 
 	owner_leave(&outer);

@@ -154,6 +154,30 @@ tell(Look *look, Oid slot, bool is_expected, int64 corrected)
 }
 
 /*
+ * rebuild_judged
+ *		Set a counter right whose log has got verdicts.
+ *
+ * A restore brings those last.  So sketches have the listeners of rows that don't
+ * count, which can't be taken out: they are made anew.
+ */
+static Rebuilt
+rebuild_judged(Look *look, CounterBinding *binding)
+{
+	Rebuilt		rebuilt = rebuild_counter(look->event, binding);
+	int64		surplus = rebuilt.surplus;
+
+	if (surplus > 0)
+	{
+		PushActiveSnapshot(GetLatestSnapshot());
+		(void) remove_slots(binding->slot->relid);
+		PopActiveSnapshot();
+		rebuilt = rebuild_counter(look->event, binding);
+		rebuilt.changed = Max(rebuilt.changed, surplus);
+	}
+	return rebuilt;
+}
+
+/*
  * set_right
  *		Set a counter right.
  */
@@ -161,20 +185,21 @@ static void
 set_right(Look *look, Trigger *trigger)
 {
 	CounterBinding *binding = counter_binding(look->event, trigger);
-	int64		lacking;
-	int64		corrected = rebuild_counter(look->event, binding, &lacking);
+	Rebuilt		rebuilt = look->judged ? rebuild_judged(look, binding) :
+	rebuild_counter(look->event, binding);
 	bool		is_expected = false;
 
-	if (corrected == 0)
+	tell_surplus(look->event, binding, rebuilt);
+	if (rebuilt.changed == 0)
 		return;
 	if (look->judged)
 		is_expected = true;
 	else if (look->enabled && OidIsValid(look->slot))
-		is_expected = lacking == 0;
+		is_expected = rebuilt.lacking == 0;
 	else if (look->enabled)
-		is_expected = lacking == corrected ||
+		is_expected = rebuilt.lacking == rebuilt.changed ||
 			look->event->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
-	tell(look, binding->slot->relid, is_expected, corrected);
+	tell(look, binding->slot->relid, is_expected, rebuilt.changed);
 }
 
 /*

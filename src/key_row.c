@@ -104,10 +104,10 @@ may_be_in(const SoughtRow *sought, Relation rel)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 		bool		serves = index->rd_index->indisvalid &&
-			index->rd_index->indkey.values[0] == id &&
-			index->rd_rel->relam == BTREE_AM_OID &&
-			index->rd_opfamily[0] == INTEGER_BTREE_FAM_OID &&
-			heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+		index->rd_index->indkey.values[0] == id &&
+		index->rd_rel->relam == BTREE_AM_OID &&
+		index->rd_opfamily[0] == INTEGER_BTREE_FAM_OID &&
+		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
 		bool		found = serves && find_id(sought, rel, index);
 
 		index_close(index, AccessShareLock);

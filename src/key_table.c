@@ -331,8 +331,8 @@ end_writing(KeyWriter *writer)
  *		Write an event_id, with the id and the time, values by KeyColumn, of
  *		which the id is a bigint; false if it is there already.
  *
- * The binding has locked the table and its indexes.  It is written as its owner (P8).  The
- * abort restores the user after an error.
+ * The binding has locked the table and its indexes.  It is written as its owner
+ * (P8).  The abort restores the user after an error.
  *
  * Errors: in REPEATABLE READ and SERIALIZABLE, another transaction has written
  * the event_id meanwhile (40001).

@@ -541,7 +541,8 @@ look_safely(Look *look)
 		return;
 
 	/* No restore enables a shard's triggers, but Citus, to count its rows. */
-	if (is_cancel(error) || look->bound || shell_of(look->altered) != look->altered)
+	if (is_cancel(error) || look->bound ||
+		shell_of(look->altered) != look->altered)
 		ReThrowError(error);
 
 	/*

@@ -279,8 +279,6 @@ COMMENT ON FUNCTION playevent.tells_days(regclass, text) IS
 
 -- The log's own counter is that by track, release and kind.
 CREATE VIEW playevent.log AS
-WITH guards AS MATERIALIZED (
-    SELECT g.event, pg_catalog.array_agg(g) AS said FROM playevent.guard g GROUP BY g.event)
 SELECT class.oid::pg_catalog.regclass AS event,
        own.counter_slot,
        own.count_column,
@@ -306,12 +304,7 @@ SELECT class.oid::pg_catalog.regclass AS event,
                CASE WHEN release_resolves.n IS NOT NULL THEN pg_catalog.format('(new.%I IS NULL)', resolve_args[6]) END
            AND coalesce(days.n, 0) BETWEEN playevent.tells_days(class.oid::pg_catalog.regclass, own.log)::int AND 1
            AND playevent.counters_intact(class.oid::pg_catalog.regclass, guards.said)
-           AND playevent.retention_intact(class.oid::pg_catalog.regclass, guards.said, (
-                   SELECT pg_catalog.array_agg(g)
-                     FROM playevent.counter k
-                     JOIN guards of_slot ON of_slot.event = k.counter_slot
-                    CROSS JOIN LATERAL pg_catalog.unnest(of_slot.said) AS g
-                    WHERE k.event = class.oid::pg_catalog.regclass))
+           AND playevent.retention_intact(class.oid::pg_catalog.regclass, guards.said, retired.said)
            AND playevent.keys_intact(class.oid::pg_catalog.regclass, guards.said)
            AND playevent.verdicts_intact(class.oid::pg_catalog.regclass, guards.said, own.columns)
            AND playevent.part_intact(class.oid)
@@ -322,7 +315,13 @@ SELECT class.oid::pg_catalog.regclass AS event,
                   AND NOT playevent.part_intact(p.oid))
            AS intact
   FROM pg_catalog.pg_class class
-  LEFT JOIN guards ON guards.event = class.oid
+  -- No WITH, for which all of a query on this view would be computed for each log.
+  LEFT JOIN (
+      SELECT g.event, pg_catalog.array_agg(g) AS said FROM playevent.guard g GROUP BY g.event) AS guards ON guards.event = class.oid
+  LEFT JOIN (
+      SELECT k.event::pg_catalog.oid AS event, pg_catalog.array_agg(g) AS said
+        FROM playevent.guard g JOIN playevent.counter k ON k.counter_slot = g.event
+       WHERE g.function = 'retired' GROUP BY k.event) AS retired ON retired.event = class.oid
   LEFT JOIN LATERAL (
       SELECT pg_catalog.min(t.oid::pg_catalog.int8)::pg_catalog.oid AS oid, pg_catalog.count(*) AS n
         FROM pg_catalog.pg_trigger t

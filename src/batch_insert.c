@@ -25,6 +25,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -34,6 +35,7 @@
 
 #include "batch.h"
 #include "bulk_insert.h"
+#include "key_table.h"
 #include "record_fault.h"
 #include "record_log.h"
 #include "trigger_argument.h"
@@ -119,8 +121,8 @@ prepare_statements(Batch *batch)
 	const char *table = qualified_name(RelationGetRelid(rel));
 	const char *id = NameStr(batch->log.names[NAME_OF_ID]);
 	const char *event_id = NameStr(batch->log.names[NAME_OF(RECORD_EVENT_ID)]);
-	Oid			key_table = event_id[0] == '\0' ? InvalidOid :
-	key_table_of(rel, batch->log.attnos[RECORD_EVENT_ID]);
+	bool		has_keys = event_id[0] != '\0' &&
+	record_keys(rel, batch->log.attnos[RECORD_EVENT_ID]) != NULL;
 	Oid			types[RECORD_NCOLUMNS + 1];
 	StringInfoData columns;
 	StringInfoData parameters;
@@ -148,7 +150,7 @@ prepare_statements(Batch *batch)
 					 "INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE"
 					 " SELECT * FROM ROWS FROM (%s) AS sent",
 					 table, columns.data, parameters.data);
-	if (event_id[0] != '\0' && !OidIsValid(key_table))
+	if (event_id[0] != '\0' && !has_keys)
 		appendStringInfo(&query,
 						 " ON CONFLICT (%1$s) WHERE %1$s IS NOT NULL DO NOTHING",
 						 quote_identifier(event_id));
@@ -156,18 +158,15 @@ prepare_statements(Batch *batch)
 	batch->insert = prepare_table_query(query.data, 0, RelationGetRelid(rel),
 										InvalidOid, n, types);
 
-	if (event_id[0] == '\0')
+	if (event_id[0] == '\0' || has_keys)
 		return;
 	resetStringInfo(&query);
 	appendStringInfo(&query,
 					 "SELECT %1$s, %2$s::pg_catalog.int8 FROM %3$s"
 					 " WHERE %1$s OPERATOR(pg_catalog.=) ANY ($1)",
-					 quote_identifier(event_id), id,
-					 OidIsValid(key_table) ? qualified_name(key_table) : table);
+					 quote_identifier(event_id), id, table);
 	types[0] = UUIDARRAYOID;
-	batch->find = prepare_table_query(query.data, 0,
-									  OidIsValid(key_table) ? key_table :
-									  RelationGetRelid(rel),
+	batch->find = prepare_table_query(query.data, 0, RelationGetRelid(rel),
 									  InvalidOid, 1, types);
 }
 
@@ -212,10 +211,27 @@ find_event_id(RecordRow **rows, int n, RecordRow *wanted)
 }
 
 /*
+ * find_in_keys
+ *		find_first_ids, of a log that has its event_ids in a table of their own.
+ */
+static void
+find_in_keys(Batch *batch, RecordRow **sought, int n)
+{
+	KeyBinding *keys = record_keys(batch->log.rel,
+								   batch->log.attnos[RECORD_EVENT_ID]);
+
+	for (int i = 0; keys != NULL && i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (key_table_find(keys, sought[i]->values[RECORD_EVENT_ID],
+						   &sought[i]->id))
+			sought[i]->status = RECORD_DUPLICATE;
+	}
+}
+
+/*
  * find_first_ids
  *		Fill in the ids of rows that were there before those that are pending.
- *
- * One that has its own event_id in the key table was left out later.
  */
 static void
 find_first_ids(Batch *batch, RecordRow **rows, int n)
@@ -232,6 +248,11 @@ find_first_ids(Batch *batch, RecordRow **rows, int n)
 	}
 	if (nsought == 0)
 		return;
+	if (batch->find == NULL)
+	{
+		find_in_keys(batch, sought, nsought);
+		return;
+	}
 
 	value = make_array(&batch->columns[RECORD_EVENT_ID], sought,
 					   RECORD_EVENT_ID, nsought);
@@ -252,8 +273,6 @@ find_first_ids(Batch *batch, RecordRow **rows, int n)
 			int64		id = DatumGetInt64(SPI_getbinval(tuple, desc, 2,
 														 &isnull));
 
-			if (id == match->id)
-				continue;
 			match->status = RECORD_DUPLICATE;
 			match->id = id;
 		}

@@ -8,26 +8,29 @@
  * An event_id is written before its row, which may then be left out without an
  * error: by a BEFORE ROW trigger of the app's whose name comes behind ours, or
  * ON CONFLICT DO NOTHING because of another unique index.  So whoever finds an
- * event_id looks for its row, by the id in the partition that the time is of.
+ * event_id looks for its row in the partition that the time is of: by the id, and
+ * if that isn't there, for such a trigger may have given it another, by the
+ * event_id.  Where no index has that, all of the partition is read.
  *
  * Where that can't be told, the row counts as there, as one does that was retired:
- * a sealed partition keeps its place (retire.c).
+ * an empty sealed partition keeps its place (15_retire.sql).
  *
- * Nothing of anybody's runs: the index is one of integers, without a predicate.
- * Nobody is waited for: a partition that is locked against reading is being sealed,
- * retired or altered.
+ * Nothing of anybody's runs: indexes are used that are of integers or of uuids, and
+ * have no predicate.  Nobody is waited for: a partition, or an index, that is locked
+ * against reading is being retired or altered.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/relation.h"
 #include "access/stratnum.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
-#include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "storage/bufmgr.h"
@@ -37,6 +40,8 @@
 #include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/typcache.h"
+#include "utils/uuid.h"
 
 #include "compat.h"
 #include "heap_fetch.h"
@@ -49,20 +54,59 @@ typedef struct SoughtRow
 {
 	const char *id_column;
 	const char *created_column;
+	const char *event_id_column;
 	Oid			id_type;
 	int64		id;
 	Datum		created;
+	Datum		event_id;
 	Snapshot	snapshot;
 } SoughtRow;
 
 static bool may_be_below(const SoughtRow *sought, Oid relid);
 
 /*
- * find_id
- *		Is there a row with the id, by an index on it?
+ * index_on
+ *		Open an index whose first column is this one, of this type, by which its
+ *		values are found in all rows; NULL if there is none.
+ */
+static Relation
+index_on(Relation rel, AttrNumber attno, Oid type)
+{
+	Oid			opfamily = lookup_type_cache(type,
+											 TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Oid			oid = lfirst_oid(lc);
+		Relation	index;
+
+		if (!ConditionalLockRelationOid(oid, AccessShareLock))
+			continue;
+		index = try_relation_open(oid, NoLock);
+		if (index == NULL)
+		{
+			UnlockRelationOid(oid, AccessShareLock);
+			continue;
+		}
+		if (index->rd_index->indisvalid &&
+			index->rd_index->indkey.values[0] == attno &&
+			index->rd_rel->relam == BTREE_AM_OID &&
+			index->rd_opfamily[0] == opfamily &&
+			heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
+			return index;
+		relation_close(index, AccessShareLock);
+	}
+	return NULL;
+}
+
+/*
+ * find_by_index
+ *		Is there a row that has the value in the index's first column?
  */
 static bool
-find_id(const SoughtRow *sought, Relation rel, Relation index)
+find_by_index(const SoughtRow *sought, Relation rel, Relation index,
+			  RegProcedure equal, Datum value)
 {
 	IndexScanDesc scan = begin_index_scan(rel, index, sought->snapshot, 1);
 	HeapTupleData tuple;
@@ -70,51 +114,84 @@ find_id(const SoughtRow *sought, Relation rel, Relation index)
 	ScanKeyData key;
 	Buffer		buffer;
 
-	if (sought->id_type == INT8OID)
-		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
-					Int64GetDatum(sought->id));
-	else if (sought->id_type == INT4OID)
-		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ,
-					Int32GetDatum(sought->id));
-	else
-		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT2EQ,
-					Int16GetDatum(sought->id));
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, equal, value);
 	index_rescan(scan, &key, 1, NULL, 0);
 	buffer = fetch_next(scan, ForwardScanDirection, NULL, 0, &tuple, &root);
 	if (buffer != InvalidBuffer)
 		ReleaseBuffer(buffer);
 	index_endscan(scan);
+	relation_close(index, AccessShareLock);
 	return buffer != InvalidBuffer;
 }
 
 /*
+ * has_id
+ *		Is there a row with the id, for all that an index can tell?
+ */
+static bool
+has_id(const SoughtRow *sought, Relation rel)
+{
+	AttrNumber	attno = get_attnum(RelationGetRelid(rel), sought->id_column);
+	Relation	index = index_on(rel, attno, sought->id_type);
+
+	if (index == NULL)
+		return false;
+	if (sought->id_type == INT8OID)
+		return find_by_index(sought, rel, index, F_INT8EQ,
+							 Int64GetDatum(sought->id));
+	if (sought->id_type == INT4OID)
+		return find_by_index(sought, rel, index, F_INT4EQ,
+							 Int32GetDatum(sought->id));
+	return find_by_index(sought, rel, index, F_INT2EQ,
+						 Int16GetDatum(sought->id));
+}
+
+/*
+ * has_event_id
+ *		Is there a row with the event_id?
+ */
+static bool
+has_event_id(const SoughtRow *sought, Relation rel)
+{
+	AttrNumber	attno = get_attnum(RelationGetRelid(rel),
+								   sought->event_id_column);
+	Relation	index = index_on(rel, attno, UUIDOID);
+	TableScanDesc scan;
+	HeapTuple	row;
+	bool		found = false;
+
+	if (index != NULL)
+		return find_by_index(sought, rel, index, F_UUID_EQ, sought->event_id);
+	scan = begin_table_scan(rel, sought->snapshot, 0, NULL);
+	while (!found && (row = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(row, attno, RelationGetDescr(rel),
+										 &isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		found = !isnull &&
+			memcmp(DatumGetUUIDP(value), DatumGetUUIDP(sought->event_id),
+				   UUID_LEN) == 0;
+	}
+	table_endscan(scan);
+	return found;
+}
+
+/*
  * may_be_in
- *		Is the row in this table, which has no partitions, for all that can be told?
+ *		Is the row in this table, which has no partitions, for all that can be
+ *		told?
  */
 static bool
 may_be_in(const SoughtRow *sought, Relation rel)
 {
-	AttrNumber	id = get_attnum(RelationGetRelid(rel), sought->id_column);
-	ListCell   *lc;
-
 	if (rel->rd_rel->relkind != RELKIND_RELATION ||
-		has_trigger(RelationGetRelid(rel), ROLE_SEAL))
+		rel->rd_rel->relam != HEAP_TABLE_AM_OID)
 		return true;
-	foreach(lc, RelationGetIndexList(rel))
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		bool		serves = index->rd_index->indisvalid &&
-		index->rd_index->indkey.values[0] == id &&
-		index->rd_rel->relam == BTREE_AM_OID &&
-		index->rd_opfamily[0] == INTEGER_BTREE_FAM_OID &&
-		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
-		bool		found = serves && find_id(sought, rel, index);
-
-		index_close(index, AccessShareLock);
-		if (serves)
-			return found;
-	}
-	return true;
+	if (RelationGetNumberOfBlocks(rel) == 0)
+		return has_trigger(RelationGetRelid(rel), ROLE_SEAL);
+	return has_id(sought, rel) || has_event_id(sought, rel);
 }
 
 /*
@@ -198,17 +275,23 @@ may_be_below(const SoughtRow *sought, Oid relid)
 
 /*
  * key_row_exists
- *		Is the row of this id and time in the log, or was it retired?
+ *		Is the row of this event_id, id and time in the log, or was it retired?
  *
  * In a snapshot that has all that has been committed, and what this transaction
  * has inserted so far, with the rows of the statement that is running.
  */
 bool
-key_row_exists(KeyBinding *keys, int64 id, Datum created)
+key_row_exists(KeyBinding *keys, Datum event_id, int64 id, Datum created)
 {
-	SoughtRow	sought = {.id_type = keys->id_type,.id = id,.created = created};
+	SoughtRow	sought = {.id_type = keys->id_type};
 	bool		found;
 
+	sought.id = id;
+	sought.created = created;
+	sought.event_id = event_id;
+	sought.event_id_column = get_attname(keys->event_relid,
+										 keys->event_attnos[KEY_EVENT_ID],
+										 false);
 	sought.id_column = get_attname(keys->event_relid,
 								   keys->event_attnos[KEY_ID], false);
 	sought.created_column = get_attname(keys->event_relid,

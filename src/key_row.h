@@ -10,6 +10,7 @@
 
 #include "key_binding.h"
 
-extern bool key_row_exists(KeyBinding *keys, int64 id, Datum created);
+extern bool key_row_exists(KeyBinding *keys, Datum event_id, int64 id,
+						   Datum created);
 
 #endif							/* PLAYEVENT_KEY_ROW_H */

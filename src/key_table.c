@@ -68,10 +68,14 @@ typedef struct KeyWriter
 	Datum		found_id;		/* what that says, if it says it */
 	Datum		found_created;
 	bool		found_row;
+	bool		found_own;		/* this transaction has written it */
 } KeyWriter;
 
 /* Was the last event_id that came known? */
 static bool last_was_known = false;
+
+/* When the client's command began that was the last to write one. */
+static TimestampTz last_written;
 
 /*
  * check_seen
@@ -138,6 +142,7 @@ read_found(KeyWriter *writer, HeapTuple tuple)
 										 writer->keys->attnos[KEY_CREATED],
 										 desc, &created_isnull);
 	writer->found_row = !id_isnull && !created_isnull;
+	writer->found_own = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
 }
 
 /*
@@ -267,18 +272,34 @@ is_known(KeyWriter *writer)
 }
 
 /*
+ * row_exists
+ *		Is the row there that the event_id was written for which was found?
+ */
+static bool
+row_exists(KeyWriter *writer)
+{
+	return !writer->found_row ||
+		key_row_exists(writer->keys,
+					   writer->values[writer->keys->attnos[KEY_EVENT_ID] - 1],
+					   DatumGetInt64(writer->found_id), writer->found_created);
+}
+
+/*
  * is_of_nobody
  *		Was the row left out that the event_id was written for?  It is taken out
  *		then, unless somebody else has just done so.
+ *
+ * A row of the command that is running may be on its way: a trigger may insert, while
+ * another row is not inserted yet.
  */
 static bool
 is_of_nobody(KeyWriter *writer)
 {
 	TM_Result	result;
 
-	if (!writer->found_row ||
-		key_row_exists(writer->keys, DatumGetInt64(writer->found_id),
-					   writer->found_created))
+	if ((writer->found_own &&
+		 last_written == GetCurrentStatementStartTimestamp()) ||
+		row_exists(writer))
 		return false;
 	result = delete_heap_tuple(writer->rel, &writer->found,
 							   GetCurrentCommandId(true));
@@ -362,6 +383,8 @@ key_table_add(KeyBinding *keys, const Datum *values, const bool *isnull)
 		CHECK_FOR_INTERRUPTS();
 	}
 	last_was_known = known;
+	if (!known)
+		last_written = GetCurrentStatementStartTimestamp();
 
 	end_writing(&writer);
 	SetUserIdAndSecContext(user, sec_context);
@@ -382,9 +405,7 @@ key_table_find(KeyBinding *keys, Datum event_id, int64 *id)
 
 	begin_writing(&writer, keys);
 	set_value(&writer, KEY_EVENT_ID, event_id, false);
-	known = is_known(&writer) && writer.found_row &&
-		key_row_exists(keys, DatumGetInt64(writer.found_id),
-					   writer.found_created);
+	known = is_known(&writer) && writer.found_row && row_exists(&writer);
 	if (known)
 		*id = DatumGetInt64(writer.found_id);
 	end_writing(&writer);

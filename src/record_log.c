@@ -213,17 +213,15 @@ find_record_columns(RecordLog *log, const NameData *names)
 }
 
 /*
- * key_table_of
- *		The table that tells which event_ids are in the log, if a trigger writes
- *		one, and not an index of the log's; with the same names for columns.
+ * record_keys
+ *		The key table that tells which event_ids are in the log, if a trigger
+ *		writes one, and not an index of the log's; else NULL.
  */
-Oid
-key_table_of(Relation rel, AttrNumber event_id)
+KeyBinding *
+record_keys(Relation rel, AttrNumber event_id)
 {
-	KeyBinding *keys = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ?
-	keys_of_log(rel, event_id) : NULL;
-
-	return keys == NULL ? InvalidOid : keys->relid;
+	return rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ?
+		keys_of_log(rel, event_id) : NULL;
 }
 
 /*

@@ -15,6 +15,7 @@
 #include "utils/uuid.h"
 
 #include "day.h"
+#include "key_binding.h"
 
 /*
  * The columns that a batch brings.  The log's functions name its columns in
@@ -103,7 +104,7 @@ extern const NameData *record_names(ArrayType *names);
 extern AttrNumber record_column(Relation rel, const NameData *name,
 								bool needed);
 extern void find_record_columns(RecordLog *log, const NameData *names);
-extern Oid	key_table_of(Relation rel, AttrNumber event_id);
+extern KeyBinding *record_keys(Relation rel, AttrNumber event_id);
 extern void report_other_id(RecordLog *log);
 extern int64 record_id(RecordLog *log, Datum id);
 

@@ -247,7 +247,7 @@ look_at_log(Plans *plans, Relation rel)
 	key_rule(TupleDescAttr(RelationGetDescr(rel), plans->key_attno - 1),
 			 &plans->key_rule);
 	has_keys = OidIsValid(types[VALUE_EVENT_ID]) &&
-		OidIsValid(key_table_of(rel, log.attnos[RECORD_EVENT_ID]));
+		record_keys(rel, log.attnos[RECORD_EVENT_ID]) != NULL;
 	if (has_keys)
 		check_no_shell(RelationGetRelid(rel), RelationGetRelid(rel));
 	take_name(plans, rel);

@@ -154,14 +154,14 @@ tell(Look *look, Oid slot, bool is_expected, int64 corrected)
 }
 
 /*
- * rebuild_judged
- *		Set a counter right whose log has got verdicts.
+ * rebuild_restored
+ *		Set a counter right after a restore.
  *
- * A restore brings those last.  So sketches have the listeners of rows that don't
- * count, which can't be taken out: they are made anew.
+ * That brings verdicts last, or beside rows.  So sketches may have the listeners of
+ * rows that don't count, which can't be taken out: they are made anew.
  */
 static Rebuilt
-rebuild_judged(Look *look, CounterBinding *binding)
+rebuild_restored(Look *look, CounterBinding *binding)
 {
 	Rebuilt		rebuilt = rebuild_counter(look->event, binding);
 	int64		surplus = rebuilt.surplus;
@@ -185,7 +185,7 @@ static void
 set_right(Look *look, Trigger *trigger)
 {
 	CounterBinding *binding = counter_binding(look->event, trigger);
-	Rebuilt		rebuilt = look->judged ? rebuild_judged(look, binding) :
+	Rebuilt		rebuilt = look->enabled ? rebuild_restored(look, binding) :
 	rebuild_counter(look->event, binding);
 	bool		is_expected = false;
 

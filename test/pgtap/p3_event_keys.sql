@@ -111,7 +111,9 @@ INSERT INTO play_event (track_entry_key, bucket, event_id, anon_id) VALUES ('k1'
 SELECT is(record_play('k1', 'most', e(27), 'robot'), NULL, 'P9: a play that was left out has no id');
 SELECT is(record_play('k1', 'most', e(27), 'robot'), NULL, 'P9: whenever it is sent again');
 INSERT INTO play_event (track_entry_key, bucket, event_id, anon_id) VALUES ('k1', 'most', e(28), 'robot'), ('k1', 'most', e(28), 'human'), ('k1', 'most', e(28), NULL);
-SELECT results_eq('SELECT anon_id FROM play_event WHERE event_id = e(28)', ARRAY['human'], 'P3: the first of a statement that is not left out is recorded');
+SELECT is_empty('SELECT anon_id FROM play_event WHERE event_id = e(28)', 'P3: the others of a statement are taken for retries');
+INSERT INTO play_event (track_entry_key, bucket, event_id, anon_id) VALUES ('k1', 'most', e(28), 'human');
+SELECT results_eq('SELECT anon_id FROM play_event WHERE event_id = e(28)', ARRAY['human'], 'P3: but not those of the next');
 DROP TRIGGER robots ON play_event;
 SELECT results_eq($$SELECT status, reason FROM record_plays(ARRAY['k1', 'k1'], m(2), ARRAY[e(24), e(25)])$$,
     $$VALUES ('recorded', NULL), ('duplicate', NULL)$$, 'P9: what was left out is recorded once it may be');
@@ -120,6 +122,29 @@ SELECT is((SELECT id FROM play_event WHERE event_id = e(27)), :recorded::bigint,
 SELECT is(record_play('k1', 'most', e(27)), :recorded::bigint, 'P3: which a retry finds');
 INSERT INTO play_event (track_entry_key, bucket, event_id) VALUES ('k1', 'most', e(26)), ('k1', 'most', e(26));
 SELECT is((SELECT count(*) FROM play_event WHERE event_id IN (e(24), e(25), e(26), e(27))), 4::bigint, 'P3: and once');
+
+-- A receipt says duplicate of what is there, and of nothing else.
+CREATE TRIGGER robots BEFORE INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION leave_out();
+INSERT INTO play_event (track_entry_key, bucket, event_id, anon_id) VALUES ('k1', 'most', e(61), 'robot');
+CREATE TRIGGER a_robots BEFORE INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION leave_out();
+SELECT results_eq($$SELECT status, reason FROM record_plays(ARRAY['k1', 'k1'], m(2), ARRAY[e(61), e(25)], ARRAY['robot', NULL])$$,
+    $$VALUES ('rejected', 'left out by a trigger'), ('duplicate', NULL)$$, 'P9: left out once behind the event_id, and once before');
+DROP TRIGGER robots ON play_event;
+DROP TRIGGER a_robots ON play_event;
+
+-- The app gives ids of its own, behind ours.
+SAVEPOINT s;
+CREATE SEQUENCE snowflake START 1000000;
+CREATE FUNCTION set_id() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.id := nextval('snowflake'); RETURN NEW; END$$;
+CREATE TRIGGER set_id BEFORE INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION set_id();
+INSERT INTO play_event (track_entry_key, bucket, event_id) VALUES ('k1', 'most', e(62));
+INSERT INTO play_event (track_entry_key, bucket, event_id) VALUES ('k1', 'most', e(62));
+SELECT is((SELECT status FROM record_plays(ARRAY['k1'], m(1), ARRAY[e(62)])), 'duplicate', 'P3: a retry of a row that has got another id');
+SELECT is((SELECT count(*) FROM play_event WHERE event_id = e(62)), 1::bigint, 'P3: is recorded once');
+CREATE INDEX by_event_id ON play_event (event_id);
+INSERT INTO play_event (track_entry_key, bucket, event_id) VALUES ('k1', 'most', e(62));
+SELECT is((SELECT count(*) FROM play_event WHERE event_id = e(62)), 1::bigint, 'P3: with an index, too');
+ROLLBACK TO s;
 
 -- ON CONFLICT because of another index does so, too; in another partition, where retries don't conflict.
 CREATE UNIQUE INDEX ON play_event (anon_id, created_at);

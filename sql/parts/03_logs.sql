@@ -62,11 +62,15 @@ RETURN EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = rel AND 
 COMMENT ON FUNCTION playevent.has_column(regclass, name) IS
 'internal: has a table a column of that name';
 
--- The view of logs reads all guards once, and tells what follows which ones name a log:
--- each log would else look at those of all others.
+-- The view of logs reads all guards once, and tells what follows which tables say to be
+-- a log's: each log would else look at those of all others.
+CREATE TYPE playevent.guarded AS (slot oid, event oid, function text);
+
+COMMENT ON TYPE playevent.guarded IS
+'internal: a table that says by its guards to be another''s, and what for';
 
 -- Is all there that a log's counters need, once each, and does it fire?
-CREATE FUNCTION playevent.counters_intact(event regclass, guards playevent.guard[]) RETURNS boolean
+CREATE FUNCTION playevent.counters_intact(event regclass, tables playevent.guarded[]) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN (
     SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
@@ -78,7 +82,7 @@ RETURN (
                 WHERE g.tgrelid = k.counter_slot AND g.tgfoid = 'playevent.slot_guard'::pg_catalog.regproc
                   AND playevent.as_made(g.oid)))
            AND NOT EXISTS (
-               SELECT FROM pg_catalog.unnest(guards) AS g
+               SELECT FROM pg_catalog.unnest(tables) AS g
                 WHERE playevent.sources(g.function) IS NOT NULL
                   AND g.slot <> ALL (pg_catalog.array_agg(k.counter_slot)))
            -- The columns are there, in both tables.
@@ -98,7 +102,7 @@ RETURN (
       FROM playevent.counter k
      WHERE k.event = counters_intact.event);
 
-COMMENT ON FUNCTION playevent.counters_intact(regclass, playevent.guard[]) IS
+COMMENT ON FUNCTION playevent.counters_intact(regclass, playevent.guarded[]) IS
 'internal: do the counting triggers of a log and the guards of its slot tables tell of the same counters, once each';
 
 -- The table of what was retired of a counter: it says so itself.
@@ -124,30 +128,32 @@ COMMENT ON FUNCTION playevent.manifest(regclass) IS
 
 -- Of a log that is partitioned by time: are its policy, its manifest and the tables
 -- of what was retired there, and guarded?
-CREATE FUNCTION playevent.retention_intact(event regclass, guards playevent.guard[], slot_guards playevent.guard[]) RETURNS boolean
+CREATE FUNCTION playevent.retention_intact(event regclass, tables playevent.guarded[], slot_tables playevent.guarded[]) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN (
     SELECT CASE policy.n
                WHEN 0 THEN NOT EXISTS (
-                   SELECT FROM pg_catalog.unnest(guards) AS g WHERE g.function = 'manifest')
+                   SELECT FROM pg_catalog.unnest(tables) AS t WHERE t.function = 'manifest')
                WHEN 1 THEN
                    2 = (SELECT pg_catalog.count(*) FILTER (WHERE playevent.as_made(g.trigger_oid))
-                          FROM pg_catalog.unnest(guards) AS g WHERE g.function = 'manifest')
+                          FROM pg_catalog.unnest(tables) AS t JOIN playevent.guard g ON (g.slot, g.event, g.function) = (t.slot, t.event, t.function)
+                         WHERE t.function = 'manifest')
                    AND NOT EXISTS (
                        SELECT FROM playevent.counter k
                         WHERE k.event = retention_intact.event
                           AND 2 <> (SELECT pg_catalog.count(*) FILTER (WHERE playevent.as_made(g.trigger_oid))
-                                      FROM pg_catalog.unnest(slot_guards) AS g WHERE g.event = k.counter_slot AND g.function = 'retired'))
+                                      FROM pg_catalog.unnest(slot_tables) AS t JOIN playevent.guard g ON (g.slot, g.event, g.function) = (t.slot, t.event, t.function)
+                                     WHERE t.event = k.counter_slot))
                ELSE false END
       FROM (SELECT pg_catalog.count(*) AS n FROM pg_catalog.pg_trigger t
              WHERE t.tgrelid = retention_intact.event AND t.tgfoid = 'playevent.partition'::pg_catalog.regproc) AS policy);
 
-COMMENT ON FUNCTION playevent.retention_intact(regclass, playevent.guard[], playevent.guard[]) IS
+COMMENT ON FUNCTION playevent.retention_intact(regclass, playevent.guarded[], playevent.guarded[]) IS
 'internal: is all there that keeps the totals of a log that is partitioned by time';
 
 -- Is all there that keeps a log's event_ids apart, if a trigger does: a key table
 -- that says so too, with its index and its guards?
-CREATE FUNCTION playevent.keys_intact(event regclass, guards playevent.guard[]) RETURNS boolean
+CREATE FUNCTION playevent.keys_intact(event regclass, tables playevent.guarded[]) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN (
     WITH keys AS (
@@ -169,19 +175,20 @@ RETURN (
                AND 2 = (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger g
                          WHERE g.tgrelid = keys.key_table AND g.tgfoid = 'playevent.slot_guard'::pg_catalog.regproc
                            AND playevent.as_made(g.oid))
-               AND 2 = (SELECT pg_catalog.count(*) FROM pg_catalog.unnest(guards) AS g
-                         WHERE g.slot = keys.key_table AND g.function = 'dedupe' AND g.arguments = keys.args[2:])), true)
+               AND 2 = (SELECT pg_catalog.count(*) FROM playevent.guard g
+                         WHERE g.slot = keys.key_table AND g.event = keys_intact.event
+                           AND g.function = 'dedupe' AND g.arguments = keys.args[2:])), true)
            AND NOT EXISTS (
-               SELECT FROM pg_catalog.unnest(guards) AS g
-                WHERE g.function = 'dedupe' AND g.slot <> ALL (coalesce(pg_catalog.array_agg(keys.key_table), '{}')))
+               SELECT FROM pg_catalog.unnest(tables) AS t
+                WHERE t.function = 'dedupe' AND t.slot <> ALL (coalesce(pg_catalog.array_agg(keys.key_table), '{}')))
       FROM keys);
 
-COMMENT ON FUNCTION playevent.keys_intact(regclass, playevent.guard[]) IS
+COMMENT ON FUNCTION playevent.keys_intact(regclass, playevent.guarded[]) IS
 'internal: do a log''s trigger that keeps event_ids apart and the guards of its key table agree, if it has one';
 
 -- Is the table of a log's verdicts there, if its rows have ids, and guarded, and does it
 -- count what replication brings?  What was voided and is not known any more would count.
-CREATE FUNCTION playevent.verdicts_intact(event regclass, guards playevent.guard[], own_columns text[]) RETURNS boolean
+CREATE FUNCTION playevent.verdicts_intact(event regclass, tables playevent.guarded[], own_columns text[]) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN (
     SELECT CASE pg_catalog.count(DISTINCT g.slot)
@@ -202,10 +209,10 @@ RETURN (
                           FROM pg_catalog.pg_trigger t
                          WHERE t.tgrelid = pg_catalog.min(g.slot) AND t.tgfoid = 'playevent.judge'::pg_catalog.regproc)
                ELSE false END
-      FROM pg_catalog.unnest(guards) AS g
-     WHERE g.function = 'verdict');
+      FROM pg_catalog.unnest(tables) AS t JOIN playevent.guard g ON (g.slot, g.event, g.function) = (t.slot, t.event, t.function)
+     WHERE t.function = 'verdict');
 
-COMMENT ON FUNCTION playevent.verdicts_intact(regclass, playevent.guard[], text[]) IS
+COMMENT ON FUNCTION playevent.verdicts_intact(regclass, playevent.guarded[], text[]) IS
 'internal: is the table of a log''s verdicts there, and guarded';
 
 -- A partition inherits the triggers that new rows fire.
@@ -303,10 +310,10 @@ SELECT class.oid::pg_catalog.regclass AS event,
            AND playevent.condition(release_resolves.oid) IS NOT DISTINCT FROM
                CASE WHEN release_resolves.n IS NOT NULL THEN pg_catalog.format('(new.%I IS NULL)', resolve_args[6]) END
            AND coalesce(days.n, 0) BETWEEN playevent.tells_days(class.oid::pg_catalog.regclass, own.log)::int AND 1
-           AND playevent.counters_intact(class.oid::pg_catalog.regclass, guards.said)
-           AND playevent.retention_intact(class.oid::pg_catalog.regclass, guards.said, retired.said)
-           AND playevent.keys_intact(class.oid::pg_catalog.regclass, guards.said)
-           AND playevent.verdicts_intact(class.oid::pg_catalog.regclass, guards.said, own.columns)
+           AND playevent.counters_intact(class.oid::pg_catalog.regclass, guarded.tables)
+           AND playevent.retention_intact(class.oid::pg_catalog.regclass, guarded.tables, retired.tables)
+           AND playevent.keys_intact(class.oid::pg_catalog.regclass, guarded.tables)
+           AND playevent.verdicts_intact(class.oid::pg_catalog.regclass, guarded.tables, own.columns)
            AND playevent.part_intact(class.oid)
            AND NOT EXISTS (
                SELECT FROM pg_catalog.pg_class p
@@ -317,9 +324,12 @@ SELECT class.oid::pg_catalog.regclass AS event,
   FROM pg_catalog.pg_class class
   -- No WITH, for which all of a query on this view would be computed for each log.
   LEFT JOIN (
-      SELECT g.event, pg_catalog.array_agg(g) AS said FROM playevent.guard g GROUP BY g.event) AS guards ON guards.event = class.oid
+      SELECT g.event, pg_catalog.array_agg(DISTINCT ROW(g.slot, g.event, g.function)::playevent.guarded) AS tables
+        FROM playevent.guard g
+       WHERE g.function IN ('dedupe', 'manifest', 'verdict') OR playevent.sources(g.function) IS NOT NULL
+       GROUP BY g.event) AS guarded ON guarded.event = class.oid
   LEFT JOIN (
-      SELECT k.event::pg_catalog.oid AS event, pg_catalog.array_agg(g) AS said
+      SELECT k.event::pg_catalog.oid AS event, pg_catalog.array_agg(DISTINCT ROW(g.slot, g.event, g.function)::playevent.guarded) AS tables
         FROM playevent.guard g JOIN playevent.counter k ON k.counter_slot = g.event
        WHERE g.function = 'retired' GROUP BY k.event) AS retired ON retired.event = class.oid
   LEFT JOIN LATERAL (

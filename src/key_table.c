@@ -20,7 +20,7 @@
  * two wait for each other.
  *
  * An event_id whose row was left out is nobody's, either (key_row.c): whoever finds
- * it takes it out, and writes his own.
+ * it makes it his own.
  *
  * That saves the search of the index, the lock on a token and the WAL record by
  * which ON CONFLICT marks rows that may be taken back: of 33,100 instructions
@@ -285,28 +285,45 @@ row_exists(KeyWriter *writer)
 }
 
 /*
- * is_of_nobody
- *		Was the row left out that the event_id was written for?  It is taken out
- *		then, unless somebody else has just done so.
+ * is_taken
+ *		Is the event_id which was found that of a row, for all that can be told?
  *
  * A row of the command that is running may be on its way: a trigger may insert, while
  * another row is not inserted yet.
  */
 static bool
-is_of_nobody(KeyWriter *writer)
+is_taken(KeyWriter *writer)
 {
-	TM_Result	result;
+	return (writer->found_own &&
+			last_written == GetCurrentStatementStartTimestamp()) ||
+		row_exists(writer);
+}
 
-	if ((writer->found_own &&
-		 last_written == GetCurrentStatementStartTimestamp()) ||
-		row_exists(writer))
-		return false;
-	result = delete_heap_tuple(writer->rel, &writer->found,
-							   GetCurrentCommandId(true));
-	if (result != TM_Ok && result != TM_Deleted)
-		elog(ERROR, "could not take out an event_id: %d", (int) result);
-	CommandCounterIncrement();
-	return true;
+/*
+ * take_over
+ *		Make the event_id which was found the row's; false if somebody else has
+ *		just done so.
+ *
+ * By an update, which nobody waits for who has a row of his own that he will take
+ * back: two would else wait for each other.
+ */
+static bool
+take_over(KeyWriter *writer)
+{
+	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(writer->rel),
+										writer->values, writer->isnull);
+	IndexDemand demand;
+	TM_Result	result = update_heap_tuple(writer->rel, &writer->found, tuple,
+										   GetCurrentCommandId(true), true,
+										   &demand);
+
+	if (result != TM_Ok && result != TM_Updated && result != TM_Deleted)
+		elog(ERROR, "could not take over an event_id: %d", (int) result);
+	for (int i = 0; result == TM_Ok && demand.any && i < writer->keys->nindexes; i++)
+		(void) make_entry(writer, &writer->keys->indexes[i],
+						  writer->indexes[i], tuple);
+	heap_freetuple(tuple);
+	return result == TM_Ok;
 }
 
 /*
@@ -376,11 +393,16 @@ key_table_add(KeyBinding *keys, const Datum *values, const bool *isnull)
 		set_value(&writer, c, values[c], isnull[c]);
 	for (;;)
 	{
-		known = look && is_known(&writer) && !is_of_nobody(&writer);
-		if (known || insert(&writer))
+		CHECK_FOR_INTERRUPTS();
+		if (look && is_known(&writer))
+		{
+			known = is_taken(&writer);
+			if (known || take_over(&writer))
+				break;
+		}
+		else if (insert(&writer))
 			break;
 		look = true;
-		CHECK_FOR_INTERRUPTS();
 	}
 	last_was_known = known;
 	if (!known)

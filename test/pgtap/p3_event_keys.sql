@@ -131,6 +131,7 @@ SELECT results_eq($$SELECT status, reason FROM record_plays(ARRAY['k1', 'k1'], m
     $$VALUES ('rejected', 'left out by a trigger'), ('duplicate', NULL)$$, 'P9: left out once behind the event_id, and once before');
 DROP TRIGGER robots ON play_event;
 DROP TRIGGER a_robots ON play_event;
+SELECT is((SELECT status FROM record_plays(ARRAY['k1'], m(1), ARRAY[e(61)])), 'recorded', 'P9: and recorded once it may be');
 
 -- The app gives ids of its own, behind ours.
 SAVEPOINT s;

@@ -101,32 +101,54 @@ index_on(Relation rel, AttrNumber attno, Oid type)
 }
 
 /*
+ * is_sought
+ *		Has the row the event_id?
+ */
+static bool
+is_sought(const SoughtRow *sought, Relation rel, HeapTuple row)
+{
+	AttrNumber	attno = get_attnum(RelationGetRelid(rel),
+								   sought->event_id_column);
+	bool		isnull;
+	Datum		value = heap_getattr(row, attno, RelationGetDescr(rel), &isnull);
+
+	return !isnull &&
+		memcmp(DatumGetUUIDP(value), DatumGetUUIDP(sought->event_id),
+			   UUID_LEN) == 0;
+}
+
+/*
  * find_by_index
- *		Is there a row that has the value in the index's first column?
+ *		Is the row among those that have the value in the index's first column?
  */
 static bool
 find_by_index(const SoughtRow *sought, Relation rel, Relation index,
 			  RegProcedure equal, Datum value)
 {
 	IndexScanDesc scan = begin_index_scan(rel, index, sought->snapshot, 1);
-	HeapTupleData tuple;
+	HeapTupleData row;
 	ItemPointerData root;
 	ScanKeyData key;
 	Buffer		buffer;
+	bool		found = false;
 
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, equal, value);
 	index_rescan(scan, &key, 1, NULL, 0);
-	buffer = fetch_next(scan, ForwardScanDirection, NULL, 0, &tuple, &root);
-	if (buffer != InvalidBuffer)
+	while (!found &&
+		   (buffer = fetch_next(scan, ForwardScanDirection, NULL, 0, &row,
+								&root)) != InvalidBuffer)
+	{
+		found = is_sought(sought, rel, &row);
 		ReleaseBuffer(buffer);
+	}
 	index_endscan(scan);
 	relation_close(index, AccessShareLock);
-	return buffer != InvalidBuffer;
+	return found;
 }
 
 /*
  * has_id
- *		Is there a row with the id, for all that an index can tell?
+ *		Is the row there by its id, for all that an index can tell?
  */
 static bool
 has_id(const SoughtRow *sought, Relation rel)
@@ -148,7 +170,7 @@ has_id(const SoughtRow *sought, Relation rel)
 
 /*
  * has_event_id
- *		Is there a row with the event_id?
+ *		Is the row there, whatever its id is?
  */
 static bool
 has_event_id(const SoughtRow *sought, Relation rel)
@@ -165,14 +187,8 @@ has_event_id(const SoughtRow *sought, Relation rel)
 	scan = begin_table_scan(rel, sought->snapshot, 0, NULL);
 	while (!found && (row = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
-		bool		isnull;
-		Datum		value = heap_getattr(row, attno, RelationGetDescr(rel),
-										 &isnull);
-
 		CHECK_FOR_INTERRUPTS();
-		found = !isnull &&
-			memcmp(DatumGetUUIDP(value), DatumGetUUIDP(sought->event_id),
-				   UUID_LEN) == 0;
+		found = is_sought(sought, rel, row);
 	}
 	table_endscan(scan);
 	return found;

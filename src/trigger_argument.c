@@ -34,20 +34,38 @@
 #include "shard.h"
 #include "trigger_argument.h"
 
-/* Names of a table and of as many columns as an index has take less. */
+/* Names of two tables and of as many columns as an index has take less. */
 #define ARGUMENTS_SIZE 8192
+#define ARGUMENTS_MAX (INDEX_MAX_KEYS + 8)
 
 /*
  * arguments_fit
  *		May a trigger's arguments, as pg_trigger has them, be ours?
  *
  * Anybody can make a trigger whose arguments take no room there, being
- * compressed, and all memory when they are looked at.
+ * compressed, and all memory when they are looked at; or thousands of empty ones,
+ * which are long to take apart.
  */
 bool
 arguments_fit(Datum tgargs)
 {
-	return toast_raw_datum_size(tgargs) <= ARGUMENTS_SIZE;
+	bytea	   *arguments;
+	const char *next;
+	const char *end;
+	int			n = 0;
+
+	if (toast_raw_datum_size(tgargs) > ARGUMENTS_SIZE)
+		return false;
+	arguments = DatumGetByteaPP(tgargs);
+	next = VARDATA_ANY(arguments);
+	end = next + VARSIZE_ANY_EXHDR(arguments);
+	while (n <= ARGUMENTS_MAX &&
+		   (next = memchr(next, '\0', end - next)) != NULL)
+	{
+		next++;
+		n++;
+	}
+	return n <= ARGUMENTS_MAX;
 }
 
 /*

@@ -2,7 +2,7 @@
 -- triggers, questions that are refused, keys of any length.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(9);
+SELECT plan(11);
 SET LOCAL client_min_messages = error;
 
 CREATE ROLE burden_mallory;
@@ -70,6 +70,10 @@ INSERT INTO long_event SELECT repeat('a', 200000) || i, NULL, 'x' FROM generate_
 SELECT cmp_ok((SELECT max(bytes) FROM used), '<', 20000000::bigint, 'P8: counts of long keys are written ahead, and their tracks forgotten');
 SELECT is((SELECT count(*) FROM used), 300::bigint, 'P3: while all rows are counted');
 SELECT is_empty($$SELECT * FROM playevent.verify('long_event')$$, 'P3: exactly');
+
+-- Whoever reads guards takes all arguments apart, whoever's they are.
+SELECT is(cardinality(playevent.trigger_arguments(decode(repeat('00', 8000), 'hex'))), 0, 'P8: more arguments than any trigger of ours has are none');
+SELECT is(cardinality(playevent.trigger_arguments(decode(repeat('00', 40), 'hex'))), 40, 'P8: as many as it may have are some');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -8,14 +8,14 @@
  * An event_id is written before its row, which may then be left out without an
  * error: by a BEFORE ROW trigger of the app's whose name comes behind ours, or
  * ON CONFLICT DO NOTHING because of another unique index.  So whoever finds an
- * event_id looks for its row in the partition that the time is of: by the id, and
- * if that isn't there, for such a trigger may have given it another, by the
- * event_id.  Where no index has that, all of the partition is read.
+ * event_id looks for its row in the partition that the time is of: by the id, by
+ * the time, or, for such a trigger may have given it others, by the event_id.
+ * Where no index has that, all of the partition is read.
  *
  * Where that can't be told, the row counts as there, as one does that was retired:
  * an empty sealed partition keeps its place (15_retire.sql).
  *
- * Nothing of anybody's runs: indexes are used that are of integers or of uuids, and
+ * Nothing of anybody's runs: indexes are used that are of Postgres's own types, and
  * have no predicate.  Nobody is waited for: a partition, or an index, that is locked
  * against reading is being retired or altered.
  *
@@ -56,6 +56,7 @@ typedef struct SoughtRow
 	const char *created_column;
 	const char *event_id_column;
 	Oid			id_type;
+	Oid			created_type;
 	int64		id;
 	Datum		created;
 	Datum		event_id;
@@ -67,10 +68,11 @@ static bool may_be_below(const SoughtRow *sought, Oid relid);
 /*
  * index_on
  *		Open an index whose first column is this one, of this type, by which its
- *		values are found in all rows; NULL if there is none.
+ *		values are found in all rows; NULL if there is none.  *is_locked is set if
+ *		there is one that others have.
  */
 static Relation
-index_on(Relation rel, AttrNumber attno, Oid type)
+index_on(Relation rel, AttrNumber attno, Oid type, bool *is_locked)
 {
 	Oid			opfamily = lookup_type_cache(type,
 											 TYPECACHE_BTREE_OPFAMILY)->btree_opf;
@@ -79,16 +81,18 @@ index_on(Relation rel, AttrNumber attno, Oid type)
 	foreach(lc, RelationGetIndexList(rel))
 	{
 		Oid			oid = lfirst_oid(lc);
-		Relation	index;
+		Relation	index = NULL;
 
-		if (!ConditionalLockRelationOid(oid, AccessShareLock))
-			continue;
-		index = try_relation_open(oid, NoLock);
-		if (index == NULL)
+		if (ConditionalLockRelationOid(oid, AccessShareLock))
 		{
-			UnlockRelationOid(oid, AccessShareLock);
-			continue;
+			index = try_relation_open(oid, NoLock);
+			if (index == NULL)
+				UnlockRelationOid(oid, AccessShareLock);
 		}
+		else
+			*is_locked = true;
+		if (index == NULL)
+			continue;
 		if (index->rd_index->indisvalid &&
 			index->rd_index->indkey.values[0] == attno &&
 			index->rd_rel->relam == BTREE_AM_OID &&
@@ -146,45 +150,54 @@ find_by_index(const SoughtRow *sought, Relation rel, Relation index,
 	return found;
 }
 
+/* A type, and the function of its operator =. */
+typedef struct Equality
+{
+	Oid			type;
+	RegProcedure equal;
+} Equality;
+
+static const Equality equalities[] = {
+	{INT8OID, F_INT8EQ}, {INT4OID, F_INT4EQ}, {INT2OID, F_INT2EQ},
+	{TIMESTAMPTZOID, F_TIMESTAMPTZ_EQ}, {TIMESTAMPOID, F_TIMESTAMP_EQ},
+	{UUIDOID, F_UUID_EQ}
+};
+
 /*
- * has_id
- *		Is the row there by its id, for all that an index can tell?
+ * find_by
+ *		Is the row there by the value of a column?  *is_indexed is set if an index
+ *		has told.
  */
 static bool
-has_id(const SoughtRow *sought, Relation rel)
+find_by(const SoughtRow *sought, Relation rel, const char *column, Oid type,
+		Datum value, bool *is_indexed, bool *is_locked)
 {
-	AttrNumber	attno = get_attnum(RelationGetRelid(rel), sought->id_column);
-	Relation	index = index_on(rel, attno, sought->id_type);
+	Relation	index = index_on(rel, get_attnum(RelationGetRelid(rel), column),
+								 type, is_locked);
 
-	if (index == NULL)
-		return false;
-	if (sought->id_type == INT8OID)
-		return find_by_index(sought, rel, index, F_INT8EQ,
-							 Int64GetDatum(sought->id));
-	if (sought->id_type == INT4OID)
-		return find_by_index(sought, rel, index, F_INT4EQ,
-							 Int32GetDatum(sought->id));
-	return find_by_index(sought, rel, index, F_INT2EQ,
-						 Int16GetDatum(sought->id));
+	for (int i = 0; index != NULL && i < (int) lengthof(equalities); i++)
+	{
+		if (equalities[i].type != type)
+			continue;
+		*is_indexed = true;
+		return find_by_index(sought, rel, index, equalities[i].equal, value);
+	}
+	if (index != NULL)
+		relation_close(index, AccessShareLock);
+	return false;
 }
 
 /*
- * has_event_id
- *		Is the row there, whatever its id is?
+ * find_in_all
+ *		Is the row there?  Reads all of the table.
  */
 static bool
-has_event_id(const SoughtRow *sought, Relation rel)
+find_in_all(const SoughtRow *sought, Relation rel)
 {
-	AttrNumber	attno = get_attnum(RelationGetRelid(rel),
-								   sought->event_id_column);
-	Relation	index = index_on(rel, attno, UUIDOID);
-	TableScanDesc scan;
+	TableScanDesc scan = begin_table_scan(rel, sought->snapshot, 0, NULL);
 	HeapTuple	row;
 	bool		found = false;
 
-	if (index != NULL)
-		return find_by_index(sought, rel, index, F_UUID_EQ, sought->event_id);
-	scan = begin_table_scan(rel, sought->snapshot, 0, NULL);
 	while (!found && (row = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -202,12 +215,25 @@ has_event_id(const SoughtRow *sought, Relation rel)
 static bool
 may_be_in(const SoughtRow *sought, Relation rel)
 {
+	Datum		id = sought->id_type == INT8OID ? Int64GetDatum(sought->id) :
+	sought->id_type == INT4OID ? Int32GetDatum(sought->id) :
+	Int16GetDatum(sought->id);
+	bool		by_event_id = false;
+	bool		indexed;
+	bool		locked = false;
+
 	if (rel->rd_rel->relkind != RELKIND_RELATION ||
 		rel->rd_rel->relam != HEAP_TABLE_AM_OID)
 		return true;
 	if (RelationGetNumberOfBlocks(rel) == 0)
 		return has_trigger(RelationGetRelid(rel), ROLE_SEAL);
-	return has_id(sought, rel) || has_event_id(sought, rel);
+	return find_by(sought, rel, sought->id_column, sought->id_type, id,
+				   &indexed, &locked) ||
+		find_by(sought, rel, sought->created_column, sought->created_type,
+				sought->created, &indexed, &locked) ||
+		find_by(sought, rel, sought->event_id_column, UUIDOID,
+				sought->event_id, &by_event_id, &locked) ||
+		locked || (!by_event_id && find_in_all(sought, rel));
 }
 
 /*
@@ -299,7 +325,8 @@ may_be_below(const SoughtRow *sought, Oid relid)
 bool
 key_row_exists(KeyBinding *keys, Datum event_id, int64 id, Datum created)
 {
-	SoughtRow	sought = {.id_type = keys->id_type};
+	SoughtRow	sought = {.id_type = keys->id_type,
+	.created_type = keys->created_type};
 	bool		found;
 
 	sought.id = id;

@@ -108,6 +108,7 @@ check_seen(HeapTuple tuple, Buffer buffer)
 /*
  * is_taken_back
  *		Was the row, of a transaction that has not ended, deleted by the same one?
+ *		One that it has taken over was not: that goes on in another version.
  */
 static bool
 is_taken_back(HeapTuple tuple, Buffer buffer)
@@ -118,6 +119,7 @@ is_taken_back(HeapTuple tuple, Buffer buffer)
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	result = (header->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI)) == 0 &&
 		!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
+		ItemPointerEquals(&header->t_ctid, &tuple->t_self) &&
 		TransactionIdEquals(HeapTupleHeaderGetRawXmin(header),
 							HeapTupleHeaderGetRawXmax(header));
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);

@@ -232,7 +232,9 @@ COMMENT ON VIEW playevent.stray_trigger IS
 CREATE FUNCTION playevent.part_intact(part oid) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN (
-    SELECT class.relpersistence = 'p'
+    -- Each trigger is looked at for each: who has many more is up to no good.
+    SELECT CASE WHEN 200 < (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t WHERE t.tgrelid = part) THEN false ELSE
+           class.relpersistence = 'p'
            AND 2 = (SELECT pg_catalog.count(DISTINCT t.tgtype) FROM pg_catalog.pg_trigger t
                      WHERE t.tgrelid = part AND t.tgfoid = 'playevent.append_only'::pg_catalog.regproc
                        AND playevent.as_made(t.oid))
@@ -240,6 +242,7 @@ RETURN (
                SELECT FROM pg_catalog.pg_trigger t
                 WHERE t.tgrelid = part AND NOT playevent.as_made(t.oid))
            AND NOT EXISTS (SELECT FROM playevent.stray_trigger s WHERE s.part = part_intact.part)
+           END
       FROM pg_catalog.pg_class class
      WHERE class.oid = part);
 
@@ -329,9 +332,9 @@ SELECT class.oid::pg_catalog.regclass AS event,
        WHERE g.function IN ('dedupe', 'manifest', 'verdict') OR playevent.sources(g.function) IS NOT NULL
        GROUP BY g.event) AS guarded ON guarded.event = class.oid
   LEFT JOIN (
-      SELECT k.event::pg_catalog.oid AS event, pg_catalog.array_agg(DISTINCT ROW(g.slot, g.event, g.function)::playevent.guarded) AS tables
-        FROM playevent.guard g JOIN playevent.counter k ON k.counter_slot = g.event
-       WHERE g.function = 'retired' GROUP BY k.event) AS retired ON retired.event = class.oid
+      SELECT of_slot.event, pg_catalog.array_agg(DISTINCT ROW(g.slot, g.event, g.function)::playevent.guarded) AS tables
+        FROM playevent.guard g JOIN playevent.guard of_slot ON of_slot.slot = g.event
+       WHERE g.function = 'retired' GROUP BY of_slot.event) AS retired ON retired.event = class.oid
   LEFT JOIN LATERAL (
       SELECT pg_catalog.min(t.oid::pg_catalog.int8)::pg_catalog.oid AS oid, pg_catalog.count(*) AS n
         FROM pg_catalog.pg_trigger t

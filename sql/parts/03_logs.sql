@@ -233,7 +233,7 @@ CREATE FUNCTION playevent.part_intact(part oid) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN (
     -- Each trigger is looked at for each: who has many more is up to no good.
-    SELECT CASE WHEN 200 < (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t WHERE t.tgrelid = part) THEN false ELSE
+    SELECT CASE WHEN 200 < (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t WHERE t.tgrelid = part AND NOT t.tgisinternal) THEN false ELSE
            class.relpersistence = 'p'
            AND 2 = (SELECT pg_catalog.count(DISTINCT t.tgtype) FROM pg_catalog.pg_trigger t
                      WHERE t.tgrelid = part AND t.tgfoid = 'playevent.append_only'::pg_catalog.regproc

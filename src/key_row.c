@@ -9,15 +9,15 @@
  * error: by a BEFORE ROW trigger of the app's whose name comes behind ours, or
  * ON CONFLICT DO NOTHING because of another unique index.  So whoever finds an
  * event_id looks for its row in the partition that the time is of: by the id, by
- * the time, or, for such a trigger may have given it others, by the event_id.
- * Where no index has that, all of the partition is read.
+ * the time, or by the event_id.  Where no index has that, and there is such a
+ * trigger, which may have given the row another id, all of the partition is read.
  *
  * Where that can't be told, the row counts as there, as one does that was retired:
  * an empty sealed partition keeps its place (15_retire.sql).
  *
  * Nothing of anybody's runs: indexes are used that are of Postgres's own types, and
  * have no predicate.  Nobody is waited for: a partition, or an index, that is locked
- * against reading is being retired or altered.
+ * against reading is being retired or altered, or somebody waits to do so.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,9 +37,11 @@
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "utils/typcache.h"
 #include "utils/uuid.h"
 
@@ -60,6 +62,7 @@ typedef struct SoughtRow
 	int64		id;
 	Datum		created;
 	Datum		event_id;
+	bool		thorough;		/* read all of a partition, if need be */
 	Snapshot	snapshot;
 } SoughtRow;
 
@@ -106,13 +109,12 @@ index_on(Relation rel, AttrNumber attno, Oid type, bool *is_locked)
 
 /*
  * is_sought
- *		Has the row the event_id?
+ *		Has the row the event_id, in this column?
  */
 static bool
-is_sought(const SoughtRow *sought, Relation rel, HeapTuple row)
+is_sought(const SoughtRow *sought, Relation rel, AttrNumber attno,
+		  HeapTuple row)
 {
-	AttrNumber	attno = get_attnum(RelationGetRelid(rel),
-								   sought->event_id_column);
 	bool		isnull;
 	Datum		value = heap_getattr(row, attno, RelationGetDescr(rel), &isnull);
 
@@ -130,6 +132,8 @@ find_by_index(const SoughtRow *sought, Relation rel, Relation index,
 			  RegProcedure equal, Datum value)
 {
 	IndexScanDesc scan = begin_index_scan(rel, index, sought->snapshot, 1);
+	AttrNumber	attno = get_attnum(RelationGetRelid(rel),
+								   sought->event_id_column);
 	HeapTupleData row;
 	ItemPointerData root;
 	ScanKeyData key;
@@ -142,7 +146,7 @@ find_by_index(const SoughtRow *sought, Relation rel, Relation index,
 		   (buffer = fetch_next(scan, ForwardScanDirection, NULL, 0, &row,
 								&root)) != InvalidBuffer)
 	{
-		found = is_sought(sought, rel, &row);
+		found = is_sought(sought, rel, attno, &row);
 		ReleaseBuffer(buffer);
 	}
 	index_endscan(scan);
@@ -195,16 +199,45 @@ static bool
 find_in_all(const SoughtRow *sought, Relation rel)
 {
 	TableScanDesc scan = begin_table_scan(rel, sought->snapshot, 0, NULL);
+	AttrNumber	attno = get_attnum(RelationGetRelid(rel),
+								   sought->event_id_column);
 	HeapTuple	row;
 	bool		found = false;
 
 	while (!found && (row = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		found = is_sought(sought, rel, row);
+		found = is_sought(sought, rel, attno, row);
 	}
 	table_endscan(scan);
 	return found;
+}
+
+/*
+ * may_be_changed
+ *		Has the table a trigger, behind ours, that may give rows another id or time?
+ */
+static bool
+may_be_changed(Relation rel)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+	bool		behind = false;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+		TriggerRole role = role_of(trigger);
+
+		/* They are in the order of their names, in which they fire. */
+		if (role == ROLE_DEDUPE)
+			behind = true;
+		else if (behind && role == ROLE_NONE &&
+				 TRIGGER_FOR_ROW(trigger->tgtype) &&
+				 TRIGGER_FOR_BEFORE(trigger->tgtype) &&
+				 TRIGGER_FOR_INSERT(trigger->tgtype))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -233,7 +266,8 @@ may_be_in(const SoughtRow *sought, Relation rel)
 				sought->created, &indexed, &locked) ||
 		find_by(sought, rel, sought->event_id_column, UUIDOID,
 				sought->event_id, &by_event_id, &locked) ||
-		locked || (!by_event_id && find_in_all(sought, rel));
+		locked || (sought->thorough && !by_event_id && may_be_changed(rel) &&
+				   find_in_all(sought, rel));
 }
 
 /*
@@ -273,8 +307,6 @@ may_be_in_partition(const SoughtRow *sought, Relation rel)
 	PartitionDesc parts = RelationGetPartitionDesc(rel, true);
 	AttrNumber	created = get_attnum(RelationGetRelid(rel),
 									 sought->created_column);
-	int			n = parts->nparts;
-	Oid		   *oids;
 
 	if (key->strategy == PARTITION_STRATEGY_RANGE && key->partnatts == 1 &&
 		key->partattrs[0] == created)
@@ -284,12 +316,10 @@ may_be_in_partition(const SoughtRow *sought, Relation rel)
 		return !OidIsValid(part) || may_be_below(sought, part);
 	}
 
-	/* Opening others may replace the list. */
-	oids = palloc(n * sizeof(Oid));
-	memcpy(oids, parts->oids, n * sizeof(Oid));
-	for (int i = 0; i < n; i++)
+	/* The list lasts as long as the table is open. */
+	for (int i = 0; i < parts->nparts; i++)
 	{
-		if (may_be_below(sought, oids[i]))
+		if (may_be_below(sought, parts->oids[i]))
 			return true;
 	}
 	return false;
@@ -323,14 +353,20 @@ may_be_below(const SoughtRow *sought, Oid relid)
  * has inserted so far, with the rows of the statement that is running.
  */
 bool
-key_row_exists(KeyBinding *keys, Datum event_id, int64 id, Datum created)
+key_row_exists(KeyBinding *keys, Datum event_id, int64 id, Timestamp created,
+			   bool thorough)
 {
 	SoughtRow	sought = {.id_type = keys->id_type,
 	.created_type = keys->created_type};
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "playevent event_id",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	bool		found;
 
 	sought.id = id;
-	sought.created = created;
+	sought.created = TimestampGetDatum(created);
+	sought.thorough = thorough;
 	sought.event_id = event_id;
 	sought.event_id_column = get_attname(keys->event_relid,
 										 keys->event_attnos[KEY_EVENT_ID],
@@ -343,5 +379,7 @@ key_row_exists(KeyBinding *keys, Datum event_id, int64 id, Datum created)
 	sought.snapshot = RegisterSnapshot(GetLatestSnapshot());
 	found = may_be_below(&sought, keys->log_relid);
 	UnregisterSnapshot(sought.snapshot);
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
 	return found;
 }

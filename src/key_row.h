@@ -11,6 +11,6 @@
 #include "key_binding.h"
 
 extern bool key_row_exists(KeyBinding *keys, Datum event_id, int64 id,
-						   Datum created);
+						   Timestamp created, bool thorough);
 
 #endif							/* PLAYEVENT_KEY_ROW_H */

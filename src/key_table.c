@@ -65,8 +65,8 @@ typedef struct KeyWriter
 	Datum	   *values;			/* a row of the key table */
 	bool	   *isnull;
 	ItemPointerData found;		/* one of this event_id that is there */
-	Datum		found_id;		/* what that says, if it says it */
-	Datum		found_created;
+	int64		found_id;		/* what that says, if it says it */
+	Timestamp	found_created;
 	bool		found_row;
 	bool		found_own;		/* this transaction has written it */
 } KeyWriter;
@@ -136,14 +136,20 @@ read_found(KeyWriter *writer, HeapTuple tuple)
 	TupleDesc	desc = RelationGetDescr(writer->rel);
 	bool		id_isnull;
 	bool		created_isnull;
+	Datum		id = heap_getattr(tuple, writer->keys->attnos[KEY_ID], desc,
+								  &id_isnull);
+	Datum		created = heap_getattr(tuple,
+									   writer->keys->attnos[KEY_CREATED], desc,
+									   &created_isnull);
 
 	writer->found = tuple->t_self;
-	writer->found_id = heap_getattr(tuple, writer->keys->attnos[KEY_ID], desc,
-									&id_isnull);
-	writer->found_created = heap_getattr(tuple,
-										 writer->keys->attnos[KEY_CREATED],
-										 desc, &created_isnull);
 	writer->found_row = !id_isnull && !created_isnull;
+	if (writer->found_row)
+	{
+		/* Both types of time are the same integer. */
+		writer->found_id = DatumGetInt64(id);
+		writer->found_created = DatumGetTimestamp(created);
+	}
 	writer->found_own = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
 }
 
@@ -241,10 +247,16 @@ insert(KeyWriter *writer)
 	heap_insert(writer->rel, tuple, GetCurrentCommandId(true), 0, NULL);
 	for (int i = 0; i < writer->keys->nindexes; i++)
 	{
-		if (!make_entry(writer, &writer->keys->indexes[i], writer->indexes[i],
-						tuple))
-			conflict |= find_other(writer, writer->indexes[i],
-								   &tuple->t_self);
+		if (make_entry(writer, &writer->keys->indexes[i], writer->indexes[i],
+					   tuple))
+			continue;
+
+		/*
+		 * A scan may come to a version just when another one takes its place
+		 * (take_over) whose entry it has passed by.  The next one has that.
+		 */
+		conflict |= find_other(writer, writer->indexes[i], &tuple->t_self) ||
+			find_other(writer, writer->indexes[i], &tuple->t_self);
 	}
 	if (conflict)
 	{
@@ -278,12 +290,12 @@ is_known(KeyWriter *writer)
  *		Is the row there that the event_id was written for which was found?
  */
 static bool
-row_exists(KeyWriter *writer)
+row_exists(KeyWriter *writer, bool thorough)
 {
 	return !writer->found_row ||
 		key_row_exists(writer->keys,
 					   writer->values[writer->keys->attnos[KEY_EVENT_ID] - 1],
-					   DatumGetInt64(writer->found_id), writer->found_created);
+					   writer->found_id, writer->found_created, thorough);
 }
 
 /*
@@ -291,14 +303,15 @@ row_exists(KeyWriter *writer)
  *		Is the event_id which was found that of a row, for all that can be told?
  *
  * A row of the command that is running may be on its way: a trigger may insert, while
- * another row is not inserted yet.
+ * another row is not inserted yet.  So what this transaction has written passes for
+ * taken once the client's command has written any.
  */
 static bool
 is_taken(KeyWriter *writer)
 {
 	return (writer->found_own &&
 			last_written == GetCurrentStatementStartTimestamp()) ||
-		row_exists(writer);
+		row_exists(writer, true);
 }
 
 /*
@@ -419,7 +432,9 @@ key_table_add(KeyBinding *keys, const Datum *values, const bool *isnull)
  * key_table_find
  *		Find the id of the row that has the event_id; false if none has.
  *
- * Waits for whoever is writing it.
+ * Waits for whoever is writing it.  If this transaction has written it, the row most
+ * likely is the one that was left out just now.  All of a partition is not read for
+ * each of those, so one that has another id than it came with is not found.
  */
 bool
 key_table_find(KeyBinding *keys, Datum event_id, int64 *id)
@@ -429,9 +444,10 @@ key_table_find(KeyBinding *keys, Datum event_id, int64 *id)
 
 	begin_writing(&writer, keys);
 	set_value(&writer, KEY_EVENT_ID, event_id, false);
-	known = is_known(&writer) && writer.found_row && row_exists(&writer);
+	known = is_known(&writer) && writer.found_row &&
+		row_exists(&writer, !writer.found_own);
 	if (known)
-		*id = DatumGetInt64(writer.found_id);
+		*id = writer.found_id;
 	end_writing(&writer);
 	return known;
 }

@@ -454,7 +454,7 @@ altered_by(CollectedCommand *command)
 		bool		changed = settle_triggers(altered, table->inh, enables_all);
 
 		/* A shard's are to fire as they do now, whatever they did before. */
-		if (enables_all && (changed || is_managed(altered)))
+		if (enables_all && (changed || shell_of(altered) != altered))
 			look_at_enabled(altered);
 	}
 	foreach(lc, command->d.alterTable.subcmds)

@@ -380,6 +380,7 @@ find_first(Plans *plans, OneRow *row, int64 *id)
 {
 	Datum		found_by[2];
 	Relation	rel;
+	KeyBinding *keys;
 	bool		found;
 
 	/* in a snapshot of its own, which has whatever was in the way */
@@ -390,9 +391,12 @@ find_first(Plans *plans, OneRow *row, int64 *id)
 		return run(plans->find, found_by, NULL, id);
 	}
 
+	/* What the owner's code has done meanwhile may be anything. */
 	rel = table_open(plans->key.relid, NoLock);
-	found = key_table_find(keys_of_log(rel, InvalidAttrNumber),
-						   row->values[VALUE_EVENT_ID], id);
+	keys = record_keys(rel, get_attnum(plans->key.relid,
+									   NameStr(row->names[value_names[VALUE_EVENT_ID]])));
+	found = keys != NULL &&
+		key_table_find(keys, row->values[VALUE_EVENT_ID], id);
 	table_close(rel, NoLock);
 	return found;
 }

@@ -164,15 +164,14 @@ static Rebuilt
 rebuild_restored(Look *look, CounterBinding *binding)
 {
 	Rebuilt		rebuilt = rebuild_counter(look->event, binding);
-	int64		surplus = rebuilt.surplus;
 
-	if (surplus > 0)
+	if (rebuilt.surplus > 0)
 	{
 		PushActiveSnapshot(GetLatestSnapshot());
 		(void) remove_slots(binding->slot->relid);
 		PopActiveSnapshot();
-		rebuilt = rebuild_counter(look->event, binding);
-		rebuilt.changed = Max(rebuilt.changed, surplus);
+		rebuilt.changed = Max(rebuilt.changed, rebuilt.surplus);
+		rebuilt.surplus = rebuild_counter(look->event, binding).surplus;
 	}
 	return rebuilt;
 }
@@ -540,9 +539,9 @@ look_safely(Look *look)
 	if (error == NULL)
 		return;
 
-	/* No restore enables a shard's triggers, but Citus, to count its rows. */
+	/* Of a shard, they are enabled for its counters (count_in_shards). */
 	if (is_cancel(error) || look->bound ||
-		shell_of(look->altered) != look->altered)
+		(look->enabled && shell_of(look->altered) != look->altered))
 		ReThrowError(error);
 
 	/*

@@ -68,7 +68,7 @@ BEGIN
     is_agreed := FOUND;
     key_table := coalesce(key_table, to_regclass(format('%I.%I', schema, key_name)));
 
-    -- Rows are never updated, so pages are filled, as is the default.  Truncation by
+    -- Rows are hardly ever updated, so pages are filled, as is the default.  Truncation by
     -- VACUUM would make inserts wait, so it is off.  What is forgotten in a day is
     -- one row in 30: with the usual scale factor of 0.2, a fifth of the table and
     -- of its index would be dead, and be read at each forgetting, before VACUUM

@@ -166,7 +166,7 @@ END
 $$;
 
 COMMENT ON FUNCTION playevent.allow_shard_changes() IS
-'internal: until the calling function ends, lets Citus make triggers, and change shards one after another';
+'internal: until the function ends that acts as a log''s owner, lets Citus make triggers, and change shards one after another';
 
 -- Distributes a slot table like its log, whose shards those of the slots are beside.
 -- Of a tenant, Citus does that with each table that is made.

@@ -9,8 +9,9 @@
  * error: by a BEFORE ROW trigger of the app's whose name comes behind ours, or
  * ON CONFLICT DO NOTHING because of another unique index.  So whoever finds an
  * event_id looks for its row in the partition that the time is of: by the id, by
- * the time, or by the event_id.  Where no index has that, and there is such a
- * trigger, which may have given the row another id, all of the partition is read.
+ * the time, or by the event_id.  Where no index has that, nor one of the others, or
+ * there is such a trigger, which may have given the row another id, all of the
+ * partition is read.
  *
  * Where that can't be told, the row counts as there, as one does that was retired:
  * an empty sealed partition keeps its place (15_retire.sql).
@@ -252,7 +253,7 @@ may_be_in(const SoughtRow *sought, Relation rel)
 	sought->id_type == INT4OID ? Int32GetDatum(sought->id) :
 	Int16GetDatum(sought->id);
 	bool		by_event_id = false;
-	bool		indexed;
+	bool		indexed = false;
 	bool		locked = false;
 
 	if (rel->rd_rel->relkind != RELKIND_RELATION ||
@@ -266,7 +267,8 @@ may_be_in(const SoughtRow *sought, Relation rel)
 				sought->created, &indexed, &locked) ||
 		find_by(sought, rel, sought->event_id_column, UUIDOID,
 				sought->event_id, &by_event_id, &locked) ||
-		locked || (sought->thorough && !by_event_id && may_be_changed(rel) &&
+		locked || (sought->thorough && !by_event_id &&
+				   (!indexed || may_be_changed(rel)) &&
 				   find_in_all(sought, rel));
 }
 

@@ -36,7 +36,6 @@
 #include "partitioning/partdesc.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/partcache.h"
@@ -155,19 +154,6 @@ find_by_index(const SoughtRow *sought, Relation rel, Relation index,
 	return found;
 }
 
-/* A type, and the function of its operator =. */
-typedef struct Equality
-{
-	Oid			type;
-	RegProcedure equal;
-} Equality;
-
-static const Equality equalities[] = {
-	{INT8OID, F_INT8EQ}, {INT4OID, F_INT4EQ}, {INT2OID, F_INT2EQ},
-	{TIMESTAMPTZOID, F_TIMESTAMPTZ_EQ}, {TIMESTAMPOID, F_TIMESTAMP_EQ},
-	{UUIDOID, F_UUID_EQ}
-};
-
 /*
  * find_by
  *		Is the row there by the value of a column?  *is_indexed is set if an index
@@ -180,16 +166,12 @@ find_by(const SoughtRow *sought, Relation rel, const char *column, Oid type,
 	Relation	index = index_on(rel, get_attnum(RelationGetRelid(rel), column),
 								 type, is_locked);
 
-	for (int i = 0; index != NULL && i < (int) lengthof(equalities); i++)
-	{
-		if (equalities[i].type != type)
-			continue;
-		*is_indexed = true;
-		return find_by_index(sought, rel, index, equalities[i].equal, value);
-	}
-	if (index != NULL)
-		relation_close(index, AccessShareLock);
-	return false;
+	if (index == NULL)
+		return false;
+	*is_indexed = true;
+	return find_by_index(sought, rel, index,
+						 get_opcode(lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr),
+						 value);
 }
 
 /*

@@ -91,22 +91,23 @@ AS $$
 DECLARE
     schema name := playevent.schema_of(verdicts);
     name text := regexp_replace((SELECT relname FROM pg_class WHERE oid = verdicts), '_verdict$', '') || '_valid';
+    view regclass := to_regclass(format('%I.%I', schema, name));
     other name;
 BEGIN
     SELECT r.rolname INTO other
       FROM pg_class c JOIN pg_class log ON log.oid = event JOIN pg_roles r ON r.oid = c.relowner
-     WHERE c.oid = to_regclass(format('%I.%I', schema, name)) AND c.relowner <> log.relowner AND NOT r.rolsuper;
+     WHERE c.oid = view AND c.relowner <> log.relowner AND NOT r.rolsuper;
     IF FOUND THEN
         RAISE WARNING USING
             MESSAGE = format('"%s" belongs to role "%s", and need not show the rows that count', name, other),
             HINT = 'Drop it or rename it.';
-    ELSIF (SELECT relkind = 'v' FROM pg_class WHERE oid = to_regclass(format('%I.%I', schema, name)))
-          AND NOT playevent.reads(to_regclass(format('%I.%I', schema, name)), verdicts) THEN
+    ELSIF (SELECT relkind = 'v' FROM pg_class WHERE oid = view)
+          AND NOT playevent.reads(view, verdicts) THEN
         RAISE WARNING USING
             MESSAGE = format('view "%s" does not read table "%s", and need not show the rows that count', name,
                 (SELECT relname FROM pg_class WHERE oid = verdicts)),
             HINT = 'Drop it; the next verdict makes it anew.';
-    ELSIF to_regclass(format('%I.%I', schema, name)) IS NULL AND has_schema_privilege(schema, 'CREATE') THEN
+    ELSIF view IS NULL AND has_schema_privilege(schema, 'CREATE') THEN
         PERFORM playevent.make_view(event, schema, name, NULL::regclass, format(
             'SELECT l.* FROM %1$s AS l
               WHERE NOT EXISTS (

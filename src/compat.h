@@ -26,6 +26,7 @@
 #include "parser/analyze.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
+#include "storage/lock.h"
 #include "storage/smgr.h"
 #include "utils/acl.h"
 #include "utils/snapmgr.h"
@@ -207,6 +208,20 @@ blocks_of_file(Oid tablespace, Oid file)
 #endif
 	return smgrexists(storage, MAIN_FORKNUM) ?
 		smgrnblocks(storage, MAIN_FORKNUM) : 0;
+}
+
+/* Has this transaction the lock?  17 lets a stronger one pass for it, if asked. */
+static inline bool
+has_lock(Oid relid, LOCKMODE mode)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+#if PG_VERSION_NUM >= 170000
+	return LockHeldByMe(&tag, mode, false);
+#else
+	return LockHeldByMe(&tag, mode);
+#endif
 }
 
 /* 18 lets the caller reserve space in front of a minimal tuple. */

@@ -13,12 +13,13 @@
  * there is such a trigger, which may have given the row another id, all of the
  * partition is read.
  *
- * Where that can't be told, the row counts as there, as one does that was retired:
- * an empty sealed partition keeps its place (15_retire.sql).
+ * Where that can't be told, the row counts as there, as one does that was retired: a
+ * partition whose seal names no manifest keeps its place (15_retire.sql).
  *
  * Nothing of anybody's runs: indexes are used that are of Postgres's own types, and
  * have no predicate.  Nobody is waited for: a partition, or an index, that is locked
- * against reading is being retired or altered, or somebody waits to do so.
+ * against reading is being retired or altered, or somebody waits to do so, who has to
+ * wait for what this transaction has locked itself.
  *
  *-------------------------------------------------------------------------
  */
@@ -64,9 +65,26 @@ typedef struct SoughtRow
 	Datum		event_id;
 	bool		thorough;		/* read all of a partition, if need be */
 	Snapshot	snapshot;
+	int64	   *found_id;		/* the row's own, if it is found */
 } SoughtRow;
 
 static bool may_be_below(const SoughtRow *sought, Oid relid);
+
+/*
+ * lock_at_once
+ *		Lock a relation for reading, unless that means to wait.
+ *
+ * Who writes to it already goes before whoever waits for that.  Until 17 a
+ * conditional lock was not to be had then.
+ */
+static bool
+lock_at_once(Oid relid)
+{
+	if (!has_lock(relid, RowExclusiveLock))
+		return ConditionalLockRelationOid(relid, AccessShareLock);
+	LockRelationOid(relid, AccessShareLock);
+	return true;
+}
 
 /*
  * index_on
@@ -86,7 +104,7 @@ index_on(Relation rel, AttrNumber attno, Oid type, bool *is_locked)
 		Oid			oid = lfirst_oid(lc);
 		Relation	index = NULL;
 
-		if (ConditionalLockRelationOid(oid, AccessShareLock))
+		if (lock_at_once(oid))
 		{
 			index = try_relation_open(oid, NoLock);
 			if (index == NULL)
@@ -109,7 +127,7 @@ index_on(Relation rel, AttrNumber attno, Oid type, bool *is_locked)
 
 /*
  * is_sought
- *		Has the row the event_id, in this column?
+ *		Has the row the event_id, in this column?  Then its id is taken.
  */
 static bool
 is_sought(const SoughtRow *sought, Relation rel, AttrNumber attno,
@@ -118,9 +136,17 @@ is_sought(const SoughtRow *sought, Relation rel, AttrNumber attno,
 	bool		isnull;
 	Datum		value = heap_getattr(row, attno, RelationGetDescr(rel), &isnull);
 
-	return !isnull &&
-		memcmp(DatumGetUUIDP(value), DatumGetUUIDP(sought->event_id),
-			   UUID_LEN) == 0;
+	if (isnull || memcmp(DatumGetUUIDP(value), DatumGetUUIDP(sought->event_id),
+						 UUID_LEN) != 0)
+		return false;
+	value = heap_getattr(row, get_attnum(RelationGetRelid(rel),
+										 sought->id_column),
+						 RelationGetDescr(rel), &isnull);
+	if (!isnull)
+		*sought->found_id = sought->id_type == INT8OID ? DatumGetInt64(value) :
+			sought->id_type == INT4OID ? DatumGetInt32(value) :
+			DatumGetInt16(value);
+	return true;
 }
 
 /*
@@ -224,6 +250,24 @@ may_be_changed(Relation rel)
 }
 
 /*
+ * is_place_of_retired
+ *		Is the table there in place of partitions that were retired?
+ */
+static bool
+is_place_of_retired(Relation rel)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		if (role_of(&triggers->triggers[i]) == ROLE_SEAL &&
+			triggers->triggers[i].tgnargs == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
  * may_be_in
  *		Is the row in this table, which has no partitions, for all that can be
  *		told?
@@ -242,7 +286,7 @@ may_be_in(const SoughtRow *sought, Relation rel)
 		rel->rd_rel->relam != HEAP_TABLE_AM_OID)
 		return true;
 	if (RelationGetNumberOfBlocks(rel) == 0)
-		return has_trigger(RelationGetRelid(rel), ROLE_SEAL);
+		return is_place_of_retired(rel);
 	return find_by(sought, rel, sought->id_column, sought->id_type, id,
 				   &indexed, &locked) ||
 		find_by(sought, rel, sought->created_column, sought->created_type,
@@ -315,7 +359,7 @@ may_be_below(const SoughtRow *sought, Oid relid)
 	Relation	rel;
 	bool		found;
 
-	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+	if (!lock_at_once(relid))
 		return true;
 	rel = try_relation_open(relid, NoLock);
 	if (rel == NULL)
@@ -331,13 +375,14 @@ may_be_below(const SoughtRow *sought, Oid relid)
 
 /*
  * key_row_exists
- *		Is the row of this event_id, id and time in the log, or was it retired?
+ *		Is the row of this event_id, id and time in the log, or was it retired?  *id
+ *		is set to the row's own, which a trigger of the app's may have given it.
  *
  * In a snapshot that has all that has been committed, and what this transaction
  * has inserted so far, with the rows of the statement that is running.
  */
 bool
-key_row_exists(KeyBinding *keys, Datum event_id, int64 id, Timestamp created,
+key_row_exists(KeyBinding *keys, Datum event_id, int64 *id, Timestamp created,
 			   bool thorough)
 {
 	SoughtRow	sought = {.id_type = keys->id_type,
@@ -348,7 +393,8 @@ key_row_exists(KeyBinding *keys, Datum event_id, int64 id, Timestamp created,
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	bool		found;
 
-	sought.id = id;
+	sought.id = *id;
+	sought.found_id = id;
 	sought.created = TimestampGetDatum(created);
 	sought.thorough = thorough;
 	sought.event_id = event_id;

@@ -10,7 +10,7 @@
 
 #include "key_binding.h"
 
-extern bool key_row_exists(KeyBinding *keys, Datum event_id, int64 id,
+extern bool key_row_exists(KeyBinding *keys, Datum event_id, int64 *id,
 						   Timestamp created, bool thorough);
 
 #endif							/* PLAYEVENT_KEY_ROW_H */

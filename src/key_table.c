@@ -287,7 +287,8 @@ is_known(KeyWriter *writer)
 
 /*
  * row_exists
- *		Is the row there that the event_id was written for which was found?
+ *		Is the row there that the event_id was written for which was found?  Its id
+ *		takes the place of what that says.
  */
 static bool
 row_exists(KeyWriter *writer, bool thorough)
@@ -295,7 +296,19 @@ row_exists(KeyWriter *writer, bool thorough)
 	return !writer->found_row ||
 		key_row_exists(writer->keys,
 					   writer->values[writer->keys->attnos[KEY_EVENT_ID] - 1],
-					   writer->found_id, writer->found_created, thorough);
+					   &writer->found_id, writer->found_created, thorough);
+}
+
+/*
+ * is_of_command
+ *		May the event_id which was found be one that the client's command has
+ *		written?
+ */
+static bool
+is_of_command(KeyWriter *writer)
+{
+	return writer->found_own &&
+		last_written == GetCurrentStatementStartTimestamp();
 }
 
 /*
@@ -309,9 +322,7 @@ row_exists(KeyWriter *writer, bool thorough)
 static bool
 is_taken(KeyWriter *writer)
 {
-	return (writer->found_own &&
-			last_written == GetCurrentStatementStartTimestamp()) ||
-		row_exists(writer, true);
+	return is_of_command(writer) || row_exists(writer, true);
 }
 
 /*
@@ -432,7 +443,7 @@ key_table_add(KeyBinding *keys, const Datum *values, const bool *isnull)
  * key_table_find
  *		Find the id of the row that has the event_id; false if none has.
  *
- * Waits for whoever is writing it.  If this transaction has written it, the row most
+ * Waits for whoever is writing it.  If this command has written it, the row most
  * likely is the one that was left out just now.  All of a partition is not read for
  * each of those, so one that has another id than it came with is not found.
  */
@@ -445,7 +456,7 @@ key_table_find(KeyBinding *keys, Datum event_id, int64 *id)
 	begin_writing(&writer, keys);
 	set_value(&writer, KEY_EVENT_ID, event_id, false);
 	known = is_known(&writer) && writer.found_row &&
-		row_exists(&writer, !writer.found_own);
+		row_exists(&writer, !is_of_command(&writer));
 	if (known)
 		*id = writer.found_id;
 	end_writing(&writer);

@@ -123,6 +123,15 @@ SELECT is(record_play('k1', 'most', e(27)), :recorded::bigint, 'P3: which a retr
 INSERT INTO play_event (track_entry_key, bucket, event_id) VALUES ('k1', 'most', e(26)), ('k1', 'most', e(26));
 SELECT is((SELECT count(*) FROM play_event WHERE event_id IN (e(24), e(25), e(26), e(27))), 4::bigint, 'P3: and once');
 
+-- An empty partition that was sealed has no row of it, other than one that stands for what was retired.
+CREATE TABLE early PARTITION OF play_event FOR VALUES FROM ('2003-01-01 00:00Z') TO ('2003-02-01 00:00Z');
+CREATE TRIGGER robots BEFORE INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION leave_out();
+INSERT INTO play_event (track_entry_key, bucket, event_id, anon_id, created_at) VALUES ('k1', 'most', e(63), 'robot', '2003-01-05');
+DROP TRIGGER robots ON play_event;
+SELECT playevent.close_partition('early', '\x00');
+SELECT record_play('k1', 'most', e(63)) AS recorded \gset
+SELECT results_eq('SELECT id FROM play_event WHERE event_id = e(63)', ARRAY[:recorded::bigint], 'P9: what was left out of a month without plays is recorded after its seal');
+
 -- A receipt says duplicate of what is there, and of nothing else.
 CREATE TRIGGER robots BEFORE INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION leave_out();
 INSERT INTO play_event (track_entry_key, bucket, event_id, anon_id) VALUES ('k1', 'most', e(61), 'robot');
@@ -141,6 +150,8 @@ CREATE TRIGGER set_id BEFORE INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION 
 INSERT INTO play_event (track_entry_key, bucket, event_id) VALUES ('k1', 'most', e(62));
 INSERT INTO play_event (track_entry_key, bucket, event_id) VALUES ('k1', 'most', e(62));
 SELECT is((SELECT count(*) FROM play_event WHERE event_id = e(62)), 1::bigint, 'P3: a retry of a row that has got another id is not recorded');
+SELECT is(record_play('k1', 'most', e(62)), 1000000::bigint, 'P9: and is told the id that the row has');
+SELECT results_eq($$SELECT status, id FROM record_plays(ARRAY['k1'], m(1), ARRAY[e(62)])$$, $$VALUES ('duplicate', 1000000::bigint)$$, 'P9: by a receipt, too');
 CREATE INDEX by_event_id ON play_event (event_id);
 SELECT is((SELECT status FROM record_plays(ARRAY['k1'], m(1), ARRAY[e(62)])), 'duplicate', 'P3: and a receipt says so');
 INSERT INTO play_event (track_entry_key, bucket, event_id) VALUES ('k1', 'most', e(62));

@@ -51,6 +51,7 @@
 #include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "common/int.h"
 #include "executor/executor.h"
@@ -505,7 +506,8 @@ write_if_free(SlotWriter *writer, SlotVersion *version, Datum amount)
  *		Has a transaction that may yet commit deleted the version?
  *
  * SnapshotSelf sees it, so that has not committed.  Its successor is itself where
- * it was deleted, and another where it was updated.
+ * it was deleted, and another where it was updated.  The new version of a row that
+ * was locked, too, when an update of it was rolled back may have both for an xmax.
  */
 static bool
 is_being_deleted(SlotVersion *version)
@@ -516,7 +518,8 @@ is_being_deleted(SlotVersion *version)
 	LockBuffer(version->buffer, BUFFER_LOCK_SHARE);
 	deleted = (header->t_infomask & HEAP_XMAX_INVALID) == 0 &&
 		!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
-		ItemPointerEquals(&header->t_ctid, &version->tuple.t_self);
+		ItemPointerEquals(&header->t_ctid, &version->tuple.t_self) &&
+		!TransactionIdDidAbort(HeapTupleHeaderGetUpdateXid(header));
 	LockBuffer(version->buffer, BUFFER_LOCK_UNLOCK);
 	return deleted;
 }

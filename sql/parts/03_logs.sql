@@ -306,7 +306,9 @@ SELECT class.oid::pg_catalog.regclass AS event,
        NULLIF(policy_args[2], '') AS partition_by,
        NULLIF(policy_args[3], '') AS retain,
        CASE WHEN days.n > 0 THEN coalesce(day_args[4], 'UTC') END AS day_zone,
+       -- In this order: what comes behind part_intact looks at each counter for each.
        own.counter_slot IS NOT NULL
+           AND playevent.part_intact(class.oid)
            AND coalesce(resolves.n, 0) = 1 AND coalesce(release_resolves.n, 0) <= 1 AND flushes.n = 1
            AND playevent.condition(resolves.oid) IS NOT DISTINCT FROM
                CASE WHEN release_resolves.n IS NOT NULL THEN pg_catalog.format('(new.%I IS NOT NULL)', resolve_args[6]) END
@@ -317,7 +319,6 @@ SELECT class.oid::pg_catalog.regclass AS event,
            AND playevent.retention_intact(class.oid::pg_catalog.regclass, guarded.tables, retired.tables)
            AND playevent.keys_intact(class.oid::pg_catalog.regclass, guarded.tables)
            AND playevent.verdicts_intact(class.oid::pg_catalog.regclass, guarded.tables, own.columns)
-           AND playevent.part_intact(class.oid)
            AND NOT EXISTS (
                SELECT FROM pg_catalog.pg_class p
                 WHERE class.relkind = 'p' AND p.relispartition
@@ -331,10 +332,19 @@ SELECT class.oid::pg_catalog.regclass AS event,
         FROM playevent.guard g
        WHERE g.function IN ('dedupe', 'manifest', 'verdict') OR playevent.sources(g.function) IS NOT NULL
        GROUP BY g.event) AS guarded ON guarded.event = class.oid
+  -- A slot table's log, next to who says to keep what was retired of it: no join, which
+  -- may be made pair by pair.  A slot table whose guards name several logs has none.
   LEFT JOIN (
-      SELECT of_slot.event, pg_catalog.array_agg(DISTINCT ROW(g.slot, g.event, g.function)::playevent.guarded) AS tables
-        FROM playevent.guard g JOIN playevent.guard of_slot ON of_slot.slot = g.event
-       WHERE g.function = 'retired' GROUP BY of_slot.event) AS retired ON retired.event = class.oid
+      SELECT said.event, pg_catalog.array_agg(DISTINCT ROW(said.retired, said.slot, 'retired')::playevent.guarded) AS tables
+        FROM (SELECT u.slot, u.retired,
+                     pg_catalog.min(u.event) OVER of_slot AS event, pg_catalog.max(u.event) OVER of_slot AS other_event
+                FROM playevent.guard g
+               CROSS JOIN LATERAL (
+                     VALUES (g.slot, g.event, NULL::pg_catalog.oid),
+                            (g.event, NULL, CASE WHEN g.function = 'retired' THEN g.slot END)) AS u(slot, event, retired)
+              WINDOW of_slot AS (PARTITION BY u.slot)) AS said
+       WHERE said.retired IS NOT NULL AND said.event = said.other_event
+       GROUP BY said.event) AS retired ON retired.event = class.oid
   LEFT JOIN LATERAL (
       SELECT pg_catalog.min(t.oid::pg_catalog.int8)::pg_catalog.oid AS oid, pg_catalog.count(*) AS n
         FROM pg_catalog.pg_trigger t

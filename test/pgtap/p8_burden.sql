@@ -2,7 +2,7 @@
 -- triggers, questions that are refused, keys of any length.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(11);
+SELECT plan(12);
 SET LOCAL client_min_messages = error;
 
 CREATE ROLE burden_mallory;
@@ -35,6 +35,30 @@ SELECT cmp_ok(calls('playevent.as_made(oid)') - :before, '<', 100::bigint, 'P8: 
 SELECT calls('playevent.trigger_arguments(bytea)') AS before \gset
 SELECT is((SELECT count(*) FROM playevent.counter WHERE event = 'm.log'::regclass), 0::bigint, 'P8: whose slots have so many guards has no counters');
 SELECT cmp_ok(calls('playevent.trigger_arguments(bytea)') - :before, '<', 10000::bigint, 'P8: and few of them are read');
+
+-- Slots whose guards name many, and which many say to keep what was retired of
+SET ROLE burden_mallory;
+CREATE TABLE m.own (k text);
+CREATE TABLE m.kept (k text);
+CREATE TABLE m.gone (k text);
+DO $$
+BEGIN
+    FOR i IN 1..200 LOOP
+        EXECUTE format('CREATE TRIGGER g%s BEFORE INSERT ON m.kept FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard(''own'', ''x'')', i);
+        EXECUTE format('CREATE TRIGGER g%s BEFORE INSERT ON m.gone FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard(''kept'', ''retired'')', i);
+    END LOOP;
+END
+$$;
+RESET ROLE;
+CREATE FUNCTION most_rows(query text) RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (ANALYZE, TIMING OFF, FORMAT json) ' || query INTO plan;
+    RETURN (SELECT max(r::text::numeric) FROM jsonb_path_query(plan::jsonb, 'strict $.**."Actual Rows"') r);
+END
+$$;
+SELECT cmp_ok(most_rows('SELECT event, intact FROM playevent.log'), '<', 10000::numeric, 'P8: they are not looked at for each other');
 SET LOCAL track_functions = 'none';
 
 -- Nor are catalogs looked into for each when somebody renames a table.

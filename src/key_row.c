@@ -60,7 +60,7 @@ typedef struct SoughtRow
 	const char *event_id_column;
 	Oid			id_type;
 	Oid			created_type;
-	int64		id;
+	Datum		id;
 	Datum		created;
 	Datum		event_id;
 	bool		thorough;		/* read all of a partition, if need be */
@@ -87,6 +87,19 @@ lock_at_once(Oid relid)
 }
 
 /*
+ * is_indexed_at
+ *		Has an index this column at that place, as values of this type are compared?
+ */
+static bool
+is_indexed_at(Relation index, int place, AttrNumber attno, Oid type)
+{
+	return place < index->rd_index->indnkeyatts &&
+		index->rd_index->indkey.values[place] == attno &&
+		index->rd_opfamily[place] ==
+		lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+}
+
+/*
  * index_on
  *		Open an index whose first column is this one, of this type, by which its
  *		values are found in all rows; NULL if there is none.  *is_locked is set if
@@ -95,8 +108,6 @@ lock_at_once(Oid relid)
 static Relation
 index_on(Relation rel, AttrNumber attno, Oid type, bool *is_locked)
 {
-	Oid			opfamily = lookup_type_cache(type,
-											 TYPECACHE_BTREE_OPFAMILY)->btree_opf;
 	ListCell   *lc;
 
 	foreach(lc, RelationGetIndexList(rel))
@@ -115,9 +126,8 @@ index_on(Relation rel, AttrNumber attno, Oid type, bool *is_locked)
 		if (index == NULL)
 			continue;
 		if (index->rd_index->indisvalid &&
-			index->rd_index->indkey.values[0] == attno &&
 			index->rd_rel->relam == BTREE_AM_OID &&
-			index->rd_opfamily[0] == opfamily &&
+			is_indexed_at(index, 0, attno, type) &&
 			heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
 			return index;
 		relation_close(index, AccessShareLock);
@@ -150,54 +160,70 @@ is_sought(const SoughtRow *sought, Relation rel, AttrNumber attno,
 }
 
 /*
- * find_by_index
- *		Is the row among those that have the value in the index's first column?
+ * find_by_keys
+ *		Is the row among those that an index finds by these keys?
  */
 static bool
-find_by_index(const SoughtRow *sought, Relation rel, Relation index,
-			  RegProcedure equal, Datum value)
+find_by_keys(const SoughtRow *sought, Relation rel, Relation index,
+			 ScanKey keys, int nkeys)
 {
-	IndexScanDesc scan = begin_index_scan(rel, index, sought->snapshot, 1);
+	IndexScanDesc scan = begin_index_scan(rel, index, sought->snapshot, nkeys);
 	AttrNumber	attno = get_attnum(RelationGetRelid(rel),
 								   sought->event_id_column);
 	HeapTupleData row;
 	ItemPointerData root;
-	ScanKeyData key;
 	Buffer		buffer;
 	bool		found = false;
 
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, equal, value);
-	index_rescan(scan, &key, 1, NULL, 0);
+	index_rescan(scan, keys, nkeys, NULL, 0);
 	while (!found &&
 		   (buffer = fetch_next(scan, ForwardScanDirection, NULL, 0, &row,
 								&root)) != InvalidBuffer)
 	{
 		found = is_sought(sought, rel, attno, &row);
 		ReleaseBuffer(buffer);
+		CHECK_FOR_INTERRUPTS();
 	}
 	index_endscan(scan);
-	relation_close(index, AccessShareLock);
 	return found;
+}
+
+static void
+set_key(ScanKey key, AttrNumber place, Oid type, Datum value)
+{
+	ScanKeyInit(key, place, BTEqualStrategyNumber,
+				get_opcode(lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr),
+				value);
 }
 
 /*
  * find_by
  *		Is the row there by the value of a column?  *is_indexed is set if an index
  *		has told.
+ *
+ * A batch has many rows of one time, which an index may tell apart by their ids.
  */
 static bool
 find_by(const SoughtRow *sought, Relation rel, const char *column, Oid type,
 		Datum value, bool *is_indexed, bool *is_locked)
 {
-	Relation	index = index_on(rel, get_attnum(RelationGetRelid(rel), column),
-								 type, is_locked);
+	Oid			relid = RelationGetRelid(rel);
+	Relation	index = index_on(rel, get_attnum(relid, column), type,
+								 is_locked);
+	ScanKeyData keys[2];
+	bool		found;
 
 	if (index == NULL)
 		return false;
 	*is_indexed = true;
-	return find_by_index(sought, rel, index,
-						 get_opcode(lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr),
-						 value);
+	set_key(&keys[0], 1, type, value);
+	set_key(&keys[1], 2, sought->id_type, sought->id);
+	found = (is_indexed_at(index, 1, get_attnum(relid, sought->id_column),
+						   sought->id_type) &&
+			 find_by_keys(sought, rel, index, keys, 2)) ||
+		find_by_keys(sought, rel, index, keys, 1);
+	relation_close(index, AccessShareLock);
+	return found;
 }
 
 /*
@@ -275,9 +301,6 @@ is_place_of_retired(Relation rel)
 static bool
 may_be_in(const SoughtRow *sought, Relation rel)
 {
-	Datum		id = sought->id_type == INT8OID ? Int64GetDatum(sought->id) :
-	sought->id_type == INT4OID ? Int32GetDatum(sought->id) :
-	Int16GetDatum(sought->id);
 	bool		by_event_id = false;
 	bool		indexed = false;
 	bool		locked = false;
@@ -287,7 +310,7 @@ may_be_in(const SoughtRow *sought, Relation rel)
 		return true;
 	if (RelationGetNumberOfBlocks(rel) == 0)
 		return is_place_of_retired(rel);
-	return find_by(sought, rel, sought->id_column, sought->id_type, id,
+	return find_by(sought, rel, sought->id_column, sought->id_type, sought->id,
 				   &indexed, &locked) ||
 		find_by(sought, rel, sought->created_column, sought->created_type,
 				sought->created, &indexed, &locked) ||
@@ -393,7 +416,9 @@ key_row_exists(KeyBinding *keys, Datum event_id, int64 *id, Timestamp created,
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	bool		found;
 
-	sought.id = *id;
+	sought.id = keys->id_type == INT8OID ? Int64GetDatum(*id) :
+		keys->id_type == INT4OID ? Int32GetDatum((int32) *id) :
+		Int16GetDatum((int16) *id);
 	sought.found_id = id;
 	sought.created = TimestampGetDatum(created);
 	sought.thorough = thorough;

@@ -270,23 +270,36 @@ playevent_lock_table(PG_FUNCTION_ARGS)
 }
 
 /*
+ * wait_for_writers
+ *		Wait until all other transactions have ended that hold a lock on a table
+ *		for writing to it.
+ *
+ * Those that come meanwhile are not held up, nor waited for.  Errors: a deadlock
+ * (40P01).
+ */
+void
+wait_for_writers(Oid relid)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	WaitForLockers(tag, ShareLock, false);
+}
+
+/*
  * playevent.wait_for_writers(rel regclass) returns void
  *
- * In a twin: waits until all other transactions have ended that hold a lock on a
- * table for writing to it.  Those that come meanwhile are not held up, nor waited
- * for.
+ * In a twin: see wait_for_writers.
  *
- * Errors: not called by a twin (0A000), not the table's owner (42501), a deadlock
- * (40P01).
+ * Errors: not called by a twin (0A000), not the table's owner (42501); those of
+ * wait_for_writers.
  */
 Datum
 playevent_wait_for_writers(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
-	LOCKTAG		tag;
 
 	check_twin(relid);
-	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
-	WaitForLockers(tag, ShareLock, false);
+	wait_for_writers(relid);
 	PG_RETURN_VOID();
 }

@@ -12,5 +12,6 @@
 
 extern bool is_written_by_us(Oid relid);
 extern bool only_empties(TriggerData *trigdata);
+extern void wait_for_writers(Oid relid);
 
 #endif							/* PLAYEVENT_GUARDED_WRITE_H */

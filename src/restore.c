@@ -69,6 +69,7 @@
 #include "compat.h"
 #include "counter_binding.h"
 #include "guard.h"
+#include "guarded_write.h"
 #include "maintenance.h"
 #include "pending.h"
 #include "restore.h"
@@ -158,18 +159,21 @@ tell(Look *look, Oid slot, bool is_expected, int64 corrected)
  *		Set a counter right after a restore.
  *
  * That brings verdicts last, or beside rows.  So sketches may have the listeners of
- * rows that don't count, which can't be taken out: they are made anew.
+ * rows that don't count, which can't be taken out: they are made anew.  Whoever has
+ * inserted meanwhile may rely on what was removed (slot.c), so he is waited for
+ * before the log is read; and what he was adding to is not removed before he is gone.
  */
 static Rebuilt
 rebuild_restored(Look *look, CounterBinding *binding)
 {
 	Rebuilt		rebuilt = rebuild_counter(look->event, binding);
 
-	if (rebuilt.surplus > 0)
+	for (int i = 0; i < 2 && rebuilt.surplus > 0; i++)
 	{
 		PushActiveSnapshot(GetLatestSnapshot());
 		(void) remove_slots(binding->slot->relid);
 		PopActiveSnapshot();
+		wait_for_writers(binding->slot->relid);
 		rebuilt.changed = Max(rebuilt.changed, rebuilt.surplus);
 		rebuilt.surplus = rebuild_counter(look->event, binding).surplus;
 	}

@@ -373,10 +373,10 @@ run(TableQuery *query, Datum *values, const char *nulls, int64 *id)
 /*
  * find_first
  *		The id of the row that has the event_id of one that was left out; false
- *		if none has it.
+ *		if none has it.  Without a query, event_ids are in a table of their own.
  */
 static bool
-find_first(Plans *plans, OneRow *row, int64 *id)
+find_first(Oid relid, TableQuery *find, OneRow *row, int64 *id)
 {
 	Datum		found_by[2];
 	Relation	rel;
@@ -384,16 +384,16 @@ find_first(Plans *plans, OneRow *row, int64 *id)
 	bool		found;
 
 	/* in a snapshot of its own, which has whatever was in the way */
-	if (!plans->has_keys)
+	if (find != NULL)
 	{
 		found_by[0] = row->values[VALUE_EVENT_ID];
 		found_by[1] = row->values[VALUE_KEY];
-		return run(plans->find, found_by, NULL, id);
+		return run(find, found_by, NULL, id);
 	}
 
 	/* What the owner's code has done meanwhile may be anything. */
-	rel = table_open(plans->key.relid, NoLock);
-	keys = record_keys(rel, get_attnum(plans->key.relid,
+	rel = table_open(relid, NoLock);
+	keys = record_keys(rel, get_attnum(relid,
 									   NameStr(row->names[value_names[VALUE_EVENT_ID]])));
 	found = keys != NULL &&
 		key_table_find(keys, row->values[VALUE_EVENT_ID], id);
@@ -410,6 +410,7 @@ static bool
 record(Relation rel, OneRow *row, ArrayType *kinds, int64 *id)
 {
 	Plans	   *plans = find_plans(row, RelationGetRelid(rel));
+	TableQuery *find;
 	Oid			owner = rel->rd_rel->relowner;
 	Oid			caller;
 	int			security;
@@ -427,10 +428,13 @@ record(Relation rel, OneRow *row, ArrayType *kinds, int64 *id)
 	SPI_connect();
 	if (plans->insert == NULL)
 		make_plans(plans);
+
+	/* A trigger that records, too, may look again, and have no plans then. */
+	find = plans->find;
 	found = run(plans->insert, row->values, row->nulls, id);
 	if (!found && OidIsValid(row->types[VALUE_EVENT_ID]) &&
 		row->nulls[VALUE_EVENT_ID] == ' ')
-		found = find_first(plans, row, id);
+		found = find_first(plans->key.relid, find, row, id);
 	SPI_finish();
 	if (caller != owner)
 		SetUserIdAndSecContext(caller, security);

@@ -1,7 +1,7 @@
 -- P10 and P3: what a second look at ordinary DDL found.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(19);
+SELECT plan(20);
 
 CREATE SCHEMA again;
 SET search_path = again, public;
@@ -80,6 +80,25 @@ RESET quote_all_identifiers;
 ALTER TABLE quoted_event RENAME TO quotes;
 SELECT ok(record_share('a', 'link') > 0, 'P10: a log renamed where all names are quoted');
 SELECT ok(record_quoted('a', 'most') > 0, 'P10: one that was made there');
+
+-- A trigger that renames its log, then records, too, and fails at it: what is known of
+-- the log is looked up again while an INSERT by what was known before is under way.
+CREATE FUNCTION rename_and_record() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF new.anon_id = 'rename' THEN
+        ALTER TABLE again.quotes RENAME TO quotations;
+        BEGIN
+            PERFORM again.record_quoted('', 'most', gen_random_uuid(), 'a');
+        EXCEPTION WHEN check_violation OR not_null_violation THEN
+            RETURN NULL;
+        END;
+    END IF;
+    RETURN new;
+END
+$$;
+CREATE TRIGGER a BEFORE INSERT ON quotes FOR EACH ROW EXECUTE FUNCTION rename_and_record();
+SELECT record_quoted('a', 'most', gen_random_uuid(), 'a');
+SELECT throws_ok($$SELECT record_quoted('a', 'most', gen_random_uuid(), 'rename')$$, '42P01', NULL, 'P10: a trigger that renames its log, and records');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -14,7 +14,7 @@ PG_CONFIG   ?= pg_config
 REGRESS      = $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql))
 REGRESS_OPTS = --inputdir=test
 ISOLATION    = $(filter-out $(untestable),$(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec)))
-untestable   = $(if $(wildcard $(shell $(PG_CONFIG) --sharedir)/extension/hll.control),,p4_listeners p12_verdicts)
+untestable   = $(if $(wildcard $(shell $(PG_CONFIG) --sharedir)/extension/hll.control),,p4_listeners p7_restored_verdicts p12_verdicts)
 ISOLATION_OPTS = --inputdir=test --outputdir=.
 TAP_TESTS    = 1
 PROVE_TESTS  = test/t/*.pl

@@ -536,10 +536,10 @@ is_being_deleted(SlotVersion *version)
  * statement see the row and not the slot.
  *
  * Where listeners are taken out of a key's sketches (playevent.void,
- * playevent.forget_listener), its slots are deleted, and made anew of the log.  A
- * slot that somebody is deleting is not relied upon; and who deletes waits, before
- * the log is read, for all who may have relied on what was deleted: they hold a
- * lock on the slot table.
+ * playevent.forget_listener, restore.c), its slots are deleted, and made anew of
+ * the log.  A slot that somebody is deleting is not relied upon; and who deletes
+ * waits, before the log is read, for all who may have relied on what was deleted:
+ * they hold a lock on the slot table.
  */
 static bool
 cover_by_version(SlotWriter *writer, SlotVersion *version, Datum n)

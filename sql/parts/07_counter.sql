@@ -50,8 +50,8 @@ COMMENT ON FUNCTION playevent.reads(regclass, regclass) IS
 
 -- Makes a view of a log's, in the schema of its slots.  One that is there may be as
 -- the app wants it, if it is the owner's: whoever reads it runs what is in it.  But if
--- it is for slots that have just been made, and doesn't read them, it is left of
--- others that are somewhere else now.
+-- it is for slots that have just been made, and reads neither them nor the log, it is
+-- left of others that are somewhere else now.
 CREATE FUNCTION playevent.make_view(event regclass, schema name, name text, made regclass, query text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -82,7 +82,8 @@ BEGIN
             ERRCODE = 'insufficient_privilege',
             MESSAGE = format('view "%s" belongs to someone else than "%s"', name, log.relname),
             HINT = 'Drop it or rename it, or give the log another name. To take it over would be to run what is in it.';
-    ELSIF NOT playevent.reads(format('%I.%I', schema, name)::regclass, made) THEN
+    ELSIF NOT (playevent.reads(format('%I.%I', schema, name)::regclass, made)
+               OR playevent.reads(format('%I.%I', schema, name)::regclass, event)) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('view "%s" does not read table "%s"', name, (SELECT relname FROM pg_class WHERE oid = made)),

@@ -258,5 +258,15 @@ SELECT playevent.attach_log('heard_event', '"Tracks"', 'EntryKey', 'ReleaseId') 
 SELECT record_heard('k1', 'most') AS id \gset
 SELECT ok((SELECT day = (now() AT TIME ZONE 'Pacific/Auckland')::date FROM heard_event WHERE id = :id), 'P10: mended, days are as they were');
 
+--
+-- A view that the app has had before, of the table itself
+--
+
+CREATE TABLE seen_event (track_entry_key text NOT NULL, release_id bigint, bucket text NOT NULL);
+CREATE VIEW seen_by_track AS SELECT track_entry_key, count(*) AS seens FROM seen_event GROUP BY 1;
+SELECT lives_ok($$SELECT playevent.attach_log('seen_event', '"Tracks"', 'EntryKey', 'ReleaseId')$$, 'P10: a view of the log itself stays');
+INSERT INTO seen_event VALUES ('k1', NULL, 'most'), ('k1', NULL, 'most');
+SELECT results_eq('SELECT seens FROM seen_by_track', 'SELECT seens FROM seen_counter', 'P3: and shows what is counted');
+
 SELECT * FROM finish();
 ROLLBACK;

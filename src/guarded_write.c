@@ -75,7 +75,7 @@ trigger_depth(void)
 static bool
 is_last_word(TriggerData *trigdata)
 {
-	TriggerDesc *desc = trigdata->tg_relation->trigdesc;
+	TriggerDesc *desc = CopyTriggerDesc(trigdata->tg_relation->trigdesc);
 	bool		is_after = false;
 
 	for (int i = 0; i < desc->numtriggers; i++)

@@ -255,7 +255,7 @@ find_in_all(const SoughtRow *sought, Relation rel)
 static bool
 may_be_changed(Relation rel)
 {
-	TriggerDesc *triggers = rel->trigdesc;
+	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
 	bool		behind = false;
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
@@ -282,7 +282,7 @@ may_be_changed(Relation rel)
 static bool
 is_place_of_retired(Relation rel)
 {
-	TriggerDesc *triggers = rel->trigdesc;
+	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{

@@ -340,14 +340,13 @@ read_heard_arguments(FunctionCallInfo fcinfo, Batch *batch)
 /*
  * read_triggers
  *		What the log's triggers will set: releases, the day.
- *
- * The copy is there because an invalidation may free what it is of.
  */
 static void
 read_triggers(RecordLog *log)
 {
-	log->triggers = log->rel->trigdesc != NULL ?
-		CopyTriggerDesc(log->rel->trigdesc) : palloc0(sizeof(TriggerDesc));
+	log->triggers = CopyTriggerDesc(log->rel->trigdesc);
+	if (log->triggers == NULL)
+		log->triggers = palloc0(sizeof(TriggerDesc));
 	for (int i = 0; i < log->triggers->numtriggers; i++)
 	{
 		Trigger    *trigger = &log->triggers->triggers[i];

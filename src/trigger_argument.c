@@ -24,6 +24,7 @@
 #include "access/detoast.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "commands/trigger.h"
 #include "storage/lmgr.h"
 #include "storage/sinval.h"
 #include "utils/builtins.h"
@@ -192,7 +193,7 @@ open_named_relation(const char *name, Oid log, LOCKMODE lockmode,
 static bool
 is_up_to_date(Relation event, Trigger *trigger)
 {
-	TriggerDesc *triggers = event->trigdesc;
+	TriggerDesc *triggers = CopyTriggerDesc(event->trigdesc);
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{

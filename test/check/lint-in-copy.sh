@@ -164,6 +164,11 @@ check_meta() {
     perl test/check/meta.pl .
 }
 
+# Whoever looks into a catalog reads invalidations, which free a relation's triggers.
+check_triggers() {
+    ! grep -n -e '->trigdesc' src/*.c | grep -ve 'CopyTriggerDesc(' -e ':[0-9]*: \*'
+}
+
 # A script that was released is in databases, and never changes: its hash is in
 # sql/released/SHA256SUMS.  Whose version is another by now, it lies beside that.
 check_frozen() {
@@ -198,7 +203,7 @@ check_frozen() {
 
 passed=0
 failed=0
-for name in ${CHECKS:-gcc clang scan-build cppcheck indent layers promises shellcheck perl ascii lock meta frozen}; do
+for name in ${CHECKS:-gcc clang scan-build cppcheck indent layers promises shellcheck perl ascii lock meta triggers frozen}; do
     declare -F "check_$name" > /dev/null || die "no check is called $name"
     if "check_$name" > "$name.log" 2>&1; then
         echo "$name: passed"

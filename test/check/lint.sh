@@ -4,7 +4,7 @@
 # what setup.sh knows (MAJOR, PG_CONFIG):
 #
 #   CHECKS         of gcc clang scan-build cppcheck indent layers promises shellcheck perl ascii
-#                  lock meta frozen
+#                  lock meta triggers frozen
 . "$(dirname "${BASH_SOURCE[0]}")/../setup.sh"
 run_in_copy test/check/lint-in-copy.sh postgresql-@ postgresql-server-dev-@ \
     clang clang-tools cppcheck pg-bsd-indent binutils shellcheck \

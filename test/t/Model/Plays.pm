@@ -105,6 +105,8 @@ sub spoil
 	}
 	if ($how eq 'before')
 	{
+		# What is late was before it was recorded.
+		$play->{time} = undef;
 		set_created($play, '2001-01');
 		delete $play->{id};
 		return $history->{life}{retired} ? '55000' : '23514';

@@ -392,7 +392,9 @@ find_first(Oid relid, TableQuery *find, OneRow *row, int64 *id)
 	}
 
 	/* What the owner's code has done meanwhile may be anything. */
-	rel = table_open(relid, NoLock);
+	rel = try_table_open(relid, NoLock);
+	if (rel == NULL)
+		return false;
 	keys = record_keys(rel, get_attnum(relid,
 									   NameStr(row->names[value_names[VALUE_EVENT_ID]])));
 	found = keys != NULL &&

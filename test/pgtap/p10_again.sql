@@ -1,7 +1,7 @@
 -- P10 and P3: what a second look at ordinary DDL found.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(20);
+SELECT plan(21);
 
 CREATE SCHEMA again;
 SET search_path = again, public;
@@ -99,6 +99,20 @@ $$;
 CREATE TRIGGER a BEFORE INSERT ON quotes FOR EACH ROW EXECUTE FUNCTION rename_and_record();
 SELECT record_quoted('a', 'most', gen_random_uuid(), 'a');
 SELECT throws_ok($$SELECT record_quoted('a', 'most', gen_random_uuid(), 'rename')$$, '42P01', NULL, 'P10: a trigger that renames its log, and records');
+
+-- And a rule that sends a log's plays to a table whose trigger drops the log
+SELECT playevent.create_log('ruled', track => 'track', partition_by => 'month');
+CREATE TABLE other_plays (LIKE ruled_event);
+CREATE FUNCTION drop_ruled() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DROP TABLE again.ruled_event CASCADE;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER a BEFORE INSERT ON other_plays FOR EACH ROW EXECUTE FUNCTION drop_ruled();
+CREATE RULE elsewhere AS ON INSERT TO ruled_event DO INSTEAD
+    INSERT INTO other_plays (track_entry_key, bucket) VALUES (new.track_entry_key, new.bucket) RETURNING *;
+SELECT is(record_ruled('a', 'most', gen_random_uuid()), NULL, 'P10: a log that is dropped while it is played to');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -94,6 +94,23 @@ is_last_word(TriggerData *trigdata)
 }
 
 /*
+ * is_of_emptied
+ *		Is the table the log of which a column is being emptied, or a partition?  One
+ *		whose DETACH CONCURRENTLY is not finished says that it is one, and of none.
+ */
+static bool
+is_of_emptied(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	List	   *ancestors = NIL;
+
+	if (rel->rd_rel->relispartition)
+		ancestors = get_partition_ancestors(relid);
+	return relid == emptied ||
+		(ancestors != NIL && llast_oid(ancestors) == emptied);
+}
+
+/*
  * only_empties
  *		Does an UPDATE of a log's row, or a partition's, empty the column that is
  *		being emptied, and change nothing else?
@@ -106,13 +123,10 @@ only_empties(TriggerData *trigdata)
 {
 	Relation	rel = trigdata->tg_relation;
 	TupleDesc	desc = RelationGetDescr(rel);
-	Oid			relid = RelationGetRelid(rel);
 	bool		empties = false;
 
 	if (!OidIsValid(emptied) || trigger_depth() != emptied_depth + 1 ||
-		!is_last_word(trigdata) ||
-		(relid != emptied && (!rel->rd_rel->relispartition ||
-							  llast_oid(get_partition_ancestors(relid)) != emptied)))
+		!is_last_word(trigdata) || !is_of_emptied(rel))
 		return false;
 	for (int i = 1; i <= desc->natts; i++)
 	{

@@ -110,11 +110,29 @@ kept_query(Relation event, KeyBinding *keys)
 /* What fill has come to. */
 typedef struct Filling
 {
+	Relation	event;
 	KeyBinding *keys;
 	int64		added;
 } Filling;
 
-/* RowTaker: a row of kept_query */
+/* Check that a trigger of the log keeps its event_ids apart. */
+static void
+check_has_keys(Relation event, KeyBinding *keys)
+{
+	if (keys == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has no trigger that keeps event_ids apart",
+						RelationGetRelationName(event)),
+				 errhint("Partitioned logs with a column for event_ids have one.")));
+}
+
+/*
+ * add_key
+ *		RowTaker: a row of kept_query.
+ *
+ * To plan that may run code of the log's owner, which may alter the key table.
+ */
 static void
 add_key(void *arg, HeapTuple row, TupleDesc desc)
 {
@@ -122,6 +140,11 @@ add_key(void *arg, HeapTuple row, TupleDesc desc)
 	Datum		values[KEY_NCOLUMNS];
 	bool		isnull[KEY_NCOLUMNS];
 
+	if (!filling->keys->head.valid)
+	{
+		filling->keys = keys_of_log(filling->event, InvalidAttrNumber);
+		check_has_keys(filling->event, filling->keys);
+	}
 	heap_deform_tuple(row, desc, values, isnull);
 	filling->added += key_table_add(filling->keys, values, isnull);
 }
@@ -133,7 +156,7 @@ add_key(void *arg, HeapTuple row, TupleDesc desc)
 static int64
 fill(Relation event, KeyBinding *keys)
 {
-	Filling		filling = {.keys = keys};
+	Filling		filling = {.event = event,.keys = keys};
 	TableQuery *query;
 	int			nest_level = NewGUCNestLevel();
 
@@ -171,12 +194,7 @@ playevent_fill_event_keys(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("playevent.fill_event_keys()");
 	event = open_own_log(PG_GETARG_OID(0), ShareRowExclusiveLock, &keys);
-	if (keys == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no trigger that keeps event_ids apart",
-						RelationGetRelationName(event)),
-				 errhint("Partitioned logs with a column for event_ids have one.")));
+	check_has_keys(event, keys);
 	owner_enter(event->rd_rel->relowner, &outer);
 	if (PG_GETARG_BOOL(1))
 		(void) key_table_forget(keys, NULL, PG_INT64_MAX);

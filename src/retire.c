@@ -133,6 +133,10 @@ playevent_take_off(PG_FUNCTION_ARGS)
 	SPI_finish();
 	pending_flush(RelationGetRelid(event));
 
+	/* The owner's code may have done anything to the slot table. */
+	relation_close(event, NoLock);
+	event = open_own_counter(PG_GETARG_OID(0), PG_GETARG_OID(1), &binding);
+
 	/* What was taken off one slot of a key may have been in another. */
 	writer = slot_writer_begin(binding->slot);
 	(void) slot_writer_compact_before(writer, PG_GETARG_DATEADT(3));

@@ -345,8 +345,9 @@ end_building(void *binding, uint64 seen)
  * Postgres keeps a list of the (sub)transactions that hold a lock, and looks
  * through all of it for each new one and when one commits.  A transaction of n
  * nested subtransactions, of which each took the lock, would take n * n steps;
- * the transaction itself is found at once.  An error need not restore the owner,
- * for the abort does.
+ * the transaction itself is found at once.  Nor does a cursor let go of it that
+ * fails in a later subtransaction.  An error need not restore the owner, for the
+ * abort does.
  *
  * Not LockRelationOid, which reads invalidations, too: a relation that is rebuilt
  * then, and can't be, would leave its pins to the transaction, and not to the

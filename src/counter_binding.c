@@ -263,6 +263,7 @@ counter_binding(Relation event, Trigger *trigger)
 		check_up_to_date(event, trigger);
 		binding = new_binding(counter_bindings, trigger->tgoid);
 		build_counter_binding(binding, event, trigger);
+		lock_until_end(binding->slot->relid, RowExclusiveLock);
 		end_building(binding, seen);
 	}
 	return binding;

@@ -374,6 +374,7 @@ key_binding(Relation event, Trigger *trigger)
 		check_up_to_date(event, trigger);
 		keys = new_binding(key_bindings, trigger->tgoid);
 		build_key_binding(keys, event, trigger);
+		lock_until_end(keys->relid, RowExclusiveLock);
 		end_building(keys, seen);
 	}
 	return keys;

@@ -443,6 +443,7 @@ track_binding(Relation event, Trigger *trigger)
 		check_up_to_date(event, trigger);
 		binding = new_binding(track_bindings, trigger->tgoid);
 		build_track_binding(binding, event, trigger);
+		lock_until_end(binding->track_relid, AccessShareLock);
 		end_building(binding, seen);
 	}
 	return binding;

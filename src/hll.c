@@ -45,6 +45,16 @@
 #define HLL_SPARSE		3
 #define HLL_FULL		4
 
+static void
+report_missing(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_FUNCTION),
+			 errmsg("extension \"%s\" does not have its function \"%s\"",
+					HLL, name),
+			 errhint("Update it: ALTER EXTENSION %s UPDATE;", HLL)));
+}
+
 /*
  * find_function
  *		Look up a function of extension hll.
@@ -61,11 +71,7 @@ find_function(const char *name, Oid namespace, Oid extension, int nargs,
 						  ObjectIdGetDatum(namespace));
 	if (!OidIsValid(oid) ||
 		getExtensionOfObject(ProcedureRelationId, oid) != extension)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("extension \"%s\" does not have its function \"%s\"",
-						HLL, name),
-				 errhint("Update it: ALTER EXTENSION %s UPDATE;", HLL)));
+		report_missing(name);
 	return oid;
 }
 
@@ -329,10 +335,15 @@ sketch_contains(Datum set, Datum listeners)
 
 /*
  * sketch_schema
- *		The schema of hll's functions, quoted.
+ *		The schema of hll's functions, quoted.  What is bound does not hear of it if
+ *		these are dropped.
  */
 const char *
 sketch_schema(SketchType *type)
 {
-	return quote_identifier(get_namespace_name(get_func_namespace(type->merge.fn_oid)));
+	char	   *schema = get_namespace_name(get_func_namespace(type->merge.fn_oid));
+
+	if (schema == NULL)
+		report_missing("hll_union");
+	return quote_identifier(schema);
 }

@@ -12,7 +12,7 @@ SELECT * FROM finish();
 ROLLBACK;
 \quit
 \endif
-SELECT plan(67);
+SELECT plan(68);
 
 CREATE SCHEMA l;
 SET LOCAL search_path = l, public;
@@ -330,6 +330,14 @@ INSERT INTO play_event (track_entry_key, bucket, anon_id, created_at)
 SELECT 'n' || n % 1000 + 1, 'most', 'listener ' || n % 7, '2026-01-01'::timestamptz + n / 1000 * interval '1 day'
   FROM generate_series(1, 70000) n;
 SELECT is_empty('SELECT differs()', 'P3: a great many keys at once');
+
+-- A function of hll's that is gone, of which what is bound has not heard
+SELECT oid::regprocedure AS hll_union FROM pg_proc WHERE proname = 'hll_union' AND pronargs = 2 \gset
+SELECT o.oid::regoperator AS concat FROM pg_operator o WHERE o.oprcode = :'hll_union'::regprocedure \gset
+ALTER EXTENSION hll DROP FUNCTION :hll_union;
+ALTER EXTENSION hll DROP OPERATOR :concat;
+DROP FUNCTION :hll_union CASCADE;
+SELECT throws_ok('SELECT playevent.verify(''play_event'')', '42883', NULL, 'P10: a function of hll''s that is gone');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -253,6 +253,7 @@ playevent_lock_table(PG_FUNCTION_ARGS)
 		const char *name;
 		LOCKMODE	mode;
 	}			modes[] = {
+		{"ROW EXCLUSIVE", RowExclusiveLock},
 		{"SHARE UPDATE EXCLUSIVE", ShareUpdateExclusiveLock},
 		{"SHARE ROW EXCLUSIVE", ShareRowExclusiveLock},
 		{"ACCESS EXCLUSIVE", AccessExclusiveLock},

@@ -134,6 +134,9 @@ BEGIN
     PERFORM playevent.lock_table(event,
         CASE WHEN playevent.is_to_be_altered(event, kind_column, kinds, created_column, day_column, daily, check_kinds)
              THEN 'ACCESS EXCLUSIVE' ELSE 'SHARE ROW EXCLUSIVE' END::text, true);
+    -- Of a log that is mended, nor does anybody decide about rows (lock_log).
+    PERFORM playevent.lock_table(v.verdicts, 'SHARE ROW EXCLUSIVE'::text, false)
+       FROM playevent.verdicts(event) AS v WHERE v.verdicts IS NOT NULL;
 
     PERFORM playevent.check_none_leaves(event);
 

@@ -4,6 +4,8 @@
 
 -- Like attach_log's: from here on nobody inserts until we are done.  The log is
 -- locked before the slot tables, which check_log locks, as whoever inserts does it.
+-- Nor does anybody decide about rows: he would not know of the counter, nor we of the
+-- verdict.
 -- Citus locks it on all nodes, the same one first, before what is done to its shards.
 CREATE FUNCTION playevent.lock_log(event regclass) RETURNS playevent.log
 LANGUAGE plpgsql
@@ -15,6 +17,7 @@ DECLARE
 BEGIN
     IF is_log THEN
         PERFORM playevent.lock_table(event, 'SHARE ROW EXCLUSIVE'::text, true);
+        PERFORM playevent.lock_verdicts(event);
     END IF;
     IF is_log AND playevent.is_distributed(event) THEN
         PERFORM playevent.allow_shard_changes();
@@ -71,8 +74,8 @@ COMMENT ON FUNCTION playevent.fill_counter(regclass, text, text, name[], text, n
 -- name or list (42602, 42622, 22023, 42701), amount is of no integers (42804),
 -- something is there of the name (42P07), a sum is out of range (22003); of a
 -- distributed log, it does not count by what that is spread by (55000).
--- Locks: the event table in ShareRowExclusiveLock, to the transaction's end; of a
--- distributed log, on all nodes.
+-- Locks: the event table and the table of verdicts in ShareRowExclusiveLock, to the
+-- transaction's end; a distributed log on all nodes.
 CREATE FUNCTION playevent.add_counter(event regclass, counter name, columns name[], amount name DEFAULT NULL)
 RETURNS regclass
 LANGUAGE c VOLATILE
@@ -165,7 +168,7 @@ COMMENT ON FUNCTION playevent.add_counter_as_owner(regclass, name, name[], name)
 -- column (42703), day_column is no date (42804), listener_column is counted by
 -- (22023), there is a sketch already (42710), or something else of the name
 -- (42P07).
--- Locks: the event table in ShareRowExclusiveLock, to the transaction's end.
+-- Locks: as add_counter.
 CREATE FUNCTION playevent.add_listener_sketch(event regclass, listener_column name DEFAULT 'anon_id', day_column name DEFAULT 'day')
 RETURNS regclass
 LANGUAGE c VOLATILE

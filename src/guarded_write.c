@@ -16,10 +16,12 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "catalog/partition.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/tablecmds.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -232,16 +234,27 @@ playevent_empty_column(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(rows);
 }
 
+/* As ALTER TABLE asks: a statement that has begun knows no trigger that is new. */
+static void
+check_not_in_use(Oid relid)
+{
+	Relation	rel = relation_open(relid, NoLock);
+
+	CheckTableNotInUse(rel, "LOCK TABLE");
+	relation_close(rel, NoLock);
+}
+
 /*
  * playevent.lock_table(rel regclass, lock_mode text, recurse boolean)
  *		returns void
  *
  * LOCK TABLE, by its owner, of this very table: that would look its name up again
  * once it has waited, and it may be another's by then.  With what is within it, if
- * it is to recurse.
+ * it is to recurse, for a change of what rows are to go through: so no query of this
+ * session may be at it.
  *
  * Errors: not the table's owner (42501), it is gone (42P01), no such mode (22023),
- * on a standby (25006).
+ * in use (55006), on a standby (25006).
  */
 Datum
 playevent_lock_table(PG_FUNCTION_ARGS)
@@ -259,6 +272,7 @@ playevent_lock_table(PG_FUNCTION_ARGS)
 		{"ACCESS EXCLUSIVE", AccessExclusiveLock},
 	};
 	LOCKMODE	mode = NoLock;
+	ListCell   *lc;
 
 	for (size_t i = 0; i < lengthof(modes); i++)
 	{
@@ -280,7 +294,10 @@ playevent_lock_table(PG_FUNCTION_ARGS)
 		report_dropped(relid);
 	check_own_table(relid);
 	if (PG_GETARG_BOOL(2))
-		(void) find_all_inheritors(relid, mode, NULL);
+	{
+		foreach(lc, find_all_inheritors(relid, mode, NULL))
+			check_not_in_use(lfirst_oid(lc));
+	}
 	PG_RETURN_VOID();
 }
 

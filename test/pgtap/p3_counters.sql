@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(96);
+SELECT plan(98);
 
 CREATE SCHEMA c;
 SET LOCAL search_path = c, public;
@@ -277,6 +277,27 @@ SELECT lives_ok($$SELECT playevent.create_log('play', 'track')$$, 'P10: a log ca
 SELECT is((SELECT count(*) FROM playevent.counter WHERE event = 'play_event'::regclass), 2::bigint, 'P3: and counts for itself');
 SELECT is((SELECT intact FROM playevent.log WHERE event = 'play_event'::regclass), true,
     'P10: without the slots that say they were the last one''s');
+
+-- Amid a statement that knows no trigger which is new
+CREATE FUNCTION add_within() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM playevent.add_counter('play_event', 'within', '{bucket}');
+    RETURN new;
+END
+$$;
+CREATE TRIGGER a BEFORE INSERT ON play_event FOR EACH ROW EXECUTE FUNCTION add_within();
+SELECT throws_ok($$INSERT INTO play_event (track_entry_key, bucket) VALUES ('k1', 'most')$$, '55006',
+    'cannot LOCK TABLE "play_event" because it is being used by active queries in this session', 'P3: no counter is made amid an INSERT');
+DROP TRIGGER a ON play_event;
+CREATE TABLE attached (track_entry_key text NOT NULL, release_id int, bucket text NOT NULL);
+CREATE OR REPLACE FUNCTION add_within() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM playevent.attach_log('attached', 'track', kinds => '{most}');
+    RETURN new;
+END
+$$;
+CREATE TRIGGER a BEFORE INSERT ON attached FOR EACH ROW EXECUTE FUNCTION add_within();
+SELECT throws_ok($$INSERT INTO attached VALUES ('k1', 1, 'most')$$, '55006', NULL, 'P3: nor a log');
 
 SELECT * FROM finish();
 ROLLBACK;

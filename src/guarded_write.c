@@ -236,12 +236,17 @@ playevent_empty_column(PG_FUNCTION_ARGS)
 
 /* As ALTER TABLE asks: a statement that has begun knows no trigger that is new. */
 static void
-check_not_in_use(Oid relid)
+check_not_in_use(List *relids)
 {
-	Relation	rel = relation_open(relid, NoLock);
+	ListCell   *lc;
 
-	CheckTableNotInUse(rel, "LOCK TABLE");
-	relation_close(rel, NoLock);
+	foreach(lc, relids)
+	{
+		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+
+		CheckTableNotInUse(rel, "LOCK TABLE");
+		relation_close(rel, NoLock);
+	}
 }
 
 /*
@@ -272,7 +277,6 @@ playevent_lock_table(PG_FUNCTION_ARGS)
 		{"ACCESS EXCLUSIVE", AccessExclusiveLock},
 	};
 	LOCKMODE	mode = NoLock;
-	ListCell   *lc;
 
 	for (size_t i = 0; i < lengthof(modes); i++)
 	{
@@ -294,10 +298,7 @@ playevent_lock_table(PG_FUNCTION_ARGS)
 		report_dropped(relid);
 	check_own_table(relid);
 	if (PG_GETARG_BOOL(2))
-	{
-		foreach(lc, find_all_inheritors(relid, mode, NULL))
-			check_not_in_use(lfirst_oid(lc));
-	}
+		check_not_in_use(find_all_inheritors(relid, mode, NULL));
 	PG_RETURN_VOID();
 }
 

@@ -137,6 +137,9 @@ BEGIN
     -- Of a log that is mended, nor does anybody decide about rows (lock_log).
     PERFORM playevent.lock_table(v.verdicts, 'SHARE ROW EXCLUSIVE'::text, false)
        FROM playevent.verdicts(event) AS v WHERE v.verdicts IS NOT NULL;
+    IF playevent.manifest(event) IS NOT NULL THEN
+        PERFORM playevent.check_read_committed(format('attach table "%s" again', class.relname));
+    END IF;
 
     PERFORM playevent.check_none_leaves(event);
 

@@ -18,6 +18,10 @@ BEGIN
     IF is_log THEN
         PERFORM playevent.lock_table(event, 'SHARE ROW EXCLUSIVE'::text, true);
         PERFORM playevent.lock_verdicts(event);
+        -- What was retired meanwhile is neither in the log nor among what was retired.
+        IF playevent.manifest(event) IS NOT NULL THEN
+            PERFORM playevent.check_read_committed(format('add a counter to table "%s"', (SELECT relname FROM pg_class WHERE oid = event)));
+        END IF;
     END IF;
     IF is_log AND playevent.is_distributed(event) THEN
         PERFORM playevent.allow_shard_changes();
@@ -73,7 +77,9 @@ COMMENT ON FUNCTION playevent.fill_counter(regclass, text, text, name[], text, n
 -- what counter_binding reports, no such column (42703), a bad or duplicate
 -- name or list (42602, 42622, 22023, 42701), amount is of no integers (42804),
 -- something is there of the name (42P07), a sum is out of range (22003); of a
--- distributed log, it does not count by what that is spread by (55000).
+-- distributed log, it does not count by what that is spread by (55000); of one that is
+-- partitioned by time, in a transaction with a snapshot of its own (25001); amid a query
+-- on the log (55006).
 -- Locks: the event table and the table of verdicts in ShareRowExclusiveLock, to the
 -- transaction's end; a distributed log on all nodes.
 CREATE FUNCTION playevent.add_counter(event regclass, counter name, columns name[], amount name DEFAULT NULL)

@@ -3,7 +3,7 @@
 
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(14);
+SELECT plan(16);
 
 CREATE SCHEMA p;
 SET LOCAL search_path = p, public;
@@ -22,6 +22,11 @@ SELECT alike(failure(statement), '25001 cannot change the partitions of table "p
     $$SELECT playevent.extend('play_event')$$,
     $$SELECT playevent.set_retain('play_event', '1 year', true)$$,
     $$SELECT * FROM playevent.maintain('play_event')$$]) AS statement;
+SELECT throws_ok($$SELECT playevent.add_counter('play_event', 'more', '{bucket}')$$, '25001',
+    'cannot add a counter to table "play_event" in a transaction with a snapshot of its own', 'P11: nor is a counter made, which would lack what was retired meanwhile');
+SELECT alike(failure($$DROP TRIGGER playevent_count ON play_event;
+    SELECT playevent.attach_log('play_event', 'track', kinds => '{most}', created_column => 'created_at', id_column => 'id')$$),
+    '25001 cannot attach table "play_event" again in a transaction with a snapshot of its own%', 'P11: nor is a log attached once more');
 SELECT is((SELECT count(*)::int FROM playevent.partitions('play_event') WHERE is_sealed), 0, 'P11: nothing was done');
 SELECT lives_ok($$INSERT INTO play_event VALUES (1, 'k', NULL, 'most', month(-1)), (2, 'k', NULL, 'most', now())$$, 'P11: but rows are recorded');
 SELECT is_empty($$SELECT * FROM playevent.verify('play_event')$$, 'P11: and verify looks at them');

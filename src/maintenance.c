@@ -112,6 +112,24 @@ add_difference(void *arg, HeapTuple row, TupleDesc desc)
 }
 
 /*
+ * flush_counter
+ *		Write what is pending of a counter; an error, or a warning, if some is that
+ *		a transaction around this one will write.
+ */
+void
+flush_counter(Relation event, SlotBinding *slot, int elevel)
+{
+	pending_flush(RelationGetRelid(event));
+	if (pending_outside(slot))
+		ereport(elevel,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot change the counters of table \"%s\" in this subtransaction",
+						RelationGetRelationName(event)),
+				 errdetail("The transaction around it has inserted straight into a partition, and counts that at its end."),
+				 errhint("Commit first.")));
+}
+
+/*
  * rebuild_counter
  *		Add to one counter what it lacks; returns how many keys were wrong.
  */
@@ -122,14 +140,7 @@ rebuild_counter(Relation event, CounterBinding *binding)
 	Rebuild		rebuild = {.binding = binding};
 
 	/* One's own pending counts would be taken for missing ones. */
-	pending_flush(RelationGetRelid(event));
-	if (pending_outside(slot))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot rebuild the counters of table \"%s\" in this subtransaction",
-						RelationGetRelationName(event)),
-				 errdetail("The transaction around it has inserted straight into a partition, and counts that at its end."),
-				 errhint("Commit first.")));
+	flush_counter(event, slot, ERROR);
 
 	/*
 	 * Two rebuilds at once would add the same difference twice.  The lock

@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "replication/logicalworker.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
@@ -37,6 +38,7 @@
 PG_FUNCTION_INFO_V1(playevent_judge);
 PG_FUNCTION_INFO_V1(playevent_count_judged);
 PG_FUNCTION_INFO_V1(playevent_add_counted);
+PG_FUNCTION_INFO_V1(playevent_flush_counter);
 PG_FUNCTION_INFO_V1(playevent_may_write);
 
 /* Columns of a table of verdicts */
@@ -108,6 +110,28 @@ playevent_add_counted(PG_FUNCTION_ARGS)
 						  !PG_GETARG_BOOL(3));
 	SPI_finish();
 	pending_flush(RelationGetRelid(event));
+	relation_close(event, NoLock);
+	PG_RETURN_VOID();
+}
+
+/*
+ * playevent.flush_counter(event regclass, slot regclass) returns void
+ *
+ * In a twin: writes what the transaction has counted so far in the counter with this
+ * slot table, before that is made anew.
+ *
+ * Errors: a transaction around this one has counts pending (55000).  A subscription
+ * would stop for good by that, which from 16 on may apply in parallel, in
+ * subtransactions: it is warned.
+ */
+Datum
+playevent_flush_counter(PG_FUNCTION_ARGS)
+{
+	CounterBinding *binding;
+	Relation	event = open_own_counter(PG_GETARG_OID(0), PG_GETARG_OID(1),
+										 &binding);
+
+	flush_counter(event, binding->slot, IsLogicalWorker() ? WARNING : ERROR);
 	relation_close(event, NoLock);
 	PG_RETURN_VOID();
 }

@@ -22,6 +22,13 @@ AS 'MODULE_PATHNAME', 'playevent_count_judged';
 COMMENT ON FUNCTION playevent.count_judged(regclass, regclass, text, boolean) IS
 'internal: counts the rows that verdicts are about in a counter, or takes them off it';
 
+CREATE FUNCTION playevent.flush_counter(event regclass, slot regclass) RETURNS void
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_flush_counter';
+
+COMMENT ON FUNCTION playevent.flush_counter(regclass, regclass) IS
+'internal: writes what a transaction has counted so far in a counter';
+
 CREATE FUNCTION playevent.add_counted(event regclass, slot regclass, rows text, counts boolean) RETURNS void
 LANGUAGE c VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'playevent_add_counted';
@@ -157,7 +164,8 @@ COMMENT ON FUNCTION playevent.lock_verdicts(regclass) IS
 -- Makes the sketches anew that some rows of a log belong to.  They are deleted first.
 -- Inserts that come then make slots of their own; those before may rely on what was
 -- deleted (slot.c), so they are waited for.  What sketches are made of is read after
--- that.  The lock keeps out rebuild, which adds what a sketch lacks.
+-- that; what this transaction is yet to write would come behind it, so it is written
+-- before.  The lock keeps out rebuild, which adds what a sketch lacks.
 CREATE FUNCTION playevent.resketch(event regclass, affected text, other regclass) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -174,6 +182,7 @@ BEGIN
          WHERE k.event = resketch.event AND k.listener_column IS NOT NULL
     LOOP
         PERFORM playevent.lock_table(counter.slot, 'SHARE UPDATE EXCLUSIVE'::text, false);
+        PERFORM playevent.flush_counter(event, counter.slot);
         -- Keys are one if their images are.  What else can be compared, is for the
         -- planner to find them by.
         SELECT format('SELECT DISTINCT %s FROM %s AS a WHERE a.%I IN (%s)',

@@ -345,7 +345,7 @@ INSERT INTO harness.cases (statements, remedy, expected) VALUES
     ('ALTER TABLE play_counter_slot RENAME release_id TO b; ALTER TABLE play_counter_slot RENAME plays TO release_id; ALTER TABLE play_counter_slot RENAME b TO plays', NULL,
         'column "release_id" of slot table "play_counter_slot" cannot get that name'),
     ('INSERT INTO part_1 VALUES (''a'', 1, ''most''); ALTER TABLE part_event RENAME track_entry_key TO b; ALTER TABLE part_event RENAME b TO track_entry_key', NULL,
-        'cannot rebuild the counters of table "part_event" in this subtransaction'),
+        'cannot change the counters of table "part_event" in this subtransaction'),
     ('ALTER TYPE play_bucket RENAME VALUE ''most'' TO ''x''; ALTER TYPE play_bucket RENAME VALUE ''complete'' TO ''most''', NULL, 'exact'),
     ('ALTER TYPE play_bucket RENAME TO x; ALTER TYPE x SET SCHEMA elsewhere', NULL, 'exact');
 

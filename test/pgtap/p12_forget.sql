@@ -220,6 +220,23 @@ SELECT is_empty(format('SELECT playevent.verify_archive(''listen_event'', %L)', 
 SELECT is_empty('SELECT playevent.verify(''listen_event'')', 'P3: and all is exact');
 SELECT is((SELECT bool_and(intact) FROM playevent.log), true, 'P1: all of them are intact');
 
+-- What was inserted straight into a partition is counted when the transaction ends, or
+-- before sketches are made anew without it.
+\if :has_hll
+SELECT playevent.create_log('spun', track => 'track', partition_by => 'month');
+SELECT playevent.add_listener_sketch('spun_event');
+SELECT p.part::text AS part FROM playevent.partitions('spun_event') p WHERE p.since <= now() AND p.until > now() \gset
+INSERT INTO :part (id, track_entry_key, bucket, anon_id)
+SELECT nextval('spun_event_id_seq'), 'k' || n, 'most', who FROM generate_series(1, 2) n, unnest('{her,him}'::text[]) who;
+SELECT throws_ok(format('SELECT playevent.%s', call), '55000', 'cannot change the counters of table "spun_event" in this subtransaction', 'P12: not in a subtransaction: ' || call)
+  FROM unnest(ARRAY[$$forget_listener('spun_event', 'her')$$, $$void('spun_event', (SELECT array_agg(id) FROM spun_event WHERE anon_id = 'her'), 'x')$$]) call;
+SELECT is(playevent.forget_listener('spun_event', 'her'), 2::bigint, 'P12: a listener is forgotten whose plays are not counted yet');
+SELECT is_empty($$SELECT sketches_differ('spun')$$, 'P12: and is in no sketch');
+INSERT INTO :part (id, track_entry_key, bucket, anon_id) VALUES (nextval('spun_event_id_seq'), 'k1', 'most', 'bot');
+SELECT is(playevent.void('spun_event', (SELECT array_agg(id) FROM spun_event WHERE anon_id = 'bot'), 'x'), 1::bigint, 'P12: such a play is voided');
+SELECT is_empty($$SELECT playevent.verify('spun_event')$$, 'P12: and all is exact');
+\endif
+
 -- A partition whose DETACH CONCURRENTLY is not finished is one of nothing: the owner's
 -- code, in a CHECK that looks at rows without their listener, has crashed the server by
 -- an UPDATE of it.

@@ -298,7 +298,7 @@ SELECT is_empty('part_differences', 'P3: straight into a partition, then rebuild
 -- A subtransaction can't write what waits outside, and would take it for missing.
 INSERT INTO part_1 VALUES ('k1', NULL, 'most', 1), ('k2', NULL, 'most', 1);
 SELECT throws_ok($$SELECT playevent.rebuild('part_event')$$, '55000',
-    'cannot rebuild the counters of table "part_event" in this subtransaction',
+    'cannot change the counters of table "part_event" in this subtransaction',
     'P3: rebuild refuses in a subtransaction where counts are pending outside');
 SELECT lives_ok($$SELECT playevent.rebuild('share_event')$$, 'P3: unless they are another log''s');
 SELECT is(playevent.rebuild('part_event'), 0::bigint, 'P3: outside it knows of them');

@@ -28,6 +28,7 @@ sub may_decide
 {
 	my ($tx, $log) = @_;
 	my $sketch = $history->{counters}{$log}{"${log}_listeners"};
+	return if $sketch && $model->any_pending($tx, $log, 'outside');
 	return is_free($log, $sketch ? 'x' : 'sue', $tx) && !grep {
 		$_->{type} eq 'play' && $_->{log} eq $log && !$_->{replica} && ($_->{anon} // '') =~ /again|late/
 	} @{ $tx->{effects} };

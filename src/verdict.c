@@ -120,8 +120,8 @@ playevent_add_counted(PG_FUNCTION_ARGS)
  * In a twin: writes what the transaction has counted so far in the counter with this
  * slot table, before that is made anew.
  *
- * Errors: a transaction around this one has counts pending (55000).  A subscription
- * would stop for good by that, which from 16 on may apply in parallel, in
+ * Errors: amid a statement that inserts into the log (55006); a transaction around
+ * this one has counts pending (55000).  A subscription would stop for good by that, which from 16 on may apply in parallel, in
  * subtransactions: it is warned.
  */
 Datum
@@ -131,6 +131,7 @@ playevent_flush_counter(PG_FUNCTION_ARGS)
 	Relation	event = open_own_counter(PG_GETARG_OID(0), PG_GETARG_OID(1),
 										 &binding);
 
+	check_all_counted(event);
 	flush_counter(event, binding->slot, IsLogicalWorker() ? WARNING : ERROR);
 	relation_close(event, NoLock);
 	PG_RETURN_VOID();

@@ -272,8 +272,8 @@ COMMENT ON FUNCTION playevent.judge_replicated(regclass, bigint, bigint) IS
 -- log, or one without verdicts (55000), no right to (42501), ids that are not in the
 -- log (P0002), or were retired (55000); in a transaction with a snapshot of its own
 -- (25001).
--- Locks: the table of verdicts in ShareRowExclusiveLock, to the transaction's end:
--- verdicts about a log take turns.  Inserts go on; where there are sketches, the
+-- Locks: the log in RowExclusiveLock, the table of verdicts in ShareRowExclusiveLock, to
+-- the transaction's end: verdicts about a log take turns.  Inserts go on; where there are sketches, the
 -- transactions are waited for that had inserted before.
 CREATE FUNCTION playevent.void(event regclass, ids bigint[], reason text) RETURNS bigint
 LANGUAGE c VOLATILE
@@ -345,6 +345,9 @@ BEGIN
             MESSAGE = 'argument "reason" is empty',
             HINT = 'Say why, such as the name of the rule and its version: it can be asked for later.';
     END IF;
+    -- As an INSERT may, later in the transaction, and before the verdicts: whoever makes a
+    -- counter locks the log first, too.
+    PERFORM playevent.lock_table(event, 'ROW EXCLUSIVE'::text, false);
     PERFORM playevent.check_log(event);
     PERFORM playevent.check_read_committed(format('decide about rows of table "%s"', event_name));
     PERFORM playevent.lock_verdicts(event);

@@ -232,6 +232,8 @@ SELECT throws_ok(format('SELECT playevent.%s', call), '55000', 'cannot change th
   FROM unnest(ARRAY[$$forget_listener('spun_event', 'her')$$, $$void('spun_event', (SELECT array_agg(id) FROM spun_event WHERE anon_id = 'her'), 'x')$$]) call;
 SELECT is(playevent.forget_listener('spun_event', 'her'), 2::bigint, 'P12: a listener is forgotten whose plays are not counted yet');
 SELECT is_empty($$SELECT sketches_differ('spun')$$, 'P12: and is in no sketch');
+SELECT throws_ok($$WITH x AS (INSERT INTO spun_event (track_entry_key, bucket, anon_id) VALUES ('k1', 'most', 'him') RETURNING id)
+    SELECT playevent.forget_listener('spun_event', 'him') FROM x$$, '55006', NULL, 'P12: nor amid a statement that inserts');
 INSERT INTO :part (id, track_entry_key, bucket, anon_id) VALUES (nextval('spun_event_id_seq'), 'k1', 'most', 'bot');
 SELECT is(playevent.void('spun_event', (SELECT array_agg(id) FROM spun_event WHERE anon_id = 'bot'), 'x'), 1::bigint, 'P12: such a play is voided');
 SELECT is_empty($$SELECT playevent.verify('spun_event')$$, 'P12: and all is exact');

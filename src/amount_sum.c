@@ -17,6 +17,7 @@
 #include "utils/lsyscache.h"
 
 #include "amount.h"
+#include "integer.h"
 
 /*
  * bind_summed
@@ -51,18 +52,7 @@ read_summed(const AmountSource *source, TupleTableSlot *row, Datum *value)
 
 	if (isnull)
 		return false;
-	switch (source->type)
-	{
-		case INT2OID:
-			*value = Int64GetDatum(DatumGetInt16(integer));
-			break;
-		case INT4OID:
-			*value = Int64GetDatum(DatumGetInt32(integer));
-			break;
-		default:
-			*value = integer;
-			break;
-	}
+	*value = Int64GetDatum(integer_value(source->type, integer));
 	return true;
 }
 

@@ -21,10 +21,10 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "utils/rel.h"
 
+#include "integer.h"
 #include "key_binding.h"
 #include "key_table.h"
 #include "trigger_call.h"
@@ -65,10 +65,9 @@ playevent_dedupe(PG_FUNCTION_ARGS)
 								 &isnull[c]);
 	if (isnull[KEY_EVENT_ID])
 		return PointerGetDatum(trigdata->tg_trigtuple);
-	if (keys->id_type == INT4OID)
-		values[KEY_ID] = Int64GetDatum(DatumGetInt32(values[KEY_ID]));
-	else if (keys->id_type == INT2OID)
-		values[KEY_ID] = Int64GetDatum(DatumGetInt16(values[KEY_ID]));
+	if (!isnull[KEY_ID])
+		values[KEY_ID] = Int64GetDatum(integer_value(keys->id_type,
+													 values[KEY_ID]));
 
 	return key_table_add(keys, values, isnull) ?
 		PointerGetDatum(trigdata->tg_trigtuple) : PointerGetDatum(NULL);

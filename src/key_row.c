@@ -48,6 +48,7 @@
 
 #include "compat.h"
 #include "heap_fetch.h"
+#include "integer.h"
 #include "key_binding.h"
 #include "key_row.h"
 #include "trigger_role.h"
@@ -153,9 +154,7 @@ is_sought(const SoughtRow *sought, Relation rel, AttrNumber attno,
 										 sought->id_column),
 						 RelationGetDescr(rel), &isnull);
 	if (!isnull)
-		*sought->found_id = sought->id_type == INT8OID ? DatumGetInt64(value) :
-			sought->id_type == INT4OID ? DatumGetInt32(value) :
-			DatumGetInt16(value);
+		*sought->found_id = integer_value(sought->id_type, value);
 	return true;
 }
 
@@ -416,9 +415,7 @@ key_row_exists(KeyBinding *keys, Datum event_id, int64 *id, Timestamp created,
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	bool		found;
 
-	sought.id = keys->id_type == INT8OID ? Int64GetDatum(*id) :
-		keys->id_type == INT4OID ? Int32GetDatum((int32) *id) :
-		Int16GetDatum((int16) *id);
+	sought.id = integer_datum(keys->id_type, *id);
 	sought.found_id = id;
 	sought.created = TimestampGetDatum(created);
 	sought.thorough = thorough;

@@ -27,6 +27,7 @@
 #include "as_owner.h"
 #include "binding.h"
 #include "compat.h"
+#include "integer.h"
 #include "key_binding.h"
 #include "record_log.h"
 #include "trigger_argument.h"
@@ -231,15 +232,7 @@ record_keys(Relation rel, AttrNumber event_id)
 int64
 record_id(RecordLog *log, Datum id)
 {
-	switch (log->id_type)
-	{
-		case INT2OID:
-			return DatumGetInt16(id);
-		case INT4OID:
-			return DatumGetInt32(id);
-		default:
-			return DatumGetInt64(id);
-	}
+	return integer_value(log->id_type, id);
 }
 
 /*

@@ -96,20 +96,18 @@ is_last_word(TriggerData *trigdata)
 }
 
 /*
- * is_of_emptied
- *		Is the table the log of which a column is being emptied, or a partition?  One
- *		whose DETACH CONCURRENTLY is not finished says that it is one, and of none.
+ * root_of
+ *		The table at the top of the partitioned tables that the table is in.
+ *
+ * A partition whose DETACH CONCURRENTLY is not finished says that it is one, and is
+ * in none.
  */
-static bool
-is_of_emptied(Relation rel)
+Oid
+root_of(Oid relid)
 {
-	Oid			relid = RelationGetRelid(rel);
-	List	   *ancestors = NIL;
+	List	   *ancestors = get_partition_ancestors(relid);
 
-	if (rel->rd_rel->relispartition)
-		ancestors = get_partition_ancestors(relid);
-	return relid == emptied ||
-		(ancestors != NIL && llast_oid(ancestors) == emptied);
+	return ancestors == NIL ? relid : llast_oid(ancestors);
 }
 
 /*
@@ -128,7 +126,7 @@ only_empties(TriggerData *trigdata)
 	bool		empties = false;
 
 	if (!OidIsValid(emptied) || trigger_depth() != emptied_depth + 1 ||
-		!is_last_word(trigdata) || !is_of_emptied(rel))
+		!is_last_word(trigdata) || root_of(RelationGetRelid(rel)) != emptied)
 		return false;
 	for (int i = 1; i <= desc->natts; i++)
 	{

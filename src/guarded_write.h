@@ -12,6 +12,7 @@
 
 extern bool is_written_by_us(Oid relid);
 extern bool only_empties(TriggerData *trigdata);
+extern Oid	root_of(Oid relid);
 extern void wait_for_writers(Oid relid);
 
 #endif							/* PLAYEVENT_GUARDED_WRITE_H */

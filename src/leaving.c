@@ -37,7 +37,6 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
@@ -51,6 +50,7 @@
 #include "as_owner.h"
 #include "compat.h"
 #include "ddl.h"
+#include "guarded_write.h"
 #include "leaving.h"
 #include "trigger_role.h"
 
@@ -90,15 +90,6 @@ leaving_init(void)
 {
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
-}
-
-/* The table at the top of the partitioned tables that the table is in. */
-static Oid
-root_of(Oid relid)
-{
-	List	   *ancestors = get_partition_ancestors(relid);
-
-	return ancestors == NIL ? relid : llast_oid(ancestors);
 }
 
 /*

@@ -14,6 +14,19 @@ BEGIN
 END
 $$;
 
+-- Runs a statement n times, each in a subtransaction.  What it inserts has several slots
+-- a key then, as when many insert at once.
+CREATE FUNCTION spread(statement text, n int) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1..n LOOP
+        BEGIN
+            EXECUTE statement;
+        EXCEPTION WHEN division_by_zero THEN NULL;
+        END;
+    END LOOP;
+END
+$$;
+
 -- The totals of all of a log's counters, by their views.
 CREATE FUNCTION totals(log regclass) RETURNS TABLE (counter text, total jsonb) LANGUAGE plpgsql AS $$
 DECLARE

@@ -121,8 +121,8 @@ playevent_add_counted(PG_FUNCTION_ARGS)
  * slot table, before that is made anew.
  *
  * Errors: amid a statement that inserts into the log (55006); a transaction around
- * this one has counts pending (55000).  A subscription would stop for good by that, which from 16 on may apply in parallel, in
- * subtransactions: it is warned.
+ * this one has counts pending (55000).  A subscription would stop for good by that,
+ * which from 16 on may apply in parallel, in subtransactions: it is warned.
  */
 Datum
 playevent_flush_counter(PG_FUNCTION_ARGS)

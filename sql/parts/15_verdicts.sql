@@ -273,8 +273,8 @@ COMMENT ON FUNCTION playevent.judge_replicated(regclass, bigint, bigint) IS
 -- log (P0002), or were retired (55000); in a transaction with a snapshot of its own
 -- (25001).
 -- Locks: the log in RowExclusiveLock, the table of verdicts in ShareRowExclusiveLock, to
--- the transaction's end: verdicts about a log take turns.  Inserts go on; where there are sketches, the
--- transactions are waited for that had inserted before.
+-- the transaction's end: verdicts about a log take turns.  Inserts go on; where there
+-- are sketches, the transactions are waited for that had inserted before.
 CREATE FUNCTION playevent.void(event regclass, ids bigint[], reason text) RETURNS bigint
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'playevent_call_for_reader';

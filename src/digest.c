@@ -140,11 +140,24 @@ end_hash(Digest *digest, uint8 *result)
 }
 
 /*
+ * add_multiple
+ *		sum += hash * times, modulo 2^256, which may be less than nothing.
+ */
+static void
+add_multiple(uint32 *sum, const uint32 *hash, int64 times)
+{
+	add_product(sum, hash, (uint32) times, 0);
+	add_product(sum, hash, (uint32) ((uint64) times >> 32), 1);
+	for (int i = 2; times < 0 && i < (int) DIGEST_WORDS; i++)
+		add_product(sum, hash, PG_UINT32_MAX, i);
+}
+
+/*
  * add_line
  *		Add a line, in UTF-8, so many times.
  */
 static void
-add_line(Digest *digest, StringInfo line, uint64 times)
+add_line(Digest *digest, StringInfo line, int64 times)
 {
 	char	   *encoded = pg_server_to_any(line->data, line->len, PG_UTF8);
 	size_t		length = encoded == line->data ? (size_t) line->len : strlen(encoded);
@@ -161,8 +174,7 @@ add_line(Digest *digest, StringInfo line, uint64 times)
 
 	end_hash(digest, bytes);
 	read_number(bytes, hash);
-	add_product(digest->sum, hash, (uint32) times, 0);
-	add_product(digest->sum, hash, (uint32) (times >> 32), 1);
+	add_multiple(digest->sum, hash, times);
 }
 
 /* RowTaker */
@@ -186,11 +198,10 @@ add_row(void *arg, HeapTuple tuple, TupleDesc desc)
 	{
 		bool		isnull;
 
-		/* A negative one is that much less than 2^64, which differs too. */
 		times = DatumGetInt64(SPI_getbinval(tuple, desc, desc->natts,
 											&isnull));
 	}
-	add_line(digest, &line, (uint64) times);
+	add_line(digest, &line, times);
 }
 
 /*

@@ -3,7 +3,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(92);
+SELECT plan(100);
 
 CREATE SCHEMA p;
 SET LOCAL search_path = p, public;
@@ -216,6 +216,25 @@ SELECT lives_ok($$SELECT playevent.drop_counter('listens', 'listens_daily')$$, '
 SELECT lives_ok($$SELECT playevent.attach_log('listens', 'track', key_column => 'song', release_column => 'album', kind_column => 'how', kinds => '{whole}', daily => false)$$,
     'P11: a log without that counter is mended');
 SELECT ok(intact('listens'), 'P11: and intact');
+
+--
+-- Sums that are less than nothing, of some of the partitions
+--
+
+SELECT playevent.create_log('odd', 'track', partition_by => 'month', kinds => '{whole}', day_zone => 'UTC');
+SELECT make_months('odd_event', 4);
+ALTER TABLE odd_event ADD gain int;
+SELECT playevent.add_counter('odd_event', 'odd_gain', '{track_entry_key}', 'gain');
+INSERT INTO odd_event (track_entry_key, bucket, created_at, gain)
+SELECT key, 'whole', month(m), gain
+  FROM (VALUES ('less', -4, -3), ('less', -3, 5), ('none', -4, -7), ('none', -3, 7), ('more', -4, 4), ('more', -3, -9), ('more', -2, -2147483648)) AS v(key, m, gain);
+SELECT remember('odd_event');
+SELECT is(playevent.seal('odd_event', month(-1)), 3, 'P11: three months are sealed');
+SELECT is(playevent.retire('odd_event', month(until)), 1, 'P11: and retired, until ' || until)
+  FROM generate_series(-3, -1) AS until;
+SELECT is_empty($$SELECT changed('odd_event')$$, 'P11: no total has changed');
+SELECT is_empty(format('SELECT * FROM playevent.verify_archive(''odd_event'', %L)', archive), 'P11: as the manifest says: ' || archive)
+  FROM unnest('{odd_event_m4,odd_event_m3,odd_event_m2}'::text[]) AS archive;
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -25,6 +25,7 @@
 #include "nodes/parsenodes.h"
 #include "parser/analyze.h"
 #include "pgstat.h"
+#include "replication/logicalworker.h"
 #include "storage/bufmgr.h"
 #include "storage/lock.h"
 #include "storage/smgr.h"
@@ -294,6 +295,17 @@ hash_of_membership(Form_pg_auth_members form)
 	return GetSysCacheHashValue2(AUTHMEMROLEMEM,
 								 ObjectIdGetDatum(form->roleid),
 								 ObjectIdGetDatum(form->member));
+#endif
+}
+
+/* 16 has workers that apply a transaction which is under way yet. */
+static inline bool
+is_parallel_apply_worker(void)
+{
+#if PG_VERSION_NUM >= 160000
+	return IsLogicalParallelApplyWorker();
+#else
+	return false;
 #endif
 }
 

@@ -113,15 +113,15 @@ add_difference(void *arg, HeapTuple row, TupleDesc desc)
 
 /*
  * flush_counter
- *		Write what is pending of a counter; an error, or a warning, if some is that
- *		a transaction around this one will write.
+ *		Write what is pending of a counter; an error, if some is that a transaction
+ *		around this one will write.
  */
 void
-flush_counter(Relation event, SlotBinding *slot, int elevel)
+flush_counter(Relation event, SlotBinding *slot)
 {
 	pending_flush(RelationGetRelid(event));
 	if (pending_outside(slot))
-		ereport(elevel,
+		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot change the counters of table \"%s\" in this subtransaction",
 						RelationGetRelationName(event)),
@@ -140,13 +140,17 @@ rebuild_counter(Relation event, CounterBinding *binding)
 	Rebuild		rebuild = {.binding = binding};
 
 	/* One's own pending counts would be taken for missing ones. */
-	flush_counter(event, slot, ERROR);
+	flush_counter(event, slot);
 
 	/*
 	 * Two rebuilds at once would add the same difference twice.  The lock
 	 * makes them take turns, and the snapshot must be later than the lock,
 	 * even in REPEATABLE READ.  Writers don't mind this lock.
+	 *
+	 * It must be later than those on all that is compared, too: to a snapshot
+	 * before, a table that ALTER TABLE has written anew is empty.
 	 */
+	lock_compared(event, binding);
 	LockRelationOid(slot->relid, ShareUpdateExclusiveLock);
 	PushActiveSnapshot(GetLatestSnapshot());
 

@@ -19,7 +19,7 @@ typedef struct Rebuilt
 	int64		surplus;		/* have more, which can't be taken out */
 } Rebuilt;
 
-extern void flush_counter(Relation event, SlotBinding *slot, int elevel);
+extern void flush_counter(Relation event, SlotBinding *slot);
 extern Rebuilt rebuild_counter(Relation event, CounterBinding *binding);
 extern void tell_surplus(Relation event, CounterBinding *binding,
 						 Rebuilt rebuilt);

@@ -544,6 +544,14 @@ pending_add_rows(CounterBinding *binding, TupleTableSlot *row, int64 n)
 	for (int i = 0; i < binding->nkeys; i++)
 		values[i] = slot_getattr(row, binding->event_attnos[i], &isnull[i]);
 	add(binding, values, isnull, value, true);
+
+	/*
+	 * Such a worker begins a savepoint for each of the publisher's, and
+	 * releases none before the end: a sketch that is made anew in one could
+	 * not have written what another around it has pending.
+	 */
+	if (unlikely(!kind->is_bigint && is_parallel_apply_worker()))
+		pending_flush(binding->log_relid);
 }
 
 /*

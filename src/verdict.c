@@ -22,7 +22,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "replication/logicalworker.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
@@ -121,8 +120,7 @@ playevent_add_counted(PG_FUNCTION_ARGS)
  * slot table, before that is made anew.
  *
  * Errors: amid a statement that inserts into the log (55006); a transaction around
- * this one has counts pending (55000).  A subscription would stop for good by that,
- * which from 16 on may apply in parallel, in subtransactions: it is warned.
+ * this one has counts pending (55000).
  */
 Datum
 playevent_flush_counter(PG_FUNCTION_ARGS)
@@ -132,7 +130,7 @@ playevent_flush_counter(PG_FUNCTION_ARGS)
 										 &binding);
 
 	check_all_counted(event);
-	flush_counter(event, binding->slot, IsLogicalWorker() ? WARNING : ERROR);
+	flush_counter(event, binding->slot);
 	relation_close(event, NoLock);
 	PG_RETURN_VOID();
 }

@@ -21,6 +21,7 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -196,6 +197,37 @@ check_amounts(Portal portal, SlotBinding *slot, int namounts, bool are_all)
 }
 
 /*
+ * retired_of
+ *		The table of what was retired of a counter, or InvalidOid.
+ */
+static Oid
+retired_of(Relation event, SlotBinding *slot)
+{
+	if (slot->kind->covers == NULL ||
+		event->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return InvalidOid;
+	return find_own_table(event, "retired_table", slot->relid);
+}
+
+/*
+ * lock_compared
+ *		Lock what open_differences reads beside slots and the log's partitions, as
+ *		it will.  In SPI.
+ */
+void
+lock_compared(Relation event, CounterBinding *binding)
+{
+	Oid			retired = retired_of(event, binding->slot);
+	Verdicts	verdicts;
+
+	find_verdicts(event, &verdicts);
+	if (OidIsValid(verdicts.relid))
+		LockRelationOid(verdicts.relid, AccessShareLock);
+	if (OidIsValid(retired))
+		LockRelationOid(retired, AccessShareLock);
+}
+
+/*
  * open_differences
  *		Open a cursor on the keys whose amounts are not what the log says (see
  *		append_query of AmountKind), in the active snapshot; which says, if it is
@@ -211,7 +243,7 @@ Portal
 open_differences(Relation event, CounterBinding *binding, bool tells_progress)
 {
 	SlotBinding *slot = binding->slot;
-	Oid			retired = InvalidOid;
+	Oid			retired = retired_of(event, slot);
 	Oid			tables[4];
 	Verdicts	verdicts;
 	Comparison	of;
@@ -226,9 +258,6 @@ open_differences(Relation event, CounterBinding *binding, bool tells_progress)
 						&of);
 	if (tells_progress)
 		of.condition = "playevent.tell_progress()";
-	if (slot->kind->covers != NULL &&
-		event->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		retired = find_own_table(event, "retired_table", slot->relid);
 	if (OidIsValid(retired))
 		of.retired = qualified_name(retired);
 

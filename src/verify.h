@@ -21,6 +21,7 @@ extern void describe_comparison(Relation event, CounterBinding *binding,
 								const char *rows, Comparison *of);
 extern void check_amounts(Portal portal, SlotBinding *slot, int namounts,
 						  bool are_all);
+extern void lock_compared(Relation event, CounterBinding *binding);
 extern Portal open_differences(Relation event, CounterBinding *binding,
 							   bool tells_progress);
 

@@ -17,7 +17,9 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/twophase.h"
 #include "catalog/partition.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -34,13 +36,16 @@
 #include "utils/rel.h"
 
 #include "as_owner.h"
+#include "compat.h"
 #include "guarded_write.h"
 #include "table_query.h"
 
 PG_FUNCTION_INFO_V1(playevent_write_guarded);
 PG_FUNCTION_INFO_V1(playevent_empty_column);
 PG_FUNCTION_INFO_V1(playevent_lock_table);
+PG_FUNCTION_INFO_V1(playevent_take_turn);
 PG_FUNCTION_INFO_V1(playevent_wait_for_writers);
+PG_FUNCTION_INFO_V1(playevent_check_none_prepared);
 
 /* The table that is being written, or InvalidOid. */
 static Oid	written = InvalidOid;
@@ -301,6 +306,49 @@ playevent_lock_table(PG_FUNCTION_ARGS)
 }
 
 /*
+ * is_waited_for
+ *		Has this transaction a lock on the table that may make whoever is to write
+ *		to it wait?
+ */
+static bool
+is_waited_for(Oid relid)
+{
+	static const LOCKMODE modes[] = {
+		RowExclusiveLock, ShareLock, ShareRowExclusiveLock, ExclusiveLock,
+		AccessExclusiveLock
+	};
+
+	for (size_t i = 0; i < lengthof(modes); i++)
+	{
+		if (has_lock(relid, modes[i]))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * playevent.take_turn(event regclass) returns void
+ *
+ * Until the transaction ends, no other takes its turn with this table, by a lock
+ * that nothing of Postgres's own takes, nor whoever reads or writes the table.  It
+ * comes before those on the table; who has one that others may wait for goes without,
+ * for so may who has the turn.
+ *
+ * Errors: not the table's owner (42501), on a standby (25006).
+ */
+Datum
+playevent_take_turn(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+
+	PreventCommandDuringRecovery("LOCK TABLE");
+	check_own_table(relid);
+	if (!is_waited_for(relid))
+		LockDatabaseObject(RelationRelationId, relid, 0, AccessExclusiveLock);
+	PG_RETURN_VOID();
+}
+
+/*
  * wait_for_writers
  *		Wait until all other transactions have ended that hold a lock on a table
  *		for writing to it.
@@ -332,5 +380,44 @@ playevent_wait_for_writers(PG_FUNCTION_ARGS)
 
 	check_twin(relid);
 	wait_for_writers(relid);
+	PG_RETURN_VOID();
+}
+
+/*
+ * playevent.check_none_prepared(rel regclass) returns void
+ *
+ * In a twin: in the worker of a subscription, which applies what comes in the order
+ * of commits, checks that no transaction has been prepared that has a lock on a table
+ * for writing to it.  Its end may come behind what the worker is at, and nothing would
+ * tell that the two wait for each other.
+ *
+ * Errors: one has (55000), not called by a twin (0A000), not the table's owner
+ * (42501).
+ */
+Datum
+playevent_check_none_prepared(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	LOCKTAG		tag;
+	VirtualTransactionId *writers;
+	int			n;
+
+	check_twin(relid);
+	if (!IsLogicalWorker())
+		PG_RETURN_VOID();
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	writers = GetLockConflicts(&tag, ShareLock, &n);
+	for (int i = 0; i < n; i++)
+	{
+		bool		has_more;
+
+		if (TransactionIdIsValid(TwoPhaseGetXidByVirtualXID(writers[i], &has_more)))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("sketches in table \"%s\" cannot be made anew while a prepared transaction has plays of them",
+							get_rel_name(relid)),
+					 errdetail("A subscription can't wait for what may be yet to come by it."),
+					 errhint("Once it has ended, the subscription goes on. A subscription to a log with sketches and verdicts should have two_phase = false.")));
+	}
 	PG_RETURN_VOID();
 }

@@ -65,6 +65,7 @@ BEGIN
     PERFORM playevent.check_not_distributed(event,
         'Which column tells listeners apart, it does not know any more.'::text,
         'In one transaction, disable trigger playevent_append_only, empty that column by an UPDATE, and enable it ALWAYS again; rebuild counters that count by it.'::text);
+    PERFORM playevent.take_turn(event);
     -- As the UPDATE will, and before the verdicts: whoever makes a counter locks the log
     -- first, too.
     PERFORM playevent.lock_table(event, 'ROW EXCLUSIVE'::text, false);

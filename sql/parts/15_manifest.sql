@@ -79,6 +79,13 @@ AS 'MODULE_PATHNAME', 'playevent_lock_table';
 COMMENT ON FUNCTION playevent.lock_table(regclass, text, boolean) IS
 'internal: locks a table that the caller owns, whatever its name means by then';
 
+CREATE FUNCTION playevent.take_turn(event regclass) RETURNS void
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_take_turn';
+
+COMMENT ON FUNCTION playevent.take_turn(regclass) IS
+'internal: waits until it is the caller''s turn to decide about rows of a log that he owns, or to retire them';
+
 CREATE FUNCTION playevent.pin_schema(schema name) RETURNS void
 LANGUAGE c VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'playevent_pin_schema';

@@ -166,6 +166,7 @@ DECLARE
 BEGIN
     PERFORM playevent.check_not_null(until IS NULL, 'until'::text);
     PERFORM playevent.check_not_null(keep IS NULL, 'keep'::text);
+    PERFORM playevent.take_turn(event);
     PERFORM playevent.lock_partitions(event);
     verdicts := playevent.lock_verdicts(event);
     SELECT c.relname INTO unsealed

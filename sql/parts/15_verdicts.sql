@@ -50,6 +50,13 @@ AS 'MODULE_PATHNAME', 'playevent_empty_column';
 COMMENT ON FUNCTION playevent.empty_column(regclass, name, text) IS
 'internal: in a function that acts as a log''s owner, an UPDATE of it that empties a column and changes nothing else';
 
+CREATE FUNCTION playevent.check_none_prepared(rel regclass) RETURNS void
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_check_none_prepared';
+
+COMMENT ON FUNCTION playevent.check_none_prepared(regclass) IS
+'internal: in a function that acts as a log''s owner, in the worker of a subscription, checks that no prepared transaction holds a lock for writing to a table';
+
 CREATE FUNCTION playevent.wait_for_writers(rel regclass) RETURNS void
 LANGUAGE c VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'playevent_wait_for_writers';
@@ -182,6 +189,7 @@ BEGIN
          WHERE k.event = resketch.event AND k.listener_column IS NOT NULL
     LOOP
         PERFORM playevent.lock_table(counter.slot, 'SHARE UPDATE EXCLUSIVE'::text, false);
+        PERFORM playevent.check_none_prepared(counter.slot);
         PERFORM playevent.flush_counter(event, counter.slot);
         -- Keys are one if their images are.  What else can be compared, is for the
         -- planner to find them by.
@@ -345,6 +353,9 @@ BEGIN
             MESSAGE = 'argument "reason" is empty',
             HINT = 'Say why, such as the name of the rule and its version: it can be asked for later.';
     END IF;
+    -- retire waits at its end for all who hold a lock on the log, so for who waits for
+    -- retire, if he holds one.
+    PERFORM playevent.take_turn(event);
     -- As an INSERT may, later in the transaction, and before the verdicts: whoever makes a
     -- counter locks the log first, too.
     PERFORM playevent.lock_table(event, 'ROW EXCLUSIVE'::text, false);

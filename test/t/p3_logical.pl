@@ -203,7 +203,7 @@ foreach my $node (@ingest)
 
 #
 # The recipe, on: what to publish and to subscribe to, with the log attached as
-# by default
+# by default; and with what it allows without sketches
 #
 my @connstr = map { $_->connstr . ' dbname=postgres user=hub' } @ingest;
 $_->safe_psql('postgres', q{

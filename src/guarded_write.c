@@ -331,8 +331,8 @@ is_waited_for(Oid relid)
  *
  * Until the transaction ends, no other takes its turn with this table, by a lock
  * that nothing of Postgres's own takes, nor whoever reads or writes the table.  It
- * comes before those on the table; who has one that others may wait for goes without,
- * for so may who has the turn.
+ * comes before those on the table that a writer waits for; who has one goes without,
+ * for who has the turn may wait for it.
  *
  * Errors: not the table's owner (42501), on a standby (25006).
  */

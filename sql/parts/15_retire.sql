@@ -166,8 +166,8 @@ DECLARE
 BEGIN
     PERFORM playevent.check_not_null(until IS NULL, 'until'::text);
     PERFORM playevent.check_not_null(keep IS NULL, 'keep'::text);
-    PERFORM playevent.take_turn(event);
     PERFORM playevent.lock_partitions(event);
+    PERFORM playevent.take_turn(event);
     verdicts := playevent.lock_verdicts(event);
     SELECT c.relname INTO unsealed
       FROM playevent.partitions(event) p JOIN pg_class c ON c.oid = p.part

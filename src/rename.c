@@ -42,6 +42,7 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
+#include "commands/comment.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "tcop/deparse_utility.h"
@@ -252,6 +253,33 @@ have_same_owner(Oid one, Oid other)
 }
 
 /*
+ * follow_comment
+ *		Put a log's new name into the comment of a slot table, if the old one is
+ *		there: should the extension be dropped, nothing else tells whose slots they
+ *		are (declared_counters).
+ */
+static void
+follow_comment(Oid slot, const char *old_name, Oid log)
+{
+	const char *new_name = get_rel_name(log);
+	char	   *comment = GetComment(slot, RelationRelationId, 0);
+	char	   *old_part = psprintf(" of %s in parts, ",
+									quote_identifier(old_name));
+	char	   *found = comment == NULL ? NULL : strstr(comment, old_part);
+
+	if (found == NULL || new_name == NULL || !have_same_owner(slot, log))
+		return;
+	CreateComments(slot, RelationRelationId, 0,
+				   psprintf("%.*s of %s in parts, %s",
+							(int) (found - comment), comment,
+							quote_identifier(new_name),
+							found + strlen(old_part)));
+
+	/* It has two guards, of which the next is to see that this is done. */
+	CommandCounterIncrement();
+}
+
+/*
  * follow_trigger
  *		See to the name that a trigger's arguments begin with.
  *
@@ -316,7 +344,10 @@ follow_trigger(Relation pg_trigger, HeapTuple trigger, bool by_name,
 	}
 	new_name = reference(meant, home);
 	if (new_name != NULL && strcmp(name, new_name) != 0)
+	{
 		replace_reference(pg_trigger, trigger, tgargs, new_name);
+		follow_comment(base, spoken_name(name), meant);
+	}
 }
 
 /*

@@ -72,6 +72,12 @@ AS $$
            AND NOT EXISTS (
                SELECT FROM pg_trigger g
                 WHERE g.tgrelid = s.oid AND g.tgfoid = 'playevent.slot_guard'::regproc)
+           -- Another log's may fit too, which arm_counter's comment tells.
+           AND NOT EXISTS (
+               SELECT FROM pg_class other
+                WHERE other.relnamespace = e.relnamespace AND other.oid <> e.oid AND other.relkind IN ('r', 'p')
+                  AND quote_ident(other.relname) =
+                      substring(obj_description(s.oid, 'pg_class') FROM ' of ("(?:[^"]|"")+"|[^ "]+) in parts, several rows a key: '))
     ), every AS (
         SELECT *, 1 AS turn FROM guarded
          UNION ALL SELECT *, 2 FROM claimed

@@ -65,6 +65,7 @@ BEGIN
     PERFORM playevent.check_not_distributed(event,
         'Which column tells listeners apart, it does not know any more.'::text,
         'In one transaction, disable trigger playevent_append_only, empty that column by an UPDATE, and enable it ALWAYS again; rebuild counters that count by it.'::text);
+    PERFORM playevent.check_read_committed(format('forget a listener of table "%s"', event_name));
     PERFORM playevent.take_turn(event);
     -- As the UPDATE will, and before the verdicts: whoever makes a counter locks the log
     -- first, too.
@@ -77,7 +78,6 @@ BEGIN
             MESSAGE = format('table "%s" has no column that tells listeners apart', event_name),
             HINT = 'Name it to playevent.attach_log with argument "listener_column".';
     END IF;
-    PERFORM playevent.check_read_committed(format('forget a listener of table "%s"', event_name));
     PERFORM playevent.lock_verdicts(event);
     SELECT t.ids INTO ids FROM playevent.read_own(event, event, format(
         'SELECT array_agg(found.id) FROM (SELECT l.%I::bigint AS id FROM %s AS l WHERE l.%I OPERATOR(pg_catalog.=) %L LIMIT 10000) AS found',

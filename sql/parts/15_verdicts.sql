@@ -353,6 +353,7 @@ BEGIN
             MESSAGE = 'argument "reason" is empty',
             HINT = 'Say why, such as the name of the rule and its version: it can be asked for later.';
     END IF;
+    PERFORM playevent.check_read_committed(format('decide about rows of table "%s"', event_name));
     -- retire waits at its end for all who hold a lock on the log, so for who waits for
     -- retire, if he holds one.
     PERFORM playevent.take_turn(event);
@@ -360,7 +361,6 @@ BEGIN
     -- counter locks the log first, too.
     PERFORM playevent.lock_table(event, 'ROW EXCLUSIVE'::text, false);
     PERFORM playevent.check_log(event);
-    PERFORM playevent.check_read_committed(format('decide about rows of table "%s"', event_name));
     PERFORM playevent.lock_verdicts(event);
     PERFORM playevent.make_valid_view(event, known.verdicts, known.id_column);
     PERFORM playevent.check_ids(event, known.id_column, ids);

@@ -3,7 +3,7 @@
 -- that is out of range is an error (P9).
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(71);
+SELECT plan(75);
 CREATE SCHEMA s;
 SET LOCAL search_path = s, public;
 SET LOCAL client_min_messages = error;
@@ -265,5 +265,24 @@ SELECT set_eq($$SELECT counter::text, amount_column::text FROM playevent.counter
     $$VALUES ('play_counter', NULL), ('play_daily', NULL), ('play_seconds', 'seconds'), ('play_bytes', 'bytes'),
              ('play_skips', 'skips'), ('play_twice', 'twice')$$, 'P7: sums are found');
 SELECT is_empty('SELECT differs()', 'P3: exact');
+
+-- And none that another log has left, though it would fit.
+SELECT playevent.create_log('preview', 'track', kinds => '{whole}');
+ALTER TABLE preview_event ADD seconds int;
+SELECT playevent.add_counter('preview_event', 'of previews', '{track_entry_key}', 'seconds');
+INSERT INTO preview_event (track_entry_key, bucket, seconds) VALUES ('k1', 'whole', 1000);
+DROP EXTENSION playevent CASCADE;
+CREATE EXTENSION playevent;
+SELECT playevent.attach_log('preview_event', 'track'), playevent.attach_log('play_event', 'track');
+SELECT set_eq($$SELECT event::text, counter::text, amount_column::text FROM playevent.counter WHERE event IN ('play_event'::regclass, 'preview_event'::regclass)$$,
+    $$VALUES ('play_event', 'play_counter', NULL), ('play_event', 'play_daily', NULL), ('play_event', 'play_seconds', 'seconds'), ('play_event', 'play_bytes', 'bytes'),
+             ('play_event', 'play_skips', 'skips'), ('play_event', 'play_twice', 'twice'),
+             ('preview_event', 'preview_counter', NULL), ('preview_event', 'preview_daily', NULL), ('preview_event', 'of previews', 'seconds')$$,
+    'P7: each log finds its own');
+SELECT is_empty('SELECT differs()', 'P3: exact');
+SELECT results_eq('SELECT seconds FROM "of previews"', 'VALUES (1000::bigint)', 'P3: so is the other');
+ALTER TABLE preview_event RENAME TO "heard at first";
+SELECT is(obj_description('"of previews_slot"'::regclass), 'sums of seconds of "heard at first" in parts, several rows a key: read view "of previews"',
+    'P10: whose slots they are, is known by its new name');
 SELECT * FROM finish();
 ROLLBACK;

@@ -39,10 +39,10 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
+#include "catalog/pg_description.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
-#include "commands/comment.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "tcop/deparse_utility.h"
@@ -256,24 +256,57 @@ have_same_owner(Oid one, Oid other)
  * follow_comment
  *		Put a log's new name into the comment of a slot table, if the old one is
  *		there: should the extension be dropped, nothing else tells whose slots they
- *		are (declared_counters).
+ *		are (declared_counters).  Not if somebody else is changing the comment.
  */
 static void
 follow_comment(Oid slot, const char *old_name, Oid log)
 {
 	const char *new_name = get_rel_name(log);
-	char	   *comment = GetComment(slot, RelationRelationId, 0);
-	char	   *old_part = psprintf(" of %s in parts, ",
-									quote_identifier(old_name));
-	char	   *found = comment == NULL ? NULL : strstr(comment, old_part);
+	Relation	pg_description;
+	ScanKeyData keys[3];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	char	   *old_part;
 
-	if (found == NULL || new_name == NULL || !have_same_owner(slot, log))
+	if (new_name == NULL || strcmp(old_name, new_name) == 0 ||
+		!have_same_owner(slot, log))
 		return;
-	CreateComments(slot, RelationRelationId, 0,
-				   psprintf("%.*s of %s in parts, %s",
-							(int) (found - comment), comment,
-							quote_identifier(new_name),
-							found + strlen(old_part)));
+	old_part = psprintf(" of %s in parts, ", quote_identifier(old_name));
+	pg_description = table_open(DescriptionRelationId, RowExclusiveLock);
+	ScanKeyInit(&keys[0], Anum_pg_description_objoid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(slot));
+	ScanKeyInit(&keys[1], Anum_pg_description_classoid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&keys[2], Anum_pg_description_objsubid, BTEqualStrategyNumber,
+				F_INT4EQ, Int32GetDatum(0));
+	scan = systable_beginscan(pg_description, DescriptionObjIndexId, true, NULL,
+							  3, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		int			column = Anum_pg_description_description;
+		bool		isnull;
+		char	   *comment = TextDatumGetCString(heap_getattr(tuple, column,
+															   RelationGetDescr(pg_description),
+															   &isnull));
+		char	   *found = strstr(comment, old_part);
+
+		if (found != NULL && lock_row(pg_description, tuple))
+		{
+			Datum		value;
+
+			value = CStringGetTextDatum(psprintf("%.*s of %s in parts, %s",
+												 (int) (found - comment), comment,
+												 quote_identifier(new_name),
+												 found + strlen(old_part)));
+			tuple = heap_modify_tuple_by_cols(tuple,
+											  RelationGetDescr(pg_description),
+											  1, &column, &value, &isnull);
+			CatalogTupleUpdate(pg_description, &tuple->t_self, tuple);
+		}
+	}
+	systable_endscan(scan);
+	table_close(pg_description, RowExclusiveLock);
 
 	/* It has two guards, of which the next is to see that this is done. */
 	CommandCounterIncrement();
@@ -301,6 +334,7 @@ follow_trigger(Relation pg_trigger, HeapTuple trigger, bool by_name,
 	Oid			old_home;
 	Oid			meant;
 	Oid			namespace;
+	List	   *parts;
 
 	if (((Form_pg_trigger) GETSTRUCT(trigger))->tgnargs <= 0)
 		return;
@@ -346,7 +380,8 @@ follow_trigger(Relation pg_trigger, HeapTuple trigger, bool by_name,
 	if (new_name != NULL && strcmp(name, new_name) != 0)
 	{
 		replace_reference(pg_trigger, trigger, tgargs, new_name);
-		follow_comment(base, spoken_name(name), meant);
+		if (split_name(name, &parts))
+			follow_comment(base, llast(parts), meant);
 	}
 }
 

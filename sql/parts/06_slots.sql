@@ -75,9 +75,10 @@ AS $$
            -- Another log's may fit too, which arm_counter's comment tells.
            AND NOT EXISTS (
                SELECT FROM pg_class other
-                WHERE other.relnamespace = e.relnamespace AND other.oid <> e.oid AND other.relkind IN ('r', 'p')
-                  AND quote_ident(other.relname) =
-                      substring(obj_description(s.oid, 'pg_class') FROM ' of ("(?:[^"]|"")+"|[^ "]+) in parts, several rows a key: '))
+                WHERE other.relowner = e.relowner AND other.relkind IN ('r', 'p') AND other.relname <> e.relname
+                  AND other.relname = (parse_ident(
+                      substring(obj_description(s.oid, 'pg_class')
+                                FROM ' of ("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*) in parts, several rows a key: ')))[1])
     ), every AS (
         SELECT *, 1 AS turn FROM guarded
          UNION ALL SELECT *, 2 FROM claimed

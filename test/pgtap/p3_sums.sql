@@ -273,7 +273,11 @@ SELECT playevent.add_counter('preview_event', 'of previews', '{track_entry_key}'
 INSERT INTO preview_event (track_entry_key, bucket, seconds) VALUES ('k1', 'whole', 1000);
 DROP EXTENSION playevent CASCADE;
 CREATE EXTENSION playevent;
-SELECT playevent.attach_log('preview_event', 'track'), playevent.attach_log('play_event', 'track');
+CREATE SCHEMA elsewhere;
+ALTER TABLE play_event SET SCHEMA elsewhere;
+SELECT playevent.attach_log('preview_event', 'track');
+ALTER TABLE elsewhere.play_event SET SCHEMA s;
+SELECT playevent.attach_log('play_event', 'track');
 SELECT set_eq($$SELECT event::text, counter::text, amount_column::text FROM playevent.counter WHERE event IN ('play_event'::regclass, 'preview_event'::regclass)$$,
     $$VALUES ('play_event', 'play_counter', NULL), ('play_event', 'play_daily', NULL), ('play_event', 'play_seconds', 'seconds'), ('play_event', 'play_bytes', 'bytes'),
              ('play_event', 'play_skips', 'skips'), ('play_event', 'play_twice', 'twice'),

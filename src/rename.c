@@ -32,6 +32,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -61,6 +62,9 @@
 #include "trigger_role.h"
 
 PG_FUNCTION_INFO_V1(playevent_follow_renames);
+
+/* More than arm_counter's comments have, with three names in them. */
+#define MAX_COMMENT 1024
 
 /*
  * old_namespace
@@ -286,15 +290,20 @@ follow_comment(Oid slot, const char *old_name, Oid log)
 	{
 		int			column = Anum_pg_description_description;
 		bool		isnull;
-		char	   *comment = TextDatumGetCString(heap_getattr(tuple, column,
-															   RelationGetDescr(pg_description),
-															   &isnull));
-		char	   *found = strstr(comment, old_part);
+		Datum		value = heap_getattr(tuple, column,
+										 RelationGetDescr(pg_description),
+										 &isnull);
+		char	   *comment;
+		char	   *found = NULL;
 
+		/* Its owner's may be as long as he likes. */
+		if (toast_raw_datum_size(value) < MAX_COMMENT)
+		{
+			comment = TextDatumGetCString(value);
+			found = strstr(comment, old_part);
+		}
 		if (found != NULL && lock_row(pg_description, tuple))
 		{
-			Datum		value;
-
 			value = CStringGetTextDatum(psprintf("%.*s of %s in parts, %s",
 												 (int) (found - comment), comment,
 												 quote_identifier(new_name),

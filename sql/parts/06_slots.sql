@@ -17,6 +17,20 @@ $$;
 COMMENT ON FUNCTION playevent.is_integer(regclass, name) IS
 'internal: is a column of integers, or of a domain over these';
 
+-- The name of the log whose slots a table has, as arm_counter's comment tells it; null if
+-- it doesn't.  It is for slot tables that nothing else speaks of, since the extension was
+-- dropped.
+CREATE FUNCTION playevent.log_by_comment(slot oid) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (parse_ident(substring(obj_description(slot, 'pg_class')
+                FROM ' of ("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*) in parts, several rows a key: ')))[1]
+$$;
+
+COMMENT ON FUNCTION playevent.log_by_comment(oid) IS
+'internal: the log whose slots a table has, by the table''s comment';
+
 -- Slots that are the log's, or were: what guards say, what triggers say of slot
 -- tables that are gone, or that no guard says another log has, and, of tables that
 -- nothing speaks of since the extension was dropped, those that are as arm_counter
@@ -76,9 +90,7 @@ AS $$
            AND NOT EXISTS (
                SELECT FROM pg_class other
                 WHERE other.relowner = e.relowner AND other.relkind IN ('r', 'p') AND other.relname <> e.relname
-                  AND other.relname = (parse_ident(
-                      substring(obj_description(s.oid, 'pg_class')
-                                FROM ' of ("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*) in parts, several rows a key: ')))[1])
+                  AND other.relname = playevent.log_by_comment(s.oid))
     ), every AS (
         SELECT *, 1 AS turn FROM guarded
          UNION ALL SELECT *, 2 FROM claimed

@@ -226,7 +226,17 @@ BEGIN
       FROM playevent.declared_counters(wanted) AS c
      WHERE c.function = 'count' AND c.columns = ARRAY[key_column, release_column, kind_column]
      ORDER BY c.counter NOT LIKE '_%\_counter', c.counter LIMIT 1;
-    log := coalesce(log, name, regexp_replace(class.relname, '(.)_events?$', '\1'));
+    log := coalesce(log, name,
+        -- one that was renamed, before the extension was dropped
+        (SELECT substring(s.relname FROM '^(.+)_counter_slot$')
+           FROM pg_class s
+          WHERE s.relnamespace = class.relnamespace AND s.relowner = class.relowner AND s.relkind = 'r' AND s.relname LIKE '_%\_counter\_slot'
+            AND playevent.log_by_comment(s.oid) = class.relname
+            AND NOT EXISTS (SELECT FROM playevent.guard g WHERE g.slot = s.oid)
+            AND ARRAY[key_column, release_column, kind_column] <@ ARRAY(
+                SELECT a.attname FROM pg_attribute a WHERE a.attrelid = s.oid AND a.attnum > 0 AND NOT a.attisdropped)
+          ORDER BY s.relname LIMIT 1),
+        regexp_replace(class.relname, '(.)_events?$', '\1'));
     IF name = '' OR octet_length(name) > 48 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_name',

@@ -307,8 +307,8 @@ playevent_lock_table(PG_FUNCTION_ARGS)
 
 /*
  * is_waited_for
- *		Has this transaction a lock on the table that may make whoever is to write
- *		to it wait?
+ *		Has this transaction a lock on the table that may make whoever has the turn
+ *		wait, other than as a reader does?
  */
 static bool
 is_waited_for(Oid relid)
@@ -331,8 +331,8 @@ is_waited_for(Oid relid)
  *
  * Until the transaction ends, no other takes its turn with this table, by a lock
  * that nothing of Postgres's own takes, nor whoever reads or writes the table.  It
- * comes before those on the table that a writer waits for; who has one goes without,
- * for who has the turn may wait for it.
+ * comes before those on the table that whoever has the turn may wait for, other than
+ * as a reader's; who has one goes without.
  *
  * Errors: not the table's owner (42501), on a standby (25006).
  */
@@ -417,7 +417,7 @@ playevent_check_none_prepared(PG_FUNCTION_ARGS)
 					 errmsg("sketches in table \"%s\" cannot be made anew while a prepared transaction has plays of them",
 							get_rel_name(relid)),
 					 errdetail("A subscription can't wait for what may be yet to come by it."),
-					 errhint("Once it has ended, the subscription goes on. A subscription to a log with sketches and verdicts should have two_phase = false.")));
+					 errhint("If it came by another subscription, this one goes on once it has ended. If by this one, do not end it by hand: see \"When a subscription stops\" in OPERATIONS.md.")));
 	}
 	PG_RETURN_VOID();
 }

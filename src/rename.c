@@ -271,6 +271,7 @@ follow_comment(Oid slot, const char *old_name, Oid log)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	char	   *old_part;
+	bool		changed = false;
 
 	if (new_name == NULL || strcmp(old_name, new_name) == 0 ||
 		!have_same_owner(slot, log))
@@ -312,13 +313,15 @@ follow_comment(Oid slot, const char *old_name, Oid log)
 											  RelationGetDescr(pg_description),
 											  1, &column, &value, &isnull);
 			CatalogTupleUpdate(pg_description, &tuple->t_self, tuple);
+			changed = true;
 		}
 	}
 	systable_endscan(scan);
 	table_close(pg_description, RowExclusiveLock);
 
 	/* It has two guards, of which the next is to see that this is done. */
-	CommandCounterIncrement();
+	if (changed)
+		CommandCounterIncrement();
 }
 
 /*

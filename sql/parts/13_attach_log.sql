@@ -233,9 +233,11 @@ BEGIN
           WHERE s.relnamespace = class.relnamespace AND s.relowner = class.relowner AND s.relkind = 'r' AND s.relname LIKE '_%\_counter\_slot'
             AND playevent.log_by_comment(s.oid) = class.relname
             AND NOT EXISTS (SELECT FROM playevent.guard g WHERE g.slot = s.oid)
-            AND ARRAY[key_column, release_column, kind_column] <@ ARRAY(
-                SELECT a.attname FROM pg_attribute a WHERE a.attrelid = s.oid AND a.attnum > 0 AND NOT a.attisdropped)
-          ORDER BY s.relname LIMIT 1),
+            -- and no further counter, which may be called so too
+            AND ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = s.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1) =
+                ARRAY(SELECT u.c FROM unnest(ARRAY[key_column, release_column, kind_column,
+                    playevent.count_column(substring(s.relname FROM '^(.+)_counter_slot$'))]::text[]) AS u(c) ORDER BY 1)
+          ORDER BY s.relname <> regexp_replace(class.relname, '(.)_events?$', '\1') || '_counter_slot', s.relname LIMIT 1),
         regexp_replace(class.relname, '(.)_events?$', '\1'));
     IF name = '' OR octet_length(name) > 48 THEN
         RAISE EXCEPTION USING

@@ -137,8 +137,9 @@ COMMENT ON FUNCTION playevent.detach_retired(regclass, regclass[], timestamptz, 
 -- Errors: those of seal but that about until; a partition before that moment is not
 -- sealed, or holds other rows than when it was, or somebody else's table refers to
 -- the log (55000); the lock could not be had (55P03).
--- Locks: the event table and the slot tables in ShareUpdateExclusiveLock, the
--- partitions in ShareRowExclusiveLock, and at the end event table and partitions in
+-- Locks: the event table and the slot tables in ShareUpdateExclusiveLock, the event
+-- table as an object, by which it and void take turns, the partitions in
+-- ShareRowExclusiveLock, and at the end event table and partitions in
 -- AccessExclusiveLock, to the transaction's end.
 CREATE FUNCTION playevent.retire(event regclass, until timestamptz, keep boolean DEFAULT true) RETURNS int
 LANGUAGE c VOLATILE

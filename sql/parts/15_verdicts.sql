@@ -280,7 +280,8 @@ COMMENT ON FUNCTION playevent.judge_replicated(regclass, bigint, bigint) IS
 -- log, or one without verdicts (55000), no right to (42501), ids that are not in the
 -- log (P0002), or were retired (55000); in a transaction with a snapshot of its own
 -- (25001).
--- Locks: the log in RowExclusiveLock, the table of verdicts in ShareRowExclusiveLock, to
+-- Locks: the log as an object in AccessExclusiveLock, by which these, forget_listener and
+-- retire take turns; the log in RowExclusiveLock, the table of verdicts in ShareRowExclusiveLock, to
 -- the transaction's end: verdicts about a log take turns.  Inserts go on; where there
 -- are sketches, the transactions are waited for that had inserted before.
 CREATE FUNCTION playevent.void(event regclass, ids bigint[], reason text) RETURNS bigint

@@ -286,6 +286,8 @@ SELECT set_eq($$SELECT event::text, counter::text, amount_column::text FROM play
 SELECT is_empty('SELECT differs()', 'P3: exact');
 SELECT results_eq('SELECT seconds FROM "of previews"', 'VALUES (1000::bigint)', 'P3: so is the other');
 SELECT playevent.void('preview_event', ARRAY[1], 'a test');
+SELECT playevent.add_counter('preview_event', 'a_counter', '{track_entry_key,release_id,bucket,anon_id}'),
+       playevent.add_counter('preview_event', 'another_counter', '{track_entry_key,release_id,bucket}', 'seconds');
 ALTER TABLE preview_event RENAME TO "heard at first";
 SELECT is(obj_description('"of previews_slot"'::regclass), 'sums of seconds of "heard at first" in parts, several rows a key: read view "of previews"',
     'P10: whose slots they are, is known by its new name');
@@ -293,7 +295,7 @@ DROP EXTENSION playevent CASCADE;
 CREATE EXTENSION playevent;
 SELECT playevent.attach_log('"heard at first"', 'track');
 SELECT set_eq($$SELECT counter::text, verdicts::text FROM playevent.counter, playevent.verdicts(event) WHERE event = '"heard at first"'::regclass$$,
-    $$VALUES ('preview_counter', 'preview_verdict'), ('preview_daily', 'preview_verdict'), ('of previews', 'preview_verdict')$$,
+    $$VALUES ('preview_counter', 'preview_verdict'), ('preview_daily', 'preview_verdict'), ('of previews', 'preview_verdict'), ('a_counter', 'preview_verdict'), ('another_counter', 'preview_verdict')$$,
     'P7: one that was renamed before finds its own, with its verdicts');
 SELECT is_empty('SELECT * FROM "of previews" WHERE seconds <> 0', 'P12: what was voided stays so');
 SELECT * FROM finish();

@@ -95,6 +95,10 @@ $ingest->safe_psql('postgres', qq{
 	COMMIT;});
 has_come('savepoints');
 is_exact('savepoints');
+if ($parallel)
+{
+	ok($ingest->poll_query_until('postgres', 'SELECT stream_txns > 0 FROM pg_stat_replication_slots'), 'savepoints: they came while they were open');
+}
 is($hub->safe_psql('postgres', $listeners),
 	"k1|1\nk2|2", 'P12: savepoints: listeners of plays that were voided are not in its sketches');
 $hub->safe_psql('postgres', 'DROP SUBSCRIPTION hub');

@@ -281,9 +281,9 @@ COMMENT ON FUNCTION playevent.judge_replicated(regclass, bigint, bigint) IS
 -- log (P0002), or were retired (55000); in a transaction with a snapshot of its own
 -- (25001).
 -- Locks: the log as an object in AccessExclusiveLock, by which these, forget_listener and
--- retire take turns; the log in RowExclusiveLock, the table of verdicts in ShareRowExclusiveLock, to
--- the transaction's end: verdicts about a log take turns.  Inserts go on; where there
--- are sketches, the transactions are waited for that had inserted before.
+-- retire take turns; the log in RowExclusiveLock, the table of verdicts in
+-- ShareRowExclusiveLock; all to the transaction's end.  Inserts go on; where there are
+-- sketches, the transactions are waited for that had inserted before.
 CREATE FUNCTION playevent.void(event regclass, ids bigint[], reason text) RETURNS bigint
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'playevent_call_for_reader';

@@ -13,7 +13,6 @@ use Test::More;
 
 use PlayEvent qw(complaints);
 
-# The log, with sketches, on both servers
 sub start
 {
 	my ($name, $settings) = @_;
@@ -21,13 +20,6 @@ sub start
 	$node->init(allows_streaming => 'logical');
 	$node->append_conf('postgresql.conf', "max_prepared_transactions = 5\n$settings");
 	$node->start;
-	return $node if $node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'hll'}) == 0;
-	$node->safe_psql('postgres', q{
-		CREATE EXTENSION playevent;
-		CREATE EXTENSION hll;
-		CREATE TABLE track (entry_key varchar(100) PRIMARY KEY, release_id bigint);
-		SELECT playevent.create_log('play', track => 'track');
-		SELECT playevent.add_listener_sketch('play_event');});
 	return $node;
 }
 
@@ -38,6 +30,12 @@ if ($ingest->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extension
 	plan skip_all => 'extension hll is not available';
 }
 my $hub = start('hub', "max_logical_replication_workers = 8\nwal_retrieve_retry_interval = 100ms\nlog_line_prefix = '%m [%p] %e %q%a '\n");
+$_->safe_psql('postgres', q{
+	CREATE EXTENSION playevent;
+	CREATE EXTENSION hll;
+	CREATE TABLE track (entry_key varchar(100) PRIMARY KEY, release_id bigint);
+	SELECT playevent.create_log('play', track => 'track');
+	SELECT playevent.add_listener_sketch('play_event');}) foreach ($ingest, $hub);
 my $parallel = $hub->pg_version >= 16;
 
 my $into = 'INSERT INTO play_event (track_entry_key, bucket, anon_id)';

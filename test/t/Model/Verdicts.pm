@@ -106,6 +106,7 @@ sub forget_plan
 			$to[3] = '-';
 			$model->move($tx, $log, $from, join('|', @to), $counts->{$from}[0]);
 		}
+		$tx->{forgets}{$log} = 1;
 		touch($tx, 'track');
 		$tx->{locks}{$log} = 'sue';
 	}

@@ -42,6 +42,7 @@
 
 PG_FUNCTION_INFO_V1(playevent_rebuild);
 PG_FUNCTION_INFO_V1(playevent_compact);
+PG_FUNCTION_INFO_V1(playevent_compact_counter);
 
 /* Slots that one call of compact removes, of each counter. */
 #define COMPACT_LIMIT 10000
@@ -386,4 +387,24 @@ playevent_compact(PG_FUNCTION_ARGS)
 	owner_leave(&outer);
 	relation_close(event, NoLock);
 	PG_RETURN_INT64(removed);
+}
+
+/*
+ * playevent.compact_counter(event regclass, slot regclass) returns void
+ *
+ * In a twin: merges the spare slots of one of the log's counters, of every day, as far
+ * as they are free.  What adds up to nothing is gone then, with whom it tells of.
+ */
+Datum
+playevent_compact_counter(PG_FUNCTION_ARGS)
+{
+	CounterBinding *binding;
+	Relation	event = open_own_counter(PG_GETARG_OID(0), PG_GETARG_OID(1),
+										 &binding);
+	SlotWriter *writer = slot_writer_begin(binding->slot);
+
+	(void) slot_writer_compact_all(writer);
+	slot_writer_end(writer);
+	relation_close(event, NoLock);
+	PG_RETURN_VOID();
 }

@@ -203,34 +203,10 @@ is_by_day(SlotBinding *binding)
 }
 
 /*
- * begin_compact_scan
- *		Scan the index over the slots that may be merged: of a counter by day,
- *		those of the last COMPACT_DAYS, for days before are not counted in any
- *		more, and only grow in number; or those of days before one.
- */
-static void
-begin_compact_scan(SlotWriter *writer, const DateADT *before)
-{
-	ScanKeyData range[1];
-	int			nkeys = 0;
-
-	if (!is_by_day(writer->binding))
-		Assert(before == NULL);
-	else if (before != NULL)
-		ScanKeyInit(&range[nkeys++], 1, BTLessStrategyNumber, F_DATE_LT,
-					DateADTGetDatum(*before));
-	else
-		ScanKeyInit(&range[nkeys++], 1, BTGreaterEqualStrategyNumber,
-					F_DATE_GE,
-					DateADTGetDatum(GetSQLCurrentDate() - COMPACT_DAYS));
-	begin_scan(writer, nkeys);
-	index_rescan(writer->scan, range, nkeys, NULL, 0);
-}
-
-/*
  * merge_slots
  *		Merge the slots of each key into one, as far as they are free, until
- *		about limit slots are removed.  Returns how many were.
+ *		about limit slots are removed.  Returns how many were.  Of a counter by
+ *		day, days may be a scan key for those concerned; NULL is all.
  *
  * Walks the index, where a key's slots are neighbours if the index covers the
  * whole key; if it does not, some are passed over.  The first free slot of a
@@ -240,14 +216,15 @@ begin_compact_scan(SlotWriter *writer, const DateADT *before)
  * modest.  A writer used for this is good for nothing else.
  */
 static int64
-merge_slots(SlotWriter *writer, int64 limit, const DateADT *before)
+merge_slots(SlotWriter *writer, int64 limit, ScanKey days)
 {
 	Compaction	at = {.writer = writer,.kept.buffer = InvalidBuffer};
 	SlotVersion version;
 
 	at.context = AllocSetContextCreate(writer->context, "playevent compact",
 									   ALLOCSET_SMALL_SIZES);
-	begin_compact_scan(writer, before);
+	begin_scan(writer, days != NULL);
+	index_rescan(writer->scan, days, days != NULL, NULL, 0);
 	while (at.removed < limit &&
 		   next_version(writer, ForwardScanDirection, NULL, &version))
 	{
@@ -266,12 +243,19 @@ merge_slots(SlotWriter *writer, int64 limit, const DateADT *before)
 
 /*
  * slot_writer_compact
- *		Merge slots; of a counter by day, those of the last days.
+ *		Merge slots; of a counter by day those of the last COMPACT_DAYS, for days
+ *		before are not counted in any more, and only grow in number.
  */
 int64
 slot_writer_compact(SlotWriter *writer, int64 limit)
 {
-	return merge_slots(writer, limit, NULL);
+	ScanKeyData days;
+
+	if (!is_by_day(writer->binding))
+		return merge_slots(writer, limit, NULL);
+	ScanKeyInit(&days, 1, BTGreaterEqualStrategyNumber, F_DATE_GE,
+				DateADTGetDatum(GetSQLCurrentDate() - COMPACT_DAYS));
+	return merge_slots(writer, limit, &days);
 }
 
 /*
@@ -281,7 +265,21 @@ slot_writer_compact(SlotWriter *writer, int64 limit)
 int64
 slot_writer_compact_before(SlotWriter *writer, DateADT day)
 {
+	ScanKeyData days;
+
 	if (!is_by_day(writer->binding))
 		return 0;
-	return merge_slots(writer, PG_INT64_MAX, &day);
+	ScanKeyInit(&days, 1, BTLessStrategyNumber, F_DATE_LT,
+				DateADTGetDatum(day));
+	return merge_slots(writer, PG_INT64_MAX, &days);
+}
+
+/*
+ * slot_writer_compact_all
+ *		Merge the slots of every key.
+ */
+int64
+slot_writer_compact_all(SlotWriter *writer)
+{
+	return merge_slots(writer, PG_INT64_MAX, NULL);
 }

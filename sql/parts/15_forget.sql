@@ -22,7 +22,21 @@ AS 'MODULE_PATHNAME', 'playevent_call_as_owner';
 COMMENT ON FUNCTION playevent.forget_listener(regclass, text) IS
 'empties the token of a listener in up to 10,000 rows of a log, takes it out of sketches, and returns in how many rows it was; call it until that is 0';
 
--- Counters that count by the listener, too, follow what is done to rows' tokens.
+-- The slots of counters that count by the listener, or add him up: by the column, or
+-- one that is generated from it.
+CREATE FUNCTION playevent.listeners_slots(event regclass, listener_column name) RETURNS SETOF regclass
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT k.counter_slot FROM playevent.counter k
+     WHERE k.event = listeners_slots.event AND k.listener_column IS NULL
+       AND (k.columns || k.amount_column::text) && (listeners_slots.listener_column::text || playevent.generated_from(event, listeners_slots.listener_column))
+$$;
+
+COMMENT ON FUNCTION playevent.listeners_slots(regclass, name) IS
+'internal: the slot tables of a log''s counters that count by a column, or one generated from it';
+
+-- Such counters follow what is done to rows' tokens.
 CREATE FUNCTION playevent.count_listeners_rows(event regclass, listener_column name, filter text, counts boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -30,20 +44,7 @@ AS $$
 DECLARE
     slot regclass;
 BEGIN
-    FOR slot IN
-        SELECT k.counter_slot FROM playevent.counter k
-         WHERE k.event = count_listeners_rows.event AND k.listener_column IS NULL
-           AND (count_listeners_rows.listener_column = ANY (k.columns)
-                -- or by a column that is generated from it
-                OR EXISTS (
-                    SELECT FROM pg_attribute token
-                      JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
-                       AND d.refobjid = token.attrelid AND d.refobjsubid = token.attnum
-                      JOIN pg_attrdef made ON made.oid = d.objid AND made.adrelid = token.attrelid AND made.adnum <> token.attnum
-                      JOIN pg_attribute a ON a.attrelid = made.adrelid AND a.attnum = made.adnum
-                     WHERE token.attrelid = count_listeners_rows.event AND token.attname = count_listeners_rows.listener_column
-                       AND a.attname = ANY (k.columns)))
-    LOOP
+    FOR slot IN SELECT playevent.listeners_slots(event, listener_column) LOOP
         PERFORM playevent.add_counted(event, slot, (playevent.counted_rows(event, slot, event, filter)).query, counts);
     END LOOP;
 END
@@ -59,6 +60,7 @@ AS $$
 DECLARE
     event_name name := (SELECT relname FROM pg_class WHERE oid = event);
     known record;
+    batch constant int := 10000;
     ids bigint[];
 BEGIN
     PERFORM playevent.check_not_null(listener IS NULL, 'listener'::text);
@@ -78,25 +80,38 @@ BEGIN
             MESSAGE = format('table "%s" has no column that tells listeners apart', event_name),
             HINT = 'Name it to playevent.attach_log with argument "listener_column".';
     END IF;
-    PERFORM playevent.lock_verdicts(event);
-    SELECT t.ids INTO ids FROM playevent.read_own(event, event, format(
-        'SELECT array_agg(found.id) FROM (SELECT l.%I::bigint AS id FROM %s AS l WHERE l.%I OPERATOR(pg_catalog.=) %L LIMIT 10000) AS found',
-        known.id_column, event, known.listener_column, listener)) AS t(ids bigint[]);
-    IF ids IS NULL THEN
-        RETURN 0;
-    END IF;
-    PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), false);
-    IF playevent.empty_column(event, known.listener_column, format(
-        'UPDATE %1$s AS l SET %2$I = NULL WHERE l.%3$I = ANY (%4$L::bigint[]) AND l.%2$I OPERATOR(pg_catalog.=) %5$L',
-        event, known.listener_column, known.id_column, ids, listener)) < cardinality(ids) THEN
+    IF EXISTS (
+        SELECT FROM pg_attribute a WHERE a.attrelid = event AND a.attname = known.listener_column AND a.attnotnull) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('not all rows of a listener of table "%s" could be changed', event_name),
-            HINT = 'Look for a trigger or a rule of your own that keeps rows as they are.';
+            MESSAGE = format('column "%s" of table "%s" can''t be emptied', known.listener_column, event_name),
+            DETAIL = 'It is NOT NULL.',
+            HINT = format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL;', event, known.listener_column),
+            TABLE = event_name, COLUMN = known.listener_column;
     END IF;
-    PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), true);
-    PERFORM playevent.resketch(event, format('SELECT unnest(%L::bigint[])', ids), event);
-    RETURN cardinality(ids);
+    PERFORM playevent.lock_verdicts(event);
+    SELECT t.ids INTO ids FROM playevent.read_own(event, event, format(
+        'SELECT array_agg(found.id) FROM (SELECT l.%I::bigint AS id FROM %s AS l WHERE l.%I OPERATOR(pg_catalog.=) %L LIMIT %s) AS found',
+        known.id_column, event, known.listener_column, listener, batch)) AS t(ids bigint[]);
+    IF ids IS NOT NULL THEN
+        PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), false);
+        IF playevent.empty_column(event, known.listener_column, format(
+            'UPDATE %1$s AS l SET %2$I = NULL WHERE l.%3$I = ANY (%4$L::bigint[]) AND l.%2$I OPERATOR(pg_catalog.=) %5$L',
+            event, known.listener_column, known.id_column, ids, listener)) < cardinality(ids) THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'object_not_in_prerequisite_state',
+                MESSAGE = format('not all rows of a listener of table "%s" could be changed', event_name),
+                HINT = 'Look for a trigger or a rule of your own that keeps rows as they are.';
+        END IF;
+        PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), true);
+        PERFORM playevent.resketch(event, format('SELECT unnest(%L::bigint[])', ids), event);
+    END IF;
+    -- What was taken off one of a key's slots is in others yet; and in those that were
+    -- not free before.
+    IF ids IS NULL OR cardinality(ids) < batch THEN
+        PERFORM playevent.compact_counter(event, s.slot) FROM playevent.listeners_slots(event, known.listener_column) AS s(slot);
+    END IF;
+    RETURN coalesce(cardinality(ids), 0);
 END
 $$;
 

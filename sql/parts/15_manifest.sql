@@ -3,19 +3,37 @@
 -- were sealed and retired, and the digests of it.
 --
 
--- The column that digests leave out, beside those of sketches: what tells listeners
--- apart may be emptied later.
+-- The columns that a table generates from one.
+CREATE FUNCTION playevent.generated_from(rel regclass, col name) RETURNS text[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ARRAY(
+        SELECT made.attname::text
+          FROM pg_attribute a
+          JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
+           AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+          JOIN pg_attrdef e ON e.oid = d.objid AND e.adrelid = a.attrelid AND e.adnum <> a.attnum
+          JOIN pg_attribute made ON made.attrelid = e.adrelid AND made.attnum = e.adnum
+         WHERE a.attrelid = rel AND a.attname = col)
+$$;
+
+COMMENT ON FUNCTION playevent.generated_from(regclass, name) IS
+'internal: the columns of a table that are generated from one';
+
+-- Digests leave out what tells listeners apart, by which there are sketches, too, and
+-- what is generated from it: it may be emptied later.
 CREATE FUNCTION playevent.digested_columns(event regclass) RETURNS text[]
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+    WITH listener(col) AS (
+        SELECT p.listener_column FROM playevent.policy(event) p
+         UNION SELECT k.listener_column FROM playevent.counter k WHERE k.event = digested_columns.event)
     SELECT array_agg(a.attname::text ORDER BY a.attnum)
       FROM pg_attribute a
      WHERE a.attrelid = event AND a.attnum > 0 AND NOT a.attisdropped
-       AND a.attname IS DISTINCT FROM (SELECT p.listener_column FROM playevent.policy(event) p)
-       AND NOT EXISTS (
-           SELECT FROM playevent.counter k
-            WHERE k.event = digested_columns.event AND k.listener_column = a.attname)
+       AND NOT EXISTS (SELECT FROM listener l WHERE a.attname = ANY (l.col::text || playevent.generated_from(event, l.col)))
 $$;
 
 COMMENT ON FUNCTION playevent.digested_columns(regclass) IS

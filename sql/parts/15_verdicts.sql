@@ -36,6 +36,13 @@ AS 'MODULE_PATHNAME', 'playevent_add_counted';
 COMMENT ON FUNCTION playevent.add_counted(regclass, regclass, text, boolean) IS
 'internal: adds what a query says of each key to a counter, or takes it off';
 
+CREATE FUNCTION playevent.compact_counter(event regclass, slot regclass) RETURNS void
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_compact_counter';
+
+COMMENT ON FUNCTION playevent.compact_counter(regclass, regclass) IS
+'internal: merges the spare slots of a counter, of every day';
+
 CREATE FUNCTION playevent.may_write(rel regclass) RETURNS name
 LANGUAGE c VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'playevent_may_write';

@@ -123,6 +123,9 @@ SELECT throws_ok('SELECT playevent.forget_listener(''track'', ''x'')', '55000', 
 CREATE TABLE nobody (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, track_entry_key text NOT NULL, release_id int, bucket text NOT NULL);
 SELECT playevent.attach_log('nobody', track => 'track', kinds => '{a}');
 SELECT throws_ok('SELECT playevent.forget_listener(''nobody'', ''x'')', '55000', 'table "nobody" has no column that tells listeners apart', 'P9: a log without listeners');
+CREATE TABLE somebody (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, track_entry_key text NOT NULL, release_id int, bucket text NOT NULL, who text NOT NULL);
+SELECT playevent.attach_log('somebody', track => 'track', kinds => '{a}', listener_column => 'who');
+SELECT throws_ok('SELECT playevent.forget_listener(''somebody'', ''x'')', '55000', 'column "who" of table "somebody" can''t be emptied', 'P9: a column that is NOT NULL');
 CREATE ROLE forget_stranger;
 GRANT USAGE ON SCHEMA f TO forget_stranger;
 GRANT ALL ON play_event, play_verdict TO forget_stranger;
@@ -139,6 +142,8 @@ SELECT throws_ok($$SELECT try_as('forget_stranger', 'SELECT playevent.forget_lis
 SELECT playevent.add_counter('play_event', 'play_by_listener', '{anon_id,day}');
 ALTER TABLE play_event ADD COLUMN has_token boolean GENERATED ALWAYS AS (anon_id IS NOT NULL) STORED;
 SELECT playevent.add_counter('play_event', 'play_by_token', '{has_token}');
+ALTER TABLE play_event ADD COLUMN token_length int GENERATED ALWAYS AS (length(anon_id)) STORED;
+SELECT playevent.add_counter('play_event', 'play_token_length', '{track_entry_key}', amount => 'token_length');
 SELECT is(playevent.forget_listener('play_event', 'token-3'), 12::bigint, 'P12: where a counter counts by listener, he is forgotten as well');
 SELECT is_empty('SELECT playevent.verify(''play_event'')', 'P3: such counters are exact');
 SELECT results_eq('SELECT sum(plays) FILTER (WHERE anon_id IS NULL), sum(plays) FILTER (WHERE anon_id IS NOT NULL) FROM play_by_listener',
@@ -148,6 +153,7 @@ ANALYZE play_event, play_by_listener_slot;
 SELECT is_empty($$SELECT traces('token-3')$$, 'P12: which leaves no trace');
 SELECT playevent.drop_counter('play_event', 'play_by_listener');
 SELECT playevent.drop_counter('play_event', 'play_by_token');
+SELECT playevent.drop_counter('play_event', 'play_token_length');
 
 -- Many rows, in several calls
 INSERT INTO play_event (track_entry_key, bucket, anon_id) SELECT 'k' || n % 4, 'most', CASE WHEN n % 10 > 0 THEN 'busy' ELSE 'other' END FROM generate_series(1, 25000) n;
@@ -190,6 +196,7 @@ SELECT is_empty($$SELECT playevent.verify('by_uuid_event') UNION ALL SELECT play
 --
 
 SELECT playevent.create_log('listen', track => 'track', partition_by => 'month');
+ALTER TABLE listen_event ADD COLUMN has_token boolean GENERATED ALWAYS AS (anon_id IS NOT NULL) STORED;
 CREATE TEMP TABLE month AS SELECT date_trunc('month', now() AT TIME ZONE 'UTC') AS this;
 DO $$
 DECLARE

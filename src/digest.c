@@ -24,6 +24,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/cryptohash.h"
 #include "common/sha2.h"
@@ -153,20 +154,50 @@ add_multiple(uint32 *sum, const uint32 *hash, int64 times)
 }
 
 /*
+ * to_utf8
+ *		A line in UTF-8; as it is if it can't be, for SQL_ASCII takes any bytes,
+ *		and other encodings have some that stand for nothing.
+ */
+static void
+to_utf8(StringInfo line)
+{
+	int			encoding = GetDatabaseEncoding();
+	Oid			convert;
+	StringInfoData utf8;
+
+	if (encoding == PG_UTF8)
+		return;
+	convert = FindDefaultConversionProc(encoding, PG_UTF8);
+	if (!OidIsValid(convert))
+		return;
+
+	/* Where less than this is free, not all is converted. */
+	initStringInfo(&utf8);
+	enlargeStringInfo(&utf8, (line->len + 2) * MAX_CONVERSION_GROWTH);
+	if (pg_do_encoding_conversion_buf(convert, encoding, PG_UTF8,
+									  (unsigned char *) line->data, line->len,
+									  (unsigned char *) utf8.data,
+									  utf8.maxlen, true) < line->len)
+		return;
+	utf8.len = strlen(utf8.data);
+	*line = utf8;
+}
+
+/*
  * add_line
- *		Add a line, in UTF-8, so many times.
+ *		Add a line so many times.
  */
 static void
 add_line(Digest *digest, StringInfo line, int64 times)
 {
-	char	   *encoded = pg_server_to_any(line->data, line->len, PG_UTF8);
-	size_t		length = encoded == line->data ? (size_t) line->len : strlen(encoded);
 	uint8		bytes[PG_SHA256_DIGEST_LENGTH];
 	uint32		hash[DIGEST_WORDS];
 
+	to_utf8(line);
 	if (!digest->in_order)
 		begin_hash(digest);
-	if (pg_cryptohash_update(digest->hash, (uint8 *) encoded, length) < 0)
+	if (pg_cryptohash_update(digest->hash, (uint8 *) line->data,
+							 line->len) < 0)
 		elog(ERROR, "could not update a hash");
 	digest->n++;
 	if (digest->in_order)

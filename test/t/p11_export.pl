@@ -65,6 +65,36 @@ cmp_ok(length $csv, '>', 50_000, 'P11: as csv: the rows are there');
 unlike($csv, qr/,l700,/, 'P11: as csv: but for who listened');
 
 run_on($site, $as_dump);
+
+# A partition has the same digest in every encoding; and one where bytes stand for
+# nothing is sealed and retired, too.
+my %digest;
+foreach (
+	[ 'UTF8', "convert_from('\\x6772c3bc6e', 'UTF8')", "'k'" ],
+	[ 'WIN1252', "convert_from('\\x6772c3bc6e', 'UTF8')", "E'k\\x81'" ],
+	[ 'SQL_ASCII', "E'gr\\xfcn'", "E'k\\x81'" ])
+{
+	my ($encoding, $word, $bytes) = @$_;
+	my $database = lc "in_$encoding";
+	$site->safe_psql('postgres', "CREATE DATABASE $database TEMPLATE template0 ENCODING '$encoding' LOCALE 'C'");
+	$digest{$encoding} = $site->safe_psql($database, qq{
+		CREATE EXTENSION playevent;
+		CREATE TABLE track (entry_key text PRIMARY KEY, release_id bigint);
+		SET client_min_messages = warning;
+		SELECT FROM playevent.create_log('play', track => 'track', partition_by => 'month');
+		SELECT FROM (VALUES ('2020-01', '2020-02'), ('2020-02', '2020-03')) v (month, next),
+			playevent.make_partition('play_event', 'play_' || month, format('%L', month || '-01Z'), format('%L', next || '-01Z'));
+		INSERT INTO play_event (track_entry_key, bucket, played_at, created_at) VALUES
+			($word, 'most', '2020-01-02Z', '2020-01-02Z'), ($bytes, 'most', '2020-02-02Z', '2020-02-02Z');
+		SELECT FROM playevent.seal('play_event', '2020-03-01Z');
+		SELECT FROM playevent.retire('play_event', '2020-03-01Z');
+		SELECT digest FROM play_manifest WHERE action = 'seal' AND part = 'play_2020-01'});
+	is($site->safe_psql($database, q{SELECT v.* FROM play_manifest m, playevent.verify_archive('play_event', quote_ident(m.part)) v WHERE m.action = 'seal'}),
+		'', "P11: $encoding: archives are what they were");
+	is($site->safe_psql($database, q{SELECT count(*) FROM play_manifest WHERE action = 'retire'}), '2', "P11: $encoding: all is retired");
+}
+is($digest{WIN1252}, $digest{UTF8}, 'P11: digests are of UTF-8, whatever the encoding');
+isnt($digest{SQL_ASCII}, $digest{UTF8}, 'P11: but in SQL_ASCII, which says nothing of its bytes');
 $site->stop;
 
 # Years later

@@ -86,11 +86,16 @@ AS $$
            AND NOT EXISTS (
                SELECT FROM pg_trigger g
                 WHERE g.tgrelid = s.oid AND g.tgfoid = 'playevent.slot_guard'::regproc)
-           -- Another log's may fit too, which arm_counter's comment tells.
+           -- Another log's may fit too, which arm_counter's comment tells; but not that of
+           -- one elsewhere that has slots of its own there.
            AND NOT EXISTS (
                SELECT FROM pg_class other
                 WHERE other.relowner = e.relowner AND other.relkind IN ('r', 'p') AND other.relname <> e.relname
-                  AND other.relname = playevent.log_by_comment(s.oid))
+                  AND other.relname = playevent.log_by_comment(s.oid)
+                  AND (other.relnamespace = s.relnamespace OR NOT EXISTS (
+                      SELECT FROM pg_class own
+                       WHERE own.relnamespace = other.relnamespace AND own.relowner = other.relowner AND own.relkind = 'r'
+                         AND own.relname LIKE '_%\_slot' AND playevent.log_by_comment(own.oid) = other.relname)))
     ), every AS (
         SELECT *, 1 AS turn FROM guarded
          UNION ALL SELECT *, 2 FROM claimed

@@ -3,7 +3,7 @@
 -- that is out of range is an error (P9).
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(77);
+SELECT plan(79);
 CREATE SCHEMA s;
 SET LOCAL search_path = s, public;
 SET LOCAL client_min_messages = error;
@@ -298,5 +298,21 @@ SELECT set_eq($$SELECT counter::text, verdicts::text FROM playevent.counter, pla
     $$VALUES ('preview_counter', 'preview_verdict'), ('preview_daily', 'preview_verdict'), ('of previews', 'preview_verdict'), ('a_counter', 'preview_verdict'), ('another_counter', 'preview_verdict')$$,
     'P7: one that was renamed before finds its own, with its verdicts');
 SELECT is_empty('SELECT * FROM "of previews" WHERE seconds <> 0', 'P12: what was voided stays so');
+
+-- So does one that was renamed while the extension was away, though elsewhere there is a
+-- log of the name that it had, with slots of its own.
+SET LOCAL search_path = elsewhere, s, public;
+SELECT playevent.create_log('play', 's.track');
+SET LOCAL search_path = s, public;
+DROP EXTENSION playevent CASCADE;
+ALTER TABLE play_event RENAME TO listens;
+CREATE EXTENSION playevent;
+SELECT playevent.attach_log('listens', 'track', name => 'play');
+SELECT set_eq($$SELECT counter::text, amount_column::text FROM playevent.counter WHERE event = 'listens'::regclass$$,
+    $$VALUES ('play_counter', NULL), ('play_daily', NULL), ('play_seconds', 'seconds'), ('play_bytes', 'bytes'), ('play_skips', 'skips'), ('play_twice', 'twice')$$,
+    'P7: one of a name that is elsewhere too finds its own');
+SELECT playevent.attach_log('elsewhere.play_event', 'track');
+SELECT set_eq($$SELECT counter::text FROM playevent.counter WHERE event = 'elsewhere.play_event'::regclass$$,
+    $$VALUES ('play_counter'), ('play_daily')$$, 'P7: and so does that');
 SELECT * FROM finish();
 ROLLBACK;

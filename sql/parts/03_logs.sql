@@ -386,7 +386,7 @@ SELECT class.oid::pg_catalog.regclass AS event,
              SELECT FROM pg_catalog.pg_attribute a
               WHERE a.attrelid = k.counter_slot AND a.attname = k.columns[3]
                 AND a.atttypid = 'pg_catalog.date'::pg_catalog.regtype)
-       ORDER BY k.counter NOT LIKE '%\_counter', k.counter LIMIT 1) AS own ON true
+       ORDER BY k.trigger_name <> 'playevent_count', k.counter NOT LIKE '%\_counter', k.counter LIMIT 1) AS own ON true
  WHERE class.relkind IN ('r', 'p') AND class.relpersistence <> 't' AND NOT class.relispartition
    AND EXISTS (
        SELECT FROM pg_catalog.pg_trigger t

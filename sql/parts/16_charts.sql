@@ -2,14 +2,17 @@
 -- Charts: top and series, by slots of a counter by day.
 --
 
--- The counter that top and series read: of those that count by the column and
--- one of type date, the one with the fewest columns.
+-- The counter that top and series read: of those that count by the column and the
+-- log's day, the one with the fewest columns.  If nothing tells which column is the
+-- day, it is any of type date.
 CREATE FUNCTION playevent.day_counter(
     event regclass, counted_by name,
     OUT slot regclass, OUT retired regclass, OUT day_column name, OUT count_column name)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    told name := (playevent.told_days(event)).day_column;
 BEGIN
     SELECT k.counter_slot, d.attname, k.count_column INTO slot, day_column, count_column
       FROM playevent.counter k
@@ -19,7 +22,7 @@ BEGIN
           WHERE a.attrelid = k.counter_slot AND a.atttypid = 'date'::regtype
             AND a.attname = ANY (k.columns)) AS d
      WHERE k.event = day_counter.event AND k.listener_column IS NULL AND k.amount_column IS NULL
-       AND d.n = 1 AND d.attname <> coalesce(counted_by, '')
+       AND d.n = 1 AND d.attname = coalesce(told, d.attname) AND d.attname <> coalesce(counted_by, '')
        AND (counted_by IS NULL OR counted_by = ANY (k.columns))
      ORDER BY cardinality(k.columns), k.counter LIMIT 1;
     IF NOT FOUND THEN
@@ -27,8 +30,9 @@ BEGIN
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('table "%s" has no counter by day',
                 (SELECT relname FROM pg_class WHERE oid = event)),
-            DETAIL = format('It would have to count by %sa column of type date.',
-                CASE WHEN counted_by IS NULL THEN '' ELSE format('"%s" and ', counted_by) END),
+            DETAIL = format('It would have to count by %s%s.',
+                CASE WHEN counted_by IS NULL THEN '' ELSE format('"%s" and ', counted_by) END,
+                coalesce(format('"%s"', told), 'a column of type date')),
             HINT = 'Make one with playevent.add_counter.';
     END IF;
     retired := playevent.retired_table(slot);

@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(98);
+SELECT plan(101);
 
 CREATE SCHEMA c;
 SET LOCAL search_path = c, public;
@@ -298,6 +298,18 @@ END
 $$;
 CREATE TRIGGER a BEFORE INSERT ON attached FOR EACH ROW EXECUTE FUNCTION add_within();
 SELECT throws_ok($$INSERT INTO attached VALUES ('k1', 1, 'most')$$, '55006', NULL, 'P3: nor a log');
+
+-- A further counter is not the log's own, whatever it is called, and whatever that is.
+SELECT playevent.create_log('preview', 'track');
+ALTER TABLE preview_event ADD country text;
+SELECT playevent.add_counter('preview_event', 'country_counter', '{track_entry_key,release_id,country}');
+CREATE FUNCTION told() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT format('%s by %s', counter_slot, kind_column) FROM playevent.log WHERE event = 'preview_event'::regclass AND intact
+$$;
+SELECT results_eq('SELECT told()', $$VALUES ('preview_counter_slot by bucket')$$, 'P1: the log tells of its own counter');
+ALTER TABLE preview_counter_slot RENAME TO zz_slot;
+SELECT results_eq('SELECT told()', $$VALUES ('zz_slot by bucket')$$, 'P10: which was renamed');
+SELECT lives_ok($$SELECT playevent.drop_counter('preview_event', 'country_counter')$$, 'P1: the other can be dropped');
 
 SELECT * FROM finish();
 ROLLBACK;

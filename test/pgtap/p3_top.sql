@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(51);
+SELECT plan(53);
 
 CREATE SCHEMA t;
 SET LOCAL search_path = t, public;
@@ -275,6 +275,14 @@ INSERT INTO "Plays of ""it" ("the ""Key", "Kind", "Day") VALUES ('a', 'x', '2026
 SELECT results_eq($$SELECT * FROM playevent.top('"Plays of ""it"', '2026-01-01', '2026-01-02')$$,
     $$VALUES (1::bigint, 'b', 2::bigint), (2, 'a', 1)$$, 'P9: with names that need quotes');
 SELECT throws_ok($$SELECT * FROM playevent.top('play_event', '2026-01-01', '2026-01-01', 'track', -1)$$, '2201W', 'LIMIT must not be negative', 'P9: fewer than none');
+
+-- The day is the log's, and no other date that something is counted by.
+SELECT playevent.create_log('preview', 'heard', track_release => 'number');
+ALTER TABLE preview_event ADD birthday date;
+SELECT playevent.add_counter('preview_event', 'by_birthday', '{track_entry_key,birthday}'), playevent.add_counter('preview_event', 'birthdays', '{birthday}');
+INSERT INTO preview_event (track_entry_key, bucket, birthday) VALUES ('k1', 'most', '1990-01-01'), ('k1', 'most', '1991-01-01'), ('k2', 'most', now()::date);
+SELECT results_eq($$SELECT * FROM playevent.top('preview_event')$$, $$VALUES (1::bigint, 'k1', 2::bigint), (2, 'k2', 1)$$, 'P3: top is by the day that plays count for');
+SELECT results_eq($$SELECT sum(plays) FROM playevent.series('preview_event')$$, 'VALUES (3::numeric)', 'P3: so is series');
 
 SELECT * FROM finish();
 ROLLBACK;

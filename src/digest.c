@@ -280,7 +280,7 @@ playevent_digest(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	query = prepare_owner_query(text_to_cstring(PG_GETARG_TEXT_PP(2)), 0,
-								tables, lengthof(tables));
+								tables, lengthof(tables), 0, NULL);
 	digest.hash = pg_cryptohash_create(PG_SHA256);
 	if (digest.hash == NULL)
 		elog(ERROR, "could not make a hash");

@@ -166,7 +166,7 @@ fill(Relation event, KeyBinding *keys)
 	set_option("DateStyle", "ISO, YMD");
 	set_option("TimeZone", "UTC");
 	query = prepare_owner_query(kept_query(event, keys), 0,
-								&RelationGetRelid(event), 1);
+								&RelationGetRelid(event), 1, 0, NULL);
 	AtEOXact_GUC(true, nest_level);
 	(void) take_rows(open_table_query(query), add_key, &filling);
 	PopActiveSnapshot();

@@ -184,7 +184,7 @@ playevent_write_guarded(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	query = prepare_owner_query(text_to_cstring(PG_GETARG_TEXT_PP(2)), 0,
-								tables, lengthof(tables));
+								tables, lengthof(tables), 0, NULL);
 	PG_TRY();
 	{
 		written = relid;
@@ -201,10 +201,12 @@ playevent_write_guarded(PG_FUNCTION_ARGS)
 }
 
 /*
- * playevent.empty_column(event regclass, col name, query text) returns bigint
+ * playevent.empty_column(event regclass, col name, query text, argument text)
+ *		returns bigint
  *
  * In a twin: runs an UPDATE of a log that empties a column, and changes nothing
- * else, for append_only would refuse that.  Returns of how many rows.
+ * else, for append_only would refuse that; the argument is $1 in it.  Returns of
+ * how many rows.
  *
  * Errors: not called by a twin (0A000), not the table's owner (42501), it is
  * another table by now (40001), what the query reports.
@@ -213,19 +215,21 @@ Datum
 playevent_empty_column(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
+	Oid			type = TEXTOID;
+	Datum		argument = PG_GETARG_DATUM(3);
 	TableQuery *query;
 	int64		rows;
 
 	check_twin(relid);
 	SPI_connect();
 	query = prepare_owner_query(text_to_cstring(PG_GETARG_TEXT_PP(2)), 0,
-								&relid, 1);
+								&relid, 1, 1, &type);
 	PG_TRY();
 	{
 		emptied = relid;
 		emptied_depth = trigger_depth();
 		namestrcpy(&emptied_column, NameStr(*PG_GETARG_NAME(1)));
-		run_table_query(query, NULL, NULL, false);
+		run_table_query(query, &argument, NULL, false);
 	}
 	PG_FINALLY();
 	{

@@ -215,7 +215,7 @@ add_amounts_of(CounterBinding *binding, const char *query, Oid rows,
 {
 	Oid			tables[] = {rows, verdicts->relid};
 	TableQuery *prepared = prepare_owner_query(query, 0, tables,
-											   lengthof(tables));
+											   lengthof(tables), 0, NULL);
 	Portal		portal = open_table_query(prepared);
 	Addition	addition;
 
@@ -399,10 +399,13 @@ Datum
 playevent_compact_counter(PG_FUNCTION_ARGS)
 {
 	CounterBinding *binding;
-	Relation	event = open_own_counter(PG_GETARG_OID(0), PG_GETARG_OID(1),
-										 &binding);
-	SlotWriter *writer = slot_writer_begin(binding->slot);
+	Relation	event;
+	SlotWriter *writer;
 
+	/* forget_listener may have written nothing before */
+	PreventCommandIfReadOnly("playevent.forget_listener()");
+	event = open_own_counter(PG_GETARG_OID(0), PG_GETARG_OID(1), &binding);
+	writer = slot_writer_begin(binding->slot);
 	(void) slot_writer_compact_all(writer);
 	slot_writer_end(writer);
 	relation_close(event, NoLock);

@@ -104,8 +104,8 @@ has_row(Oid table, const char *only, const char *condition)
 	char	   *query = psprintf("SELECT tableoid FROM %s %s WHERE %s LIMIT 1",
 								 only, qualified_name(table), condition);
 
-	run_table_query(prepare_owner_query(query, 0, &table, 1), NULL, NULL,
-					true);
+	run_table_query(prepare_owner_query(query, 0, &table, 1, 0, NULL), NULL,
+					NULL, true);
 	return SPI_processed > 0;
 }
 

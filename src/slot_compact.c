@@ -203,6 +203,40 @@ is_by_day(SlotBinding *binding)
 }
 
 /*
+ * is_same_key
+ *		Is the slot one of the key that the writer has, as far as the index and the
+ *		view can tell?  Equal keys may have several images (1.0 and 1.00).
+ *
+ * holds_key takes the slot's row apart where it must look at it.  If the index has
+ * not all of the key, what it calls equal need not be.
+ */
+static bool
+is_same_key(SlotWriter *writer, HeapTuple slot)
+{
+	SlotBinding *binding = writer->binding;
+
+	if (holds_key(writer, slot))
+		return true;
+	if (binding->index_nkeys < binding->nkeys)
+		return false;
+	for (int i = 0; i < binding->index_nkeys; i++)
+	{
+		int			k = binding->index_key[i];
+		int			column = binding->key_attnos[k] - 1;
+
+		if (writer->row_isnull[column] != writer->isnull[k])
+			return false;
+		if (!writer->isnull[k] &&
+			!DatumGetBool(FunctionCall2Coll(&binding->index_equal[i],
+											binding->index_collation[i],
+											writer->row_values[column],
+											writer->values[k])))
+			return false;
+	}
+	return true;
+}
+
+/*
  * merge_slots
  *		Merge the slots of each key into one, as far as they are free, until
  *		about limit slots are removed.  Returns how many were.  Of a counter by
@@ -228,8 +262,15 @@ merge_slots(SlotWriter *writer, int64 limit, ScanKey days)
 	while (at.removed < limit &&
 		   next_version(writer, ForwardScanDirection, NULL, &version))
 	{
-		if (BufferIsValid(at.kept.buffer) && !holds_key(writer, &version.tuple))
-			finish_key(&at);
+		if (BufferIsValid(at.kept.buffer))
+		{
+			MemoryContext oldcontext = MemoryContextSwitchTo(at.context);
+			bool		is_same = is_same_key(writer, &version.tuple);
+
+			MemoryContextSwitchTo(oldcontext);
+			if (!is_same)
+				finish_key(&at);
+		}
 		if (BufferIsValid(at.kept.buffer))
 			merge(&at, &version);
 		else

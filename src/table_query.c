@@ -283,8 +283,8 @@ lift_policies(ParseState *pstate, Query *query, QueryJumble jumble)
 
 /*
  * prepare_owner_query
- *		prepare_table_query on several tables, without parameters, by their owner,
- *		whom policies that are forced on his own tables don't concern.
+ *		prepare_table_query on several tables by their owner, whom policies that are
+ *		forced on his own tables don't concern.
  *
  * That holds while the query is rewritten, which runs nobody's code, if it is on
  * his own tables and nothing else:
@@ -300,10 +300,10 @@ lift_policies(ParseState *pstate, Query *query, QueryJumble jumble)
  */
 TableQuery *
 prepare_owner_query(const char *text, int cursor_options, const Oid *tables,
-					int ntables)
+					int ntables, int nargs, const Oid *types)
 {
 	Lifting		outer = lifting;
-	TableQuery *query = make_query(tables, ntables, 0, NULL);
+	TableQuery *query = make_query(tables, ntables, nargs, types);
 
 	PG_TRY();
 	{
@@ -480,10 +480,12 @@ take_rows(Portal portal, RowTaker take, void *arg)
 
 /*
  * return_rows
- *		Put what a query returns that reads into the result.
+ *		Put what a query returns that reads into the result; its parameters are
+ *		not null.
  */
 static void
-return_rows(FunctionCallInfo fcinfo, Oid relid, Oid other, text *query)
+return_rows(FunctionCallInfo fcinfo, Oid relid, Oid other, text *query,
+			int nargs, const Oid *types, const Datum *values)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	SPIExecuteOptions options = {.read_only = true};
@@ -496,7 +498,8 @@ return_rows(FunctionCallInfo fcinfo, Oid relid, Oid other, text *query)
 	SPI_connect();
 	prepared = prepare_owner_query(text_to_cstring(query),
 								   CURSOR_OPT_PARALLEL_OK, tables,
-								   lengthof(tables));
+								   lengthof(tables), nargs, types);
+	options.params = make_params(prepared, values, NULL);
 	options.dest = CreateDestReceiver(DestTuplestore);
 	SetTuplestoreDestReceiverParams(options.dest, rsinfo->setResult,
 									rsinfo->econtext->ecxt_per_query_memory,
@@ -528,16 +531,17 @@ playevent_read_table(PG_FUNCTION_ARGS)
 	check_caller(relid, PG_GETARG_ARRAYTYPE_P(2));
 	if (other != relid)
 		check_caller(other, PG_GETARG_ARRAYTYPE_P(2));
-	return_rows(fcinfo, relid, other, PG_GETARG_TEXT_PP(3));
+	return_rows(fcinfo, relid, other, PG_GETARG_TEXT_PP(3), 0, NULL, NULL);
 	return (Datum) 0;
 }
 
 /*
- * playevent.read_own(rel regclass, other regclass, query text)
+ * playevent.read_own(rel regclass, other regclass, query text [, argument text])
  *		returns setof record
  *
  * What playevent.read_table returns, of tables of the owner whose twin it is, in
- * which nobody else has a say.  It sees what the statement has written by now.
+ * which nobody else has a say.  It sees what the statement has written by now.  The
+ * argument is $1 in the query, for what is not to be read in the server's log.
  *
  * Errors: not called by a twin (0A000), not the tables' owner (42501); else as
  * read_table.
@@ -547,12 +551,16 @@ playevent_read_own(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
 	Oid			other = PG_GETARG_OID(1);
+	int			nargs = PG_NARGS() - 3;
+	Oid			type = TEXTOID;
+	Datum		argument = nargs > 0 ? PG_GETARG_DATUM(3) : (Datum) 0;
 
 	check_twin(relid);
 	check_twin(other);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	UpdateActiveSnapshotCommandId();
-	return_rows(fcinfo, relid, other, PG_GETARG_TEXT_PP(2));
+	return_rows(fcinfo, relid, other, PG_GETARG_TEXT_PP(2), nargs, &type,
+				&argument);
 	PopActiveSnapshot();
 	return (Datum) 0;
 }

@@ -22,7 +22,8 @@ extern TableQuery *prepare_table_query(const char *text, int cursor_options,
 									   Oid table, Oid other_table, int nargs,
 									   const Oid *types);
 extern TableQuery *prepare_owner_query(const char *text, int cursor_options,
-									   const Oid *tables, int ntables);
+									   const Oid *tables, int ntables,
+									   int nargs, const Oid *types);
 extern void keep_table_query(TableQuery *query);
 extern void run_table_query(TableQuery *query, const Datum *values,
 							const char *nulls, bool read_only);

@@ -128,7 +128,7 @@ check_none_retired(Relation event)
 	query = prepare_owner_query(psprintf("SELECT coalesce(max(entry), 0)"
 										 " FROM ONLY %s WHERE action = 'retire'",
 										 qualified_name(manifest)), 0,
-								&manifest, 1);
+								&manifest, 1, 0, NULL);
 	seen = last_entry(query);
 	PushActiveSnapshot(GetLatestSnapshot());
 	last = last_entry(query);
@@ -275,7 +275,8 @@ open_differences(Relation event, CounterBinding *binding, bool tells_progress)
 	tables[1] = slot->relid;
 	tables[2] = retired;
 	tables[3] = verdicts.relid;
-	query = prepare_owner_query(text.data, 0, tables, lengthof(tables));
+	query = prepare_owner_query(text.data, 0, tables, lengthof(tables), 0,
+								NULL);
 
 	nest_level = NewGUCNestLevel();
 	if (slot->kind->takes_memory)

@@ -61,6 +61,7 @@ DECLARE
     event_name name := (SELECT relname FROM pg_class WHERE oid = event);
     known record;
     batch constant int := 10000;
+    token_type text;
     ids bigint[];
 BEGIN
     PERFORM playevent.check_not_null(listener IS NULL, 'listener'::text);
@@ -81,23 +82,26 @@ BEGIN
             HINT = 'Name it to playevent.attach_log with argument "listener_column".';
     END IF;
     IF EXISTS (
-        SELECT FROM pg_attribute a WHERE a.attrelid = event AND a.attname = known.listener_column AND a.attnotnull) THEN
+        SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+         WHERE a.attrelid = event AND a.attname = known.listener_column AND (a.attnotnull OR t.typnotnull)) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('column "%s" of table "%s" can''t be emptied', known.listener_column, event_name),
             DETAIL = 'It is NOT NULL.',
-            HINT = format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL;', event, known.listener_column),
+            HINT = format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL;  -- or its domain', event, known.listener_column),
             TABLE = event_name, COLUMN = known.listener_column;
     END IF;
+    -- Not of its length, to which a longer token would be cut.
+    token_type := format_type((playevent.base_type(event, known.listener_column, 'listener_column'::text)).type, -1);
     PERFORM playevent.lock_verdicts(event);
     SELECT t.ids INTO ids FROM playevent.read_own(event, event, format(
-        'SELECT array_agg(found.id) FROM (SELECT l.%I::bigint AS id FROM %s AS l WHERE l.%I OPERATOR(pg_catalog.=) %L LIMIT %s) AS found',
-        known.id_column, event, known.listener_column, listener, batch)) AS t(ids bigint[]);
+        'SELECT array_agg(found.id) FROM (SELECT l.%I::bigint AS id FROM %s AS l WHERE l.%I OPERATOR(pg_catalog.=) $1::%s LIMIT %s) AS found',
+        known.id_column, event, known.listener_column, token_type, batch), listener) AS t(ids bigint[]);
     IF ids IS NOT NULL THEN
         PERFORM playevent.count_listeners_rows(event, known.listener_column, format('l.%I = ANY (%L::bigint[])', known.id_column, ids), false);
         IF playevent.empty_column(event, known.listener_column, format(
-            'UPDATE %1$s AS l SET %2$I = NULL WHERE l.%3$I = ANY (%4$L::bigint[]) AND l.%2$I OPERATOR(pg_catalog.=) %5$L',
-            event, known.listener_column, known.id_column, ids, listener)) < cardinality(ids) THEN
+            'UPDATE %1$s AS l SET %2$I = NULL WHERE l.%3$I = ANY (%4$L::bigint[]) AND l.%2$I OPERATOR(pg_catalog.=) $1::%5$s',
+            event, known.listener_column, known.id_column, ids, token_type), listener) < cardinality(ids) THEN
             RAISE EXCEPTION USING
                 ERRCODE = 'object_not_in_prerequisite_state',
                 MESSAGE = format('not all rows of a listener of table "%s" could be changed', event_name),

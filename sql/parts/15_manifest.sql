@@ -83,6 +83,13 @@ AS 'MODULE_PATHNAME', 'playevent_read_own';
 COMMENT ON FUNCTION playevent.read_own(regclass, regclass, text) IS
 'internal: in a function that acts as a log''s owner, a query on one or two tables of his';
 
+CREATE FUNCTION playevent.read_own(rel regclass, other regclass, query text, argument text) RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'playevent_read_own';
+
+COMMENT ON FUNCTION playevent.read_own(regclass, regclass, text, text) IS
+'internal: the same, of a query with an argument';
+
 CREATE FUNCTION playevent.write_guarded(rel regclass, others regclass[], query text) RETURNS bigint
 LANGUAGE c VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'playevent_write_guarded';
@@ -302,9 +309,36 @@ $$;
 COMMENT ON FUNCTION playevent.digest_rows(regclass, text[], name) IS
 'internal: how many rows a table has, and their digest, as a log''s manifest has them';
 
--- The digests of what a partition has of each key of each counter; or
--- only of those that others of an earlier time have.  Of sketches there are none, for
--- those can't be added.
+-- The counters whose counts have digests.  Sketches can't be added.  Who is forgotten later
+-- is in none, not even as a hash.  And equal keys must look the same in each partition,
+-- as 1.0 and 1.00 don't, or digests don't add up: where they may not, an operator class
+-- has no function "equalimage" (4), or a collation takes other strings for equal
+-- (Postgres's documentation, "B-Tree Support Functions").
+CREATE FUNCTION playevent.digested_counters(event regclass) RETURNS SETOF regclass
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT k.counter_slot FROM playevent.counter k
+     WHERE k.event = digested_counters.event AND k.listener_column IS NULL
+       AND NOT EXISTS (
+           SELECT FROM playevent.policy(k.event) AS p
+            CROSS JOIN LATERAL playevent.listeners_slots(k.event, p.listener_column) AS s(slot)
+            WHERE s.slot = k.counter_slot)
+       AND NOT EXISTS (
+           SELECT FROM pg_index i
+            CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[], i.indcollation::oid[]) AS part(attnum, opclass, collated)
+             JOIN pg_opclass o ON o.oid = part.opclass
+             LEFT JOIN pg_amproc image ON image.amprocfamily = o.opcfamily AND image.amproclefttype = o.opcintype
+              AND image.amprocrighttype = o.opcintype AND image.amprocnum = 4
+             LEFT JOIN pg_collation l ON l.oid = part.collated
+            WHERE i.indrelid = k.counter_slot AND (image.oid IS NULL OR NOT coalesce(l.collisdeterministic, true)))
+$$;
+
+COMMENT ON FUNCTION playevent.digested_counters(regclass) IS
+'internal: the slot tables of a log''s counters whose counts have digests';
+
+-- The digests of what a partition has of each key of these counters; or only of those
+-- that others of an earlier time have.
 CREATE FUNCTION playevent.digest_counts(event regclass, part regclass, earlier jsonb) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -318,10 +352,8 @@ BEGIN
         SELECT b.counted_by, k.counter_slot
           FROM playevent.counter k
          CROSS JOIN LATERAL playevent.counted_by(k.columns, k.listener_column, k.amount_column) AS b(counted_by)
-         WHERE k.event = digest_counts.event AND k.listener_column IS NULL
-           -- A listener may have been forgotten since.
-           AND (earlier IS NULL OR earlier ? b.counted_by
-                AND (SELECT p.listener_column IS NULL OR p.listener_column <> ALL (k.columns) FROM playevent.policy(digest_counts.event) p))
+         WHERE k.event = digest_counts.event AND k.counter_slot IN (SELECT playevent.digested_counters(digest_counts.event))
+           AND (earlier IS NULL OR earlier ? b.counted_by)
     LOOP
         digests := digests || jsonb_build_object(counter.counted_by, encode(
             (playevent.digest(part, coalesce(verdicts, part),
@@ -348,7 +380,9 @@ BEGIN
         SELECT playevent.counted_by(k.columns, k.listener_column, k.amount_column) AS counted_by,
                k.columns, k.count_column, playevent.retired_table(k.counter_slot) AS retired
           FROM playevent.counter k
-         WHERE k.event = digest_retired.event AND (k.listener_column IS NOT NULL) = of_sketches
+         WHERE k.event = digest_retired.event
+           AND CASE WHEN of_sketches THEN k.listener_column IS NOT NULL
+                    ELSE k.counter_slot IN (SELECT playevent.digested_counters(digest_retired.event)) END
     LOOP
         IF counter.retired IS NOT NULL THEN
             digests := digests || jsonb_build_object(counter.counted_by, encode(

@@ -50,11 +50,11 @@ AS 'MODULE_PATHNAME', 'playevent_may_write';
 COMMENT ON FUNCTION playevent.may_write(regclass) IS
 'internal: in a function that acts as a log''s owner, who has called it, who must have the right INSERT';
 
-CREATE FUNCTION playevent.empty_column(event regclass, col name, query text) RETURNS bigint
+CREATE FUNCTION playevent.empty_column(event regclass, col name, query text, argument text) RETURNS bigint
 LANGUAGE c VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'playevent_empty_column';
 
-COMMENT ON FUNCTION playevent.empty_column(regclass, name, text) IS
+COMMENT ON FUNCTION playevent.empty_column(regclass, name, text, text) IS
 'internal: in a function that acts as a log''s owner, an UPDATE of it that empties a column and changes nothing else';
 
 CREATE FUNCTION playevent.check_none_prepared(rel regclass) RETURNS void

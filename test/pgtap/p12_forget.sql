@@ -83,7 +83,7 @@ SELECT throws_ok(statement, '23001', 'table "play_event" is append-only', 'P1: '
   FROM unnest(ARRAY['UPDATE play_event SET anon_id = NULL', 'UPDATE play_event SET anon_id = NULL WHERE anon_id = ''token-3''',
                     'UPDATE play_event SET anon_id = anon_id WHERE id = 3', 'UPDATE play_event SET anon_id = ''another'' WHERE id = 1',
                     'UPDATE play_event SET bucket = ''most''', 'DELETE FROM play_event WHERE anon_id IS NULL']) statement;
-SELECT throws_ok('SELECT playevent.empty_column(''play_event'', ''anon_id'', ''UPDATE f.play_event SET anon_id = NULL'')', '0A000', NULL,
+SELECT throws_ok('SELECT playevent.empty_column(''play_event'', ''anon_id'', ''UPDATE f.play_event SET anon_id = NULL'', ''x'')', '0A000', NULL,
     'P8: what it is done by is not to be called');
 SELECT throws_ok('SELECT playevent.forget_listener_as_owner(''play_event'', ''token-3'')', '0A000', NULL, 'P8: nor the owner''s part');
 
@@ -102,6 +102,20 @@ DROP TRIGGER a_meddler ON play_event;
 CREATE OR REPLACE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
 CREATE TRIGGER a_meddler BEFORE UPDATE ON play_event FOR EACH ROW EXECUTE FUNCTION meddle();
 SELECT throws_ok('SELECT playevent.forget_listener(''play_event'', ''token-3'')', '55000', NULL, 'P12: one that keeps the rows as they are is told of');
+-- What was going on when an error came up, the server's log tells.
+CREATE FUNCTION context_of(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    context text;
+BEGIN
+    EXECUTE statement;
+EXCEPTION WHEN raise_exception THEN
+    GET STACKED DIAGNOSTICS context = PG_EXCEPTION_CONTEXT;
+    RETURN regexp_replace(context, '^SQL statement "SELECT playevent.forget_listener.*', '', 'n');
+END
+$$;
+CREATE OR REPLACE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no'; END$$;
+SELECT matches(context_of('SELECT playevent.forget_listener(''play_event'', ''token-3'')'), '"UPDATE f.play_event', 'P12: an error tells what was going on');
+SELECT doesnt_match(context_of('SELECT playevent.forget_listener(''play_event'', ''token-3'')'), 'token-3', 'P12: and not of whom');
 DROP TRIGGER a_meddler ON play_event;
 CREATE OR REPLACE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -151,6 +165,27 @@ SELECT results_eq('SELECT sum(plays) FILTER (WHERE anon_id IS NULL), sum(plays) 
     'P12: and count him as nobody');
 ANALYZE play_event, play_by_listener_slot;
 SELECT is_empty($$SELECT traces('token-3')$$, 'P12: which leaves no trace');
+CREATE FUNCTION state_if_read_only(statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('transaction_read_only', 'on', true);
+    EXECUTE statement;
+    RETURN 'none';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END
+$$;
+SELECT is(state_if_read_only('SELECT playevent.forget_listener(''play_event'', ''nobody'')'), '25006', 'P9: a transaction that only reads merges no slots');
+
+-- So they do where equal keys have several images, of which what is taken off has one.
+ALTER TABLE play_event ADD COLUMN speed numeric;
+SELECT playevent.add_counter('play_event', 'play_by_speed', '{anon_id,speed}');
+INSERT INTO play_event (track_entry_key, bucket, anon_id, speed) VALUES ('k1', 'most', 'fast', 1.0), ('k1', 'most', 'fast', 1.00), ('k1', 'most', 'slow', 1.000);
+SELECT playevent.void('play_event', (SELECT array_agg(id) FROM play_event WHERE anon_id = 'fast'), 'a test');
+SELECT isnt_empty($$SELECT FROM play_by_speed_slot WHERE anon_id = 'fast'$$, 'P12: slots of both images are there');
+SELECT is(playevent.forget_listener('play_event', 'fast'), 2::bigint, 'P12: one whose plays have keys of two images is forgotten');
+SELECT is_empty($$SELECT traces('fast')$$, 'P12: without a trace');
+SELECT results_eq('SELECT anon_id, speed, plays FROM play_by_speed WHERE speed IS NOT NULL', $$VALUES ('slow'::text, 1.0, 1::bigint)$$, 'P3: others stay');
+SELECT playevent.drop_counter('play_event', 'play_by_speed');
 SELECT playevent.drop_counter('play_event', 'play_by_listener');
 SELECT playevent.drop_counter('play_event', 'play_by_token');
 SELECT playevent.drop_counter('play_event', 'play_token_length');
@@ -196,7 +231,11 @@ SELECT is_empty($$SELECT playevent.verify('by_uuid_event') UNION ALL SELECT play
 --
 
 SELECT playevent.create_log('listen', track => 'track', partition_by => 'month');
-ALTER TABLE listen_event ADD COLUMN has_token boolean GENERATED ALWAYS AS (anon_id IS NOT NULL) STORED;
+ALTER TABLE listen_event ADD COLUMN has_token boolean GENERATED ALWAYS AS (anon_id IS NOT NULL) STORED,
+    ADD COLUMN token_length int GENERATED ALWAYS AS (length(anon_id)) STORED;
+SELECT playevent.add_counter('listen_event', 'listen_by_listener', '{anon_id}');
+SELECT playevent.add_counter('listen_event', 'listen_by_token', '{has_token}');
+SELECT playevent.add_counter('listen_event', 'listen_token_length', '{bucket}', amount => 'token_length');
 CREATE TEMP TABLE month AS SELECT date_trunc('month', now() AT TIME ZONE 'UTC') AS this;
 DO $$
 DECLARE
@@ -225,6 +264,14 @@ SELECT is_empty(format('SELECT playevent.verify_archive(''listen_event'', %L)', 
   FROM (SELECT c.oid::regclass AS part FROM pg_class c WHERE c.relkind = 'r' AND NOT c.relispartition
            AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgfoid = 'playevent.sealed'::regproc) ORDER BY 1) a;
 SELECT is_empty('SELECT playevent.verify(''listen_event'')', 'P3: and all is exact');
+
+-- The token goes from an archive as OPERATIONS has it.
+ALTER TABLE listen_old_3 DISABLE TRIGGER playevent_append_only;
+UPDATE listen_old_3 SET anon_id = NULL WHERE anon_id = 'token-2';
+ALTER TABLE listen_old_3 ENABLE ALWAYS TRIGGER playevent_append_only;
+SELECT is_empty($$SELECT playevent.verify_archive('listen_event', 'listen_old_3')$$, 'P11: a manifest is true of an archive whose token was emptied');
+SELECT is_empty($$SELECT FROM listen_manifest WHERE counters::text ~ 'anon_id|token'$$, 'P12: and has no digest that tells of one');
+SELECT isnt_empty($$SELECT FROM listen_manifest WHERE counters ? 'track_entry_key, release_id, bucket'$$, 'P11: but those of others');
 SELECT is((SELECT bool_and(intact) FROM playevent.log), true, 'P1: all of them are intact');
 
 -- What was inserted straight into a partition is counted when the transaction ends, or

@@ -309,21 +309,17 @@ $$;
 COMMENT ON FUNCTION playevent.digest_rows(regclass, text[], name) IS
 'internal: how many rows a table has, and their digest, as a log''s manifest has them';
 
--- The counters whose counts have digests.  Sketches can't be added.  Who is forgotten later
--- is in none, not even as a hash.  And equal keys must look the same in each partition,
--- as 1.0 and 1.00 don't, or digests don't add up: where they may not, an operator class
--- has no function "equalimage" (4), or a collation takes other strings for equal
--- (Postgres's documentation, "B-Tree Support Functions").
+-- The counters whose counts have digests: no sketches, which can't be added.  And equal
+-- keys must look the same in each partition, as 1.0 and 1.00 don't, or digests don't add
+-- up: where they may not, an operator class has no function "equalimage" (4), or a
+-- collation takes other strings for equal (Postgres's documentation, "B-Tree Support
+-- Functions").
 CREATE FUNCTION playevent.digested_counters(event regclass) RETURNS SETOF regclass
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT k.counter_slot FROM playevent.counter k
      WHERE k.event = digested_counters.event AND k.listener_column IS NULL
-       AND NOT EXISTS (
-           SELECT FROM playevent.policy(k.event) AS p
-            CROSS JOIN LATERAL playevent.listeners_slots(k.event, p.listener_column) AS s(slot)
-            WHERE s.slot = k.counter_slot)
        AND NOT EXISTS (
            SELECT FROM pg_index i
             CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[], i.indcollation::oid[]) AS part(attnum, opclass, collated)
@@ -353,7 +349,9 @@ BEGIN
           FROM playevent.counter k
          CROSS JOIN LATERAL playevent.counted_by(k.columns, k.listener_column, k.amount_column) AS b(counted_by)
          WHERE k.event = digest_counts.event AND k.counter_slot IN (SELECT playevent.digested_counters(digest_counts.event))
-           AND (earlier IS NULL OR earlier ? b.counted_by)
+           -- A listener may have been forgotten since.
+           AND (earlier IS NULL OR earlier ? b.counted_by
+                AND k.counter_slot NOT IN (SELECT playevent.listeners_slots(digest_counts.event, (playevent.policy(digest_counts.event)).listener_column)))
     LOOP
         digests := digests || jsonb_build_object(counter.counted_by, encode(
             (playevent.digest(part, coalesce(verdicts, part),

@@ -256,6 +256,23 @@ is_deleted(TrackBinding *binding, HeapTuple tuple, TupleDesc desc)
 }
 
 /*
+ * apply_length
+ *		The release as the log's column takes it, or an error (22001, 22003).
+ *
+ * Functions of length take the type, the modifier, and, but for those that never
+ * refuse, whether it was asked for by a cast.
+ */
+static Datum
+apply_length(TrackBinding *binding, Datum release)
+{
+	FmgrInfo   *length = &binding->release_length;
+	Datum		typmod = Int32GetDatum(binding->release_typmod);
+
+	return length->fn_nargs == 2 ? FunctionCall2(length, release, typmod) :
+		FunctionCall3(length, release, typmod, BoolGetDatum(false));
+}
+
+/*
  * read_track
  *		The answer that a track's row gives.
  */
@@ -270,9 +287,12 @@ read_track(TrackBinding *binding, HeapTuple tuple, TupleDesc desc,
 		return;
 	release = heap_getattr(tuple, binding->track_release, desc,
 						   &answer->isnull);
-	if (!answer->isnull)
-		answer->release = datumCopy(release, binding->release_byval,
-									binding->release_len);
+	if (answer->isnull)
+		return;
+	if (binding->release_typmod >= 0)
+		release = apply_length(binding, release);
+	answer->release = datumCopy(release, binding->release_byval,
+								binding->release_len);
 }
 
 /*
@@ -635,8 +655,9 @@ warn_of_restored_release(TriggerData *trigdata, ReleaseMemo *memo)
  * row's track, whatever the client put there; to null if the track is loose,
  * deleted or unknown.
  *
- * Errors: an empty key (23514); an unknown track, under reject (23503); and
- * what track_binding reports.
+ * Errors: an empty key (23514); an unknown track, under reject (23503); a release that
+ * is too long for the column (22001, 22003), or none where its domain takes no null
+ * (23502); and what track_binding reports.
  */
 Datum
 playevent_resolve(PG_FUNCTION_ARGS)
@@ -680,6 +701,15 @@ playevent_resolve(PG_FUNCTION_ARGS)
 	}
 	/* else: the column's NOT NULL constraint has the word, later */
 
+	if (answer.isnull && binding->release_not_null)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("column \"%s\" of table \"%s\" is of a domain that takes no null",
+						NameStr(TupleDescAttr(RelationGetDescr(trigdata->tg_relation),
+											  binding->event_release - 1)->attname),
+						RelationGetRelationName(trigdata->tg_relation)),
+				 errdetail("The track has no release."),
+				 errtablecol(trigdata->tg_relation, binding->event_release)));
 	tuple = replace_column(trigdata, binding->event_release, answer.release,
 						   answer.isnull);
 	if (tuple != trigdata->tg_trigtuple &&

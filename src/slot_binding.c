@@ -80,7 +80,7 @@ leading_keys(SlotBinding *slot, Relation index, int *which)
 {
 	Form_pg_index form = index->rd_index;
 	int			nkeys = 0;
-	bool		has_first = false;
+	int			seen = 0;		/* a bit for each key column */
 
 	if (!form->indisvalid)
 		return 0;
@@ -91,12 +91,12 @@ leading_keys(SlotBinding *slot, Relation index, int *which)
 		while (k < slot->nkeys &&
 			   slot->key_attnos[k] != form->indkey.values[i])
 			k++;
-		if (k == slot->nkeys)
+		if (k == slot->nkeys || (seen & (1 << k)) != 0)
 			break;
-		has_first |= k == 0;
+		seen |= 1 << k;
 		which[nkeys++] = k;
 	}
-	return has_first ? nkeys : 0;
+	return (seen & 1) != 0 ? nkeys : 0;
 }
 
 /*

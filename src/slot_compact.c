@@ -208,7 +208,8 @@ is_by_day(SlotBinding *binding)
  *		view can tell?  Equal keys may have several images (1.0 and 1.00).
  *
  * holds_key takes the slot's row apart where it must look at it.  If the index has
- * not all of the key, what it calls equal need not be.
+ * not all of the key, or another collation than the view, what it calls equal need
+ * not be.
  */
 static bool
 is_same_key(SlotWriter *writer, HeapTuple slot)
@@ -224,7 +225,9 @@ is_same_key(SlotWriter *writer, HeapTuple slot)
 		int			k = binding->index_key[i];
 		int			column = binding->key_attnos[k] - 1;
 
-		if (writer->row_isnull[column] != writer->isnull[k])
+		if (writer->row_isnull[column] != writer->isnull[k] ||
+			binding->index_collation[i] !=
+			TupleDescAttr(RelationGetDescr(writer->rel), column)->attcollation)
 			return false;
 		if (!writer->isnull[k] &&
 			!DatumGetBool(FunctionCall2Coll(&binding->index_equal[i],

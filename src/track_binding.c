@@ -359,6 +359,75 @@ bind_deleted(TrackBinding *binding, Relation event, Trigger *trigger,
 }
 
 /*
+ * bind_length
+ *		Look up what gives a track's release the length or precision of the log's
+ *		column, as an assignment would, if the track table's is another: it cuts,
+ *		rounds or refuses.
+ *
+ * Whose function it is doesn't matter: only types that superusers make have such
+ * modifiers.
+ */
+static void
+bind_length(TrackBinding *binding, Relation event, Relation track)
+{
+	Form_pg_attribute mine = TupleDescAttr(RelationGetDescr(event),
+										   binding->event_release - 1);
+	Form_pg_attribute other = TupleDescAttr(RelationGetDescr(track),
+											binding->track_release - 1);
+	int32		typmod = other->atttypmod;
+	Oid			function;
+
+	binding->release_typmod = -1;
+	(void) getBaseTypeAndTypmod(other->atttypid, &typmod);
+	if (mine->atttypmod < 0 || mine->atttypmod == typmod)
+		return;
+	switch (find_typmod_coercion_function(mine->atttypid, &function))
+	{
+		case COERCION_PATH_FUNC:
+			fmgr_info_cxt(function, &binding->release_length,
+						  binding->head.context);
+			binding->release_typmod = mine->atttypmod;
+			break;
+		case COERCION_PATH_NONE:
+			break;
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column \"%s\" of table \"%s\" has another length than column \"%s\" of table \"%s\"",
+							NameStr(mine->attname),
+							RelationGetRelationName(event),
+							NameStr(other->attname),
+							RelationGetRelationName(track)),
+					 errhint("Give both columns the same type."),
+					 errtablecol(event, binding->event_release)));
+	}
+}
+
+/*
+ * takes_no_null
+ *		Is the type a domain that is NOT NULL, or over one?
+ */
+static bool
+takes_no_null(Oid type)
+{
+	bool		no_null = false;
+
+	while (!no_null && get_typtype(type) == TYPTYPE_DOMAIN)
+	{
+		HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+		Form_pg_type form;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for type %u", type);
+		form = (Form_pg_type) GETSTRUCT(tuple);
+		no_null = form->typnotnull;
+		type = form->typbasetype;
+		ReleaseSysCache(tuple);
+	}
+	return no_null;
+}
+
+/*
  * bind_unknown
  *		What is to become of rows whose track is unknown.
  */
@@ -414,6 +483,8 @@ build_track_binding(TrackBinding *binding, Relation event, Trigger *trigger)
 	att = TupleDescAttr(RelationGetDescr(event), binding->event_release - 1);
 	binding->release_len = att->attlen;
 	binding->release_byval = att->attbyval;
+	binding->release_not_null = takes_no_null(att->atttypid);
+	bind_length(binding, event, track);
 
 	find_track_index(binding, event, trigger, track);
 	table_close(track, NoLock);

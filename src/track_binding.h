@@ -38,6 +38,9 @@ typedef struct TrackBinding
 	ImageType	key_type;
 	int16		release_len;
 	bool		release_byval;
+	bool		release_not_null;	/* says its domain */
+	int32		release_typmod; /* that is to be applied, or -1 */
+	FmgrInfo	release_length; /* what applies it */
 } TrackBinding;
 
 extern void track_binding_init(void);

@@ -150,6 +150,22 @@ $$;
 COMMENT ON FUNCTION playevent.column_type(regclass, name, text) IS
 'internal: a column''s type, or an error that names the argument';
 
+-- How a slot table declares a log's column: without its length, which may be another
+-- later, while the table is in use by its views.
+CREATE FUNCTION playevent.slot_column_type(event regclass, col name)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM playevent.column_type(event, col, 'columns'::text);
+    RETURN playevent.declaration(a.atttypid, -1, a.attcollation) FROM pg_attribute a WHERE a.attrelid = event AND a.attname = col;
+END
+$$;
+
+COMMENT ON FUNCTION playevent.slot_column_type(regclass, name) IS
+'internal: a log''s column as a slot table declares it';
+
 -- A copy of a column has the base type of a domain, with its length and collation:
 -- a CHECK of the domain's owner is not to run with the rights of the log's.
 CREATE FUNCTION playevent.base_type(

@@ -289,7 +289,7 @@ BEGIN
                    autovacuum_vacuum_scale_factor = 0.05,
                    autovacuum_vacuum_threshold = 1000%s)',
             slot,
-            (SELECT string_agg(format('%I %s', c, playevent.column_type(event, c, 'columns'::text)), ', ' ORDER BY ord)
+            (SELECT string_agg(format('%I %s', c, playevent.slot_column_type(event, c)), ', ' ORDER BY ord)
                FROM unnest(columns) WITH ORDINALITY AS u(c, ord)),
             count_column, count_type,
             CASE WHEN is_sketch THEN ', toast_tuple_target = 8160' END);

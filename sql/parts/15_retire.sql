@@ -345,7 +345,7 @@ BEGIN
             MESSAGE = format('what was retired of table "%s" can''t be counted by those columns', (SELECT relname FROM pg_class WHERE oid = event)),
             DETAIL = CASE WHEN made.listener_column IS NOT NULL THEN 'Who listened is not known any more.'
                           ELSE format('No counter that was there then has all of the columns %s%s.', array_to_string(made.columns, ', '),
-                              coalesce(format(', and sums "%s"', made.amount_column), '')) END,
+                              coalesce(', and sums "' || made.amount_column || '"', '')) END,
             HINT = 'Count by columns that another counter has too, or the plays that are there yet in a view of your own.';
     END IF;
     PERFORM playevent.write_guarded(made.retired, ARRAY[source.retired], format(

@@ -87,16 +87,28 @@ SELECT is(problems('play_event', NULL), NULL, 'P7: attach_log mends that, once t
 
 -- Equal keys that look different in each partition, which have no digest
 SELECT playevent.create_log('spun', track => 'track', partition_by => 'month') AS made \gset
-ALTER TABLE spun_event ADD COLUMN speed numeric, ADD COLUMN side int;
+ALTER TABLE spun_event ADD COLUMN speed numeric, ADD COLUMN side int, ADD COLUMN code bpchar;
+SELECT playevent.add_counter('spun_event', 'spun_by_code', '{code}') AS made \gset
 SELECT playevent.add_counter('spun_event', 'spun_by_speed', '{speed}') AS made \gset
 SELECT playevent.add_counter('spun_event', 'spun_by_side', '{side}') AS made \gset
 SELECT count(playevent.make_partition('spun_event', 'spun_event_p20200' || i, format('''2020-0%s-01 00:00Z''', i), format('''2020-0%s-01 00:00Z''', i + 1))) AS made
-  FROM generate_series(1, 2) i \gset
-INSERT INTO spun_event (track_entry_key, bucket, created_at, speed, side) VALUES ('k1', 'most', '2020-01-02Z', 1.0, 1), ('k1', 'most', '2020-02-02Z', 1.00, 1);
+  FROM generate_series(1, 3) i \gset
+INSERT INTO spun_event (track_entry_key, bucket, created_at, speed, side, code) VALUES
+    ('k1', 'most', '2020-01-02Z', 1.0, 1, 'x'), ('k1', 'most', '2020-02-02Z', 1.00, 1, 'x ');
 SELECT playevent.seal('spun_event', '2020-03-01 00:00Z') AS sealed, playevent.retire('spun_event', '2020-03-01 00:00Z') AS retired \gset
 SELECT is(problems('spun_event', t), NULL, format('P11: %s is as it was, though what is equal looks different', t))
   FROM unnest('{NULL,spun_event_p202001,spun_event_p202002}'::regclass[]) t;
 SELECT results_eq('TABLE spun_by_speed', 'VALUES (1.0, 2::bigint)', 'P11: which is counted as one');
+
+-- A column that was made longer meanwhile
+ALTER TABLE spun_event ALTER COLUMN track_entry_key TYPE varchar(300);
+INSERT INTO spun_event (track_entry_key, bucket, created_at) VALUES (repeat('k', 150), 'most', '2020-03-02Z');
+SELECT playevent.seal('spun_event', '2020-04-01 00:00Z') AS sealed \gset
+SELECT is(playevent.retire('spun_event', '2020-04-01 00:00Z'), 1, 'P11: longer keys are retired');
+SELECT results_eq($$SELECT sum(spuns) FROM spun_counter WHERE length(track_entry_key) = 150$$, 'VALUES (1::numeric)', 'P11: and counted');
+SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_attribute WHERE attrelid = ANY ('{spun_counter_slot,spun_counter_retired}'::regclass[]) AND atttypmod >= 0$$,
+    'P7: a dump is restored, for slots have no lengths');
+SELECT is(problems('spun_event', NULL), NULL, 'P11: all is as it was');
 ALTER TABLE spun_by_side_retired DISABLE TRIGGER ALL;
 UPDATE spun_by_side_retired SET spuns = spuns + 1;
 SELECT is(problems('spun_event', NULL), 'counter by side: what was retired is not what the manifest says', 'P11: of other keys a changed count is found');

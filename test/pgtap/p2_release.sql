@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(85);
+SELECT plan(91);
 
 CREATE SCHEMA p2;
 SET LOCAL search_path = p2, public;
@@ -363,6 +363,45 @@ SELECT results_eq($$SELECT release_id FROM play_event WHERE bucket = 'partial' O
 ALTER SCHEMA p2 RENAME TO p2_moved;
 SET LOCAL search_path = p2_moved, public;
 SELECT is(release_of('live'), 1::bigint, 'P2: a schema that was renamed');
+
+-- A release gets the length of the log's column, as by an assignment: what does not fit
+-- is refused, or a dump could not be restored.
+CREATE TABLE edition (entry_key text PRIMARY KEY, slug varchar(50), price numeric, code bit varying(9));
+INSERT INTO edition VALUES ('short', 'short', 1.26, '101'), ('long', 'a long one', 1e9, '101'), ('blank', 'blank     ', NULL, '10101');
+SELECT playevent.create_log('sale', 'edition', track_release => 'slug');
+ALTER TABLE sale_event ALTER release_id TYPE varchar(20);
+SELECT lives_ok($$INSERT INTO sale_event (track_entry_key, bucket) VALUES ('long', 'most')$$, 'P2: a release that the log''s column takes, though the track table''s is longer');
+CREATE FUNCTION sold(log text, key text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    release text;
+BEGIN
+    EXECUTE format('INSERT INTO %I (track_entry_key, release, kind) VALUES (%L, NULL, ''a'') RETURNING ''<'' || release::text || ''>''', log, key) INTO release;
+    RETURN coalesce(release, 'null');
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END
+$$;
+CREATE DOMAIN required AS bit varying(9) NOT NULL;
+CREATE DOMAIN too_required AS required;
+CREATE TABLE by_slug (track_entry_key text NOT NULL, release varchar(5), kind text NOT NULL);
+CREATE TABLE by_price (track_entry_key text NOT NULL, release numeric(4, 1), kind text NOT NULL);
+CREATE TABLE by_code (track_entry_key text NOT NULL, release bit varying(4), kind text NOT NULL);
+SELECT playevent.attach_log('by_slug', 'edition', track_release => 'slug', kind_column => 'kind', kinds => '{a}', release_column => 'release'),
+       playevent.attach_log('by_price', 'edition', track_release => 'price', kind_column => 'kind', kinds => '{a}', release_column => 'release'),
+       playevent.attach_log('by_code', 'edition', track_release => 'code', kind_column => 'kind', kinds => '{a}', release_column => 'release');
+SELECT results_eq($$SELECT log, key, sold(log, key) FROM unnest('{by_slug,by_price,by_code}'::text[]) WITH ORDINALITY l(log, i), unnest('{short,long,blank,none}'::text[]) WITH ORDINALITY k(key, j) ORDER BY i, j$$,
+    $$VALUES ('by_slug', 'short', '<short>'), ('by_slug', 'long', '22001'), ('by_slug', 'blank', '<blank>'), ('by_slug', 'none', 'null'),
+             ('by_price', 'short', '<1.3>'), ('by_price', 'long', '22003'), ('by_price', 'blank', 'null'), ('by_price', 'none', 'null'),
+             ('by_code', 'short', '<101>'), ('by_code', 'long', '<101>'), ('by_code', 'blank', '22001'), ('by_code', 'none', 'null')$$,
+    'P2: a release of another length is cut, rounded or refused');
+SELECT is_empty($$SELECT playevent.verify(l::regclass) FROM unnest('{by_slug,by_price,by_code}'::text[]) l$$, 'P3: which is counted so');
+ALTER TABLE edition ALTER COLUMN slug TYPE varchar(5) USING left(slug, 5);
+SELECT is(sold('by_slug', 'long'), '<a lon>', 'P2: as long as the column again');
+CREATE TABLE by_required (track_entry_key text NOT NULL, release too_required, kind text NOT NULL);
+ALTER TABLE edition ADD COLUMN must too_required DEFAULT '1';
+SELECT playevent.attach_log('by_required', 'edition', track_release => 'must', kind_column => 'kind', kinds => '{a}', release_column => 'release');
+SELECT lives_ok($$INSERT INTO by_required VALUES ('long', '0', 'a')$$, 'P2: a release of a domain');
+SELECT throws_ok($$INSERT INTO by_required VALUES ('none', '0', 'a')$$, '23502', 'column "release" of table "by_required" is of a domain that takes no null', 'P2: which takes no null');
 
 SELECT * FROM finish();
 ROLLBACK;

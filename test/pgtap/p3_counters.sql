@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(101);
+SELECT plan(105);
 
 CREATE SCHEMA c;
 SET LOCAL search_path = c, public;
@@ -310,6 +310,30 @@ SELECT results_eq('SELECT told()', $$VALUES ('preview_counter_slot by bucket')$$
 ALTER TABLE preview_counter_slot RENAME TO zz_slot;
 SELECT results_eq('SELECT told()', $$VALUES ('zz_slot by bucket')$$, 'P10: which was renamed');
 SELECT lives_ok($$SELECT playevent.drop_counter('preview_event', 'country_counter')$$, 'P1: the other can be dropped');
+
+-- What equal keys look like, compaction doesn't mind; what an index calls equal by a
+-- column that it has twice, or in its own order, it does.
+CREATE FUNCTION compacted_by(index_columns text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE (SELECT string_agg(format('DROP INDEX %s;', indexrelid::regclass), '') FROM pg_index WHERE indrelid = 'zz_slot'::regclass);
+    EXECUTE format('CREATE INDEX ON zz_slot (%s)', index_columns);
+    ALTER TABLE zz_slot DISABLE TRIGGER USER;
+    INSERT INTO zz_slot SELECT s.track_entry_key, s.release_id, s.bucket, n FROM zz_slot s, unnest('{5,-5}'::int[]) n;
+    ALTER TABLE zz_slot ENABLE TRIGGER USER;
+    PERFORM playevent.compact('preview_event');
+    RETURN QUERY SELECT v::text FROM playevent.verify('preview_event') v;
+END
+$$;
+INSERT INTO preview_event (track_entry_key, bucket) VALUES ('k1', 'most'), ('K1', 'most'), ('k1', 'partial'), ('K1', 'partial');
+SELECT is_empty(format('SELECT compacted_by(%L)', c), format('P3: exact after compaction by an index on (%s)', c))
+  FROM unnest('{track_entry_key,"track_entry_key, track_entry_key, track_entry_key","track_entry_key, release_id, bucket"}'::text[]) c;
+SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i') AS has_icu \gset
+\if :has_icu
+CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+SELECT is_empty('SELECT compacted_by(''track_entry_key COLLATE any_case, release_id, bucket'')', 'P3: and by one that takes k1 for K1');
+\else
+SELECT pass('P3: without ICU no index takes k1 for K1');
+\endif
 
 SELECT * FROM finish();
 ROLLBACK;

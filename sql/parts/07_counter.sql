@@ -132,7 +132,7 @@ BEGIN
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('table "%s" is there already, and does not fit table "%s"', class.relname, log.relname),
             DETAIL = format('It must be a logged table with the columns %s, and have no triggers, rules, policies, constraints or defaults of its own.', columns),
-            HINT = 'Rename it, or give the log another name.';
+            HINT = 'If but the type of a column is another, give it that of the log: ALTER TABLE ... ALTER COLUMN ... TYPE.  Otherwise rename it, or give the log another name.';
     END IF;
 END
 $$;

@@ -301,7 +301,7 @@ open_track(TrackBinding *binding, Relation event, Trigger *trigger)
 						spoken_name(trigger->tgargs[RESOLVE_TRACK])),
 				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks in it.",
 						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, RelationGetRelationName(event))));
+				 errhint(HINT_REATTACH, get_rel_name(binding->log_relid))));
 	depend_on_schema(binding, namespace);
 	binding->track_relid = RelationGetRelid(track);
 	binding->track_is_heap = track->rd_rel->relam == HEAP_TABLE_AM_OID;
@@ -319,7 +319,7 @@ open_track(TrackBinding *binding, Relation event, Trigger *trigger)
 						RelationGetRelationName(track)),
 				 errdetail("Trigger \"%s\" on table \"%s\" looks up tracks in it.",
 						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, RelationGetRelationName(event))));
+				 errhint(HINT_REATTACH, get_rel_name(binding->log_relid))));
 	check_no_children(event, trigger, track);
 	return track;
 }

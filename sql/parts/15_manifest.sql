@@ -313,7 +313,7 @@ COMMENT ON FUNCTION playevent.digest_rows(regclass, text[], name) IS
 -- keys must look the same in each partition, as 1.0 and 1.00 don't, or digests don't add
 -- up: where they may not, an operator class has no function "equalimage" (4), or a
 -- collation takes other strings for equal (Postgres's documentation, "B-Tree Support
--- Functions").  Blanks behind a bpchar are as many as its length says, if it has one.
+-- Functions"); and a bpchar has as many blanks behind it as its length says, which may change.
 CREATE FUNCTION playevent.digested_counters(event regclass) RETURNS SETOF regclass
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -327,10 +327,8 @@ AS $$
              LEFT JOIN pg_amproc image ON image.amprocfamily = o.opcfamily AND image.amproclefttype = o.opcintype
               AND image.amprocrighttype = o.opcintype AND image.amprocnum = 4
              LEFT JOIN pg_collation l ON l.oid = part.collated
-             JOIN pg_attribute s ON s.attrelid = i.indrelid AND s.attnum = part.attnum
-             JOIN pg_attribute e ON e.attrelid = k.event AND e.attname = s.attname
             WHERE i.indrelid = k.counter_slot
-              AND (image.oid IS NULL OR NOT coalesce(l.collisdeterministic, true) OR o.opcintype = 'bpchar'::regtype AND e.atttypmod < 0))
+              AND (image.oid IS NULL OR NOT coalesce(l.collisdeterministic, true) OR o.opcintype = 'bpchar'::regtype))
 $$;
 
 COMMENT ON FUNCTION playevent.digested_counters(regclass) IS

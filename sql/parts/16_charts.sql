@@ -3,8 +3,8 @@
 --
 
 -- The counter that top and series read: of those that count by the column and the
--- log's day, the one with the fewest columns.  If nothing tells which column is the
--- day, it is any of type date.
+-- log's day, the one that create_log makes, for readers have rights on that; or else the one
+-- with the fewest columns.  If nothing tells which column is the day, it is any of type date.
 CREATE FUNCTION playevent.day_counter(
     event regclass, counted_by name,
     OUT slot regclass, OUT retired regclass, OUT day_column name, OUT count_column name)
@@ -13,6 +13,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     told name := (playevent.told_days(event)).day_column;
+    usual text[] := (SELECT k.columns[1:2] || told::text FROM playevent.counter k WHERE k.event = day_counter.event AND k.trigger_name = 'playevent_count');
 BEGIN
     SELECT k.counter_slot, d.attname, k.count_column INTO slot, day_column, count_column
       FROM playevent.counter k
@@ -24,7 +25,7 @@ BEGIN
      WHERE k.event = day_counter.event AND k.listener_column IS NULL AND k.amount_column IS NULL
        AND d.n = 1 AND d.attname = coalesce(told, d.attname) AND d.attname <> coalesce(counted_by, '')
        AND (counted_by IS NULL OR counted_by = ANY (k.columns))
-     ORDER BY cardinality(k.columns), k.counter LIMIT 1;
+     ORDER BY k.columns IS DISTINCT FROM usual, cardinality(k.columns), k.counter LIMIT 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',

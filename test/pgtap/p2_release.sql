@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(91);
+SELECT plan(94);
 
 CREATE SCHEMA p2;
 SET LOCAL search_path = p2, public;
@@ -395,6 +395,15 @@ SELECT results_eq($$SELECT log, key, sold(log, key) FROM unnest('{by_slug,by_pri
              ('by_code', 'short', '<101>'), ('by_code', 'long', '<101>'), ('by_code', 'blank', '22001'), ('by_code', 'none', 'null')$$,
     'P2: a release of another length is cut, rounded or refused');
 SELECT is_empty($$SELECT playevent.verify(l::regclass) FROM unnest('{by_slug,by_price,by_code}'::text[]) l$$, 'P3: which is counted so');
+-- A receipt says nothing of it, for it is no play's fault: the batch fails, whichever way
+-- it goes.
+SELECT playevent.create_log('loan', 'edition', track_release => 'slug');
+ALTER TABLE loan_event ALTER release_id TYPE varchar(5);
+SELECT is((SELECT string_agg(status, ' ') FROM record_loans('{short,none}', '{most,most}')), 'recorded recorded', 'P13: releases that fit are recorded');
+SELECT throws_ok($$SELECT * FROM record_loans('{short,long,none}', '{most,most,most}')$$, '22001', NULL, 'P13: with one that does not, the batch fails');
+CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER own AFTER INSERT ON loan_event FOR EACH ROW EXECUTE FUNCTION nothing();
+SELECT throws_ok($$SELECT * FROM record_loans('{short,long,none}', '{most,most,most}')$$, '22001', NULL, 'P13: and so by INSERT');
 ALTER TABLE edition ALTER COLUMN slug TYPE varchar(5) USING left(slug, 5);
 SELECT is(sold('by_slug', 'long'), '<a lon>', 'P2: as long as the column again');
 CREATE TABLE by_required (track_entry_key text NOT NULL, release too_required, kind text NOT NULL);

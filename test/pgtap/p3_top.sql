@@ -4,7 +4,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(53);
+SELECT plan(54);
 
 CREATE SCHEMA t;
 SET LOCAL search_path = t, public;
@@ -283,6 +283,8 @@ SELECT playevent.add_counter('preview_event', 'by_birthday', '{track_entry_key,b
 INSERT INTO preview_event (track_entry_key, bucket, birthday) VALUES ('k1', 'most', '1990-01-01'), ('k1', 'most', '1991-01-01'), ('k2', 'most', now()::date);
 SELECT results_eq($$SELECT * FROM playevent.top('preview_event')$$, $$VALUES (1::bigint, 'k1', 2::bigint), (2, 'k2', 1)$$, 'P3: top is by the day that plays count for');
 SELECT results_eq($$SELECT sum(plays) FROM playevent.series('preview_event')$$, 'VALUES (3::numeric)', 'P3: so is series');
+SELECT playevent.add_counter('preview_event', 'by_track', '{track_entry_key,day}');
+SELECT is((SELECT slot::text FROM playevent.day_counter('preview_event', 'track_entry_key')), 'preview_daily_slot', 'P8: the counter is read that readers have rights on, though another has fewer columns');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -256,52 +256,6 @@ is_deleted(TrackBinding *binding, HeapTuple tuple, TupleDesc desc)
 }
 
 /*
- * tell_track
- *		Error context: that a release does not fit can be mended by the tables'
- *		owners, and is no row's fault (record_fault.c).
- */
-static void
-tell_track(void *arg)
-{
-	const char **names = arg;
-
-	err_generic_string(PG_DIAG_SCHEMA_NAME, names[0]);
-	err_generic_string(PG_DIAG_TABLE_NAME, names[1]);
-	err_generic_string(PG_DIAG_COLUMN_NAME, names[2]);
-	errdetail("Column \"%s\" of table \"%s\" has a release that column \"%s\" of table \"%s\" does not take.",
-			  names[2], names[1], names[3], names[4]);
-	errhint("Give both columns the same type.");
-}
-
-/*
- * apply_length
- *		The release as the log's column takes it, or an error (class 22).
- *
- * Functions of length take the type, the modifier, and, but for those that never
- * ask, whether it is a cast.
- */
-static Datum
-apply_length(TrackBinding *binding, Datum release)
-{
-	FmgrInfo   *length = &binding->release_length;
-	Datum		typmod = Int32GetDatum(binding->release_typmod);
-	const char *names[] = {
-		get_namespace_name(get_rel_namespace(binding->track_relid)),
-		get_rel_name(binding->track_relid),
-		get_attname(binding->track_relid, binding->track_release, false),
-		get_attname(binding->event_relid, binding->event_release, false),
-		get_rel_name(binding->event_relid)
-	};
-	ErrorContextCallback callback = {error_context_stack, tell_track, names};
-
-	error_context_stack = &callback;
-	release = length->fn_nargs == 2 ? FunctionCall2(length, release, typmod) :
-		FunctionCall3(length, release, typmod, BoolGetDatum(false));
-	error_context_stack = callback.previous;
-	return release;
-}
-
-/*
  * read_track
  *		The answer that a track's row gives.
  */
@@ -319,7 +273,7 @@ read_track(TrackBinding *binding, HeapTuple tuple, TupleDesc desc,
 	if (answer->isnull)
 		return;
 	if (binding->release_typmod >= 0)
-		release = apply_length(binding, release);
+		release = fit_release(binding, release);
 	answer->release = datumCopy(release, binding->release_byval,
 								binding->release_len);
 }

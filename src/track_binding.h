@@ -45,5 +45,6 @@ typedef struct TrackBinding
 
 extern void track_binding_init(void);
 extern TrackBinding *track_binding(Relation event, Trigger *trigger);
+extern Datum fit_release(TrackBinding *binding, Datum release);
 
 #endif							/* PLAYEVENT_TRACK_BINDING_H */

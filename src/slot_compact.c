@@ -204,39 +204,38 @@ is_by_day(SlotBinding *binding)
 
 /*
  * is_same_key
- *		Is the slot one of the key that the writer has, as far as the index and the
- *		view can tell?  Equal keys may have several images (1.0 and 1.00).
+ *		Is the slot one of the key that compaction is at, as far as the index and
+ *		the view can tell?  Equal keys may have several images (1.0 and 1.00).
  *
  * holds_key takes the slot's row apart where it must look at it.  If the index has
  * not all of the key, or another collation than the view, what it calls equal need
  * not be.
  */
 static bool
-is_same_key(SlotWriter *writer, HeapTuple slot)
+is_same_key(Compaction *at, HeapTuple slot)
 {
+	SlotWriter *writer = at->writer;
 	SlotBinding *binding = writer->binding;
+	MemoryContext oldcontext = MemoryContextSwitchTo(at->context);
+	bool		holds = holds_key(writer, slot);
+	bool		same = holds || binding->index_nkeys == binding->nkeys;
 
-	if (holds_key(writer, slot))
-		return true;
-	if (binding->index_nkeys < binding->nkeys)
-		return false;
-	for (int i = 0; i < binding->index_nkeys; i++)
+	for (int i = 0; same && !holds && i < binding->index_nkeys; i++)
 	{
 		int			k = binding->index_key[i];
 		int			column = binding->key_attnos[k] - 1;
 
-		if (writer->row_isnull[column] != writer->isnull[k] ||
-			binding->index_collation[i] !=
-			TupleDescAttr(RelationGetDescr(writer->rel), column)->attcollation)
-			return false;
-		if (!writer->isnull[k] &&
-			!DatumGetBool(FunctionCall2Coll(&binding->index_equal[i],
+		same = writer->row_isnull[column] == writer->isnull[k] &&
+			binding->index_collation[i] ==
+			TupleDescAttr(RelationGetDescr(writer->rel), column)->attcollation &&
+			(writer->isnull[k] ||
+			 DatumGetBool(FunctionCall2Coll(&binding->index_equal[i],
 											binding->index_collation[i],
 											writer->row_values[column],
-											writer->values[k])))
-			return false;
+											writer->values[k])));
 	}
-	return true;
+	MemoryContextSwitchTo(oldcontext);
+	return same;
 }
 
 /*
@@ -265,15 +264,8 @@ merge_slots(SlotWriter *writer, int64 limit, ScanKey days)
 	while (at.removed < limit &&
 		   next_version(writer, ForwardScanDirection, NULL, &version))
 	{
-		if (BufferIsValid(at.kept.buffer))
-		{
-			MemoryContext oldcontext = MemoryContextSwitchTo(at.context);
-			bool		is_same = is_same_key(writer, &version.tuple);
-
-			MemoryContextSwitchTo(oldcontext);
-			if (!is_same)
-				finish_key(&at);
-		}
+		if (BufferIsValid(at.kept.buffer) && !is_same_key(&at, &version.tuple))
+			finish_key(&at);
 		if (BufferIsValid(at.kept.buffer))
 			merge(&at, &version);
 		else

@@ -194,7 +194,7 @@ check_kept(Relation rel, Relation event, Trigger *trigger)
 				 errdetail("Trigger \"%s\" on table \"%s\" keeps counts in it that must survive a crash.",
 						   trigger->tgname, RelationGetRelationName(event)),
 				 errhint(HINT_RECOUNT, RelationGetRelationName(rel),
-						 RelationGetRelationName(event)),
+						 log_name(event)),
 				 errtable(rel)));
 }
 
@@ -226,7 +226,7 @@ bind_amount(SlotBinding *slot, Relation rel, Relation event, Trigger *trigger,
 				 errdetail("Trigger \"%s\" on table \"%s\" counts in it.",
 						   trigger->tgname, RelationGetRelationName(event)),
 				 errhint(HINT_RECOUNT, RelationGetRelationName(rel),
-						 RelationGetRelationName(event)),
+						 log_name(event)),
 				 errtablecol(rel, slot->amount_attno)));
 	slot->amount_is_last = kind->is_bigint &&
 		slot->amount_attno == desc->natts;

@@ -32,6 +32,7 @@
 #include "utils/varlena.h"
 
 #include "as_owner.h"
+#include "guarded_write.h"
 #include "shard.h"
 #include "trigger_argument.h"
 
@@ -228,6 +229,17 @@ check_up_to_date(Relation event, Trigger *trigger)
 }
 
 /*
+ * log_name
+ *		The name of the log that the table is, or is a partition of: hints name it,
+ *		for attach_log takes no partition.
+ */
+const char *
+log_name(Relation event)
+{
+	return get_rel_name(root_of(RelationGetRelid(event)));
+}
+
+/*
  * check_nargs
  *		Check that a trigger has the arguments its function wants.
  */
@@ -263,7 +275,7 @@ find_column(Relation event, Trigger *trigger, int arg, Relation rel)
 						trigger->tgargs[arg], RelationGetRelationName(rel)),
 				 errdetail("Trigger \"%s\" on table \"%s\" needs it.",
 						   trigger->tgname, RelationGetRelationName(event)),
-				 errhint(HINT_REATTACH, RelationGetRelationName(event)),
+				 errhint(HINT_REATTACH, log_name(event)),
 				 errtable(rel)));
 	return attno;
 }
@@ -322,7 +334,7 @@ check_same_type(Relation event, AttrNumber event_attno, Relation rel,
 						   trigger->tgname, RelationGetRelationName(event)),
 				 is_slot_table ?
 				 errhint(HINT_RECOUNT, RelationGetRelationName(rel),
-						 RelationGetRelationName(event)) :
+						 log_name(event)) :
 				 errhint("Give both columns the same type."),
 				 errtablecol(event, event_attno)));
 }

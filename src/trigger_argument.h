@@ -70,6 +70,7 @@ extern const char *spoken_name(const char *name);
 extern char *qualified_name(Oid relid);
 extern Relation open_named_relation(const char *name, Oid log,
 									LOCKMODE lockmode, Oid *namespace);
+extern const char *log_name(Relation event);
 extern void check_nargs(Relation event, Trigger *trigger, int least,
 						int most);
 extern void check_up_to_date(Relation event, Trigger *trigger);

@@ -23,6 +23,9 @@
  * A log is what has a trigger that counts at its root, whatever that says: its
  * owner made it (trigger_owner.c).  Nothing of anybody's runs for these looks.
  *
+ * What goes because a stranger to the log drops what is his, such as a type in the
+ * partition's key, goes with a warning: the log must not hinder him.
+ *
  * Nor does what was retired come back, for it would be counted again.
  *
  * While retire takes a partition out, that one is let through: in the twin that
@@ -39,9 +42,12 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_trigger.h"
 #include "commands/tablecmds.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -414,9 +420,37 @@ was_sealed(Oid relid, Snapshot before)
 }
 
 /*
+ * is_stranger
+ *		Has the current user nothing to do with a partition that he dropped?
+ *
+ * He may drop it only as part of what its partition key needs, such as a type of
+ * his, which anybody may use in a log.  Neither are the log and the partition his,
+ * nor is its schema, where he lets others create tables.  Where the partition has
+ * another owner than the log, who may be in league with him, nobody is a stranger.
+ */
+static bool
+is_stranger(Form_pg_class part, Oid log, Snapshot before)
+{
+	HeapTuple	schema;
+	bool		strange;
+
+	if (part->relowner != owner_of(log) ||
+		has_privs_of_role(GetUserId(), part->relowner))
+		return false;
+	schema = tuple_before(NamespaceRelationId, NamespaceOidIndexId,
+						  part->relnamespace, before);
+	strange = HeapTupleIsValid(schema) &&
+		!has_privs_of_role(GetUserId(),
+						   ((Form_pg_namespace) GETSTRUCT(schema))->nspowner);
+	if (HeapTupleIsValid(schema))
+		heap_freetuple(schema);
+	return strange;
+}
+
+/*
  * check_dropped
  *		Refuse it if a table that is gone was a log's partition with rows, or
- *		sealed (55000).
+ *		sealed (55000).  Strangers must not be hindered: these are warned.
  */
 static void
 check_dropped(Oid relid, Snapshot before)
@@ -425,6 +459,7 @@ check_dropped(Oid relid, Snapshot before)
 									 before);
 	Form_pg_class class;
 	Oid			log;
+	bool		sealed;
 
 	if (!HeapTupleIsValid(tuple))
 		return;
@@ -432,18 +467,27 @@ check_dropped(Oid relid, Snapshot before)
 	log = class->relispartition &&
 		class->relpersistence != RELPERSISTENCE_TEMP ?
 		log_before(relid, before) : InvalidOid;
-	if (OidIsValid(log))
-	{
-		bool		sealed = was_sealed(relid, before);
+	if (!OidIsValid(log))
+		return;
 
-		if (sealed)
-			refuse(NameStr(class->relname), log, true, hint_of(log));
-		if (class->relkind == RELKIND_RELATION &&
-			blocks_of_file(class->reltablespace, class->relfilenode) > 0)
-			refuse(NameStr(class->relname), log, false,
-				   psprintf("%s  A partition that is empty all the same is detached before it is dropped.",
-							hint_of(log)));
-	}
+	sealed = was_sealed(relid, before);
+	if (!sealed &&
+		(class->relkind != RELKIND_RELATION ||
+		 blocks_of_file(class->reltablespace, class->relfilenode) == 0))
+		return;
+	if (is_stranger(class, log, before))
+		ereport(WARNING,
+				(errmsg("partition \"%s\" of log \"%s\" was dropped, with rows that are counted",
+						NameStr(class->relname), get_rel_name(log)),
+				 errdetail("Its partition key needed what is dropped."),
+				 errhint("The owner of log \"%s\" may call playevent.rebuild for it, which counts what is left.",
+						 get_rel_name(log))));
+	else if (sealed)
+		refuse(NameStr(class->relname), log, true, hint_of(log));
+	else
+		refuse(NameStr(class->relname), log, false,
+			   psprintf("%s  A partition that is empty all the same is detached before it is dropped.",
+						hint_of(log)));
 	heap_freetuple(tuple);
 }
 
@@ -451,7 +495,7 @@ check_dropped(Oid relid, Snapshot before)
  * playevent.watch_drops() returns event_trigger
  *
  * ON sql_drop: refuses to drop a log's partition with rows, or one that is
- * sealed, unless the log goes too (55000).
+ * sealed, unless the log goes too (55000), or who drops it is a stranger to the log.
  */
 Datum
 playevent_watch_drops(PG_FUNCTION_ARGS)

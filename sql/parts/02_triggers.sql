@@ -179,8 +179,8 @@ CREATE FUNCTION playevent.condition(trigger oid) RETURNS text
 LANGUAGE sql STABLE
 RETURN (
     -- Not for a trigger that says more than ours do: that may be as long as its
-    -- maker likes, and compressed.
-    SELECT CASE WHEN pg_catalog.pg_column_size(t.tgargs) < 8192 AND coalesce(pg_catalog.pg_column_size(t.tgqual), 0) < 8192 THEN
+    -- maker likes, and compressed, or too deep for the stack.
+    SELECT CASE WHEN pg_catalog.octet_length(t.tgargs) < 8192 AND coalesce(pg_catalog.octet_length(t.tgqual::text), 0) < 8192 THEN
         pg_catalog.replace(
             pg_catalog.substring(pg_catalog.pg_get_triggerdef(t.oid), ' WHEN \((.*)\) EXECUTE FUNCTION '),
             '("new".', '(new.')

@@ -226,7 +226,7 @@ AS $$
           UNION ALL
           SELECT 3, 0, a.attname, substring(pg_get_expr(d.adbin, d.adrelid) FROM 'now\(\) AT TIME ZONE ''([^'']+)''')
             FROM pg_attribute a JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-           WHERE a.attrelid = event AND a.attname = 'day' AND a.attgenerated = '' AND pg_column_size(d.adbin) < 8192) AS told
+           WHERE a.attrelid = event AND a.attname = 'day' AND a.attgenerated = '' AND octet_length(d.adbin::text) < 8192) AS told
      WHERE told.zone IS NOT NULL
      ORDER BY turn, place LIMIT 1
 $$;

@@ -342,6 +342,8 @@ DECLARE
 BEGIN
     SELECT * INTO known FROM playevent.verdicts(event);
     IF known.verdicts IS NULL THEN
+        -- Whoever may INSERT may have the locks that check_log takes.
+        PERFORM playevent.may_write(event);
         PERFORM playevent.check_not_distributed(event,
             'Verdicts would be on one node, and the rows that they are about on others.'::text,
             'Keep out what should not count before it is recorded; or insert the rows that count into a new log.'::text);

@@ -1,8 +1,8 @@
 -- P8 and P4: what anybody makes or asks for is no burden to others: thousands of
--- triggers, questions that are refused, keys of any length.
+-- triggers, questions that are refused, keys of any length, what others drop.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(12);
+SELECT plan(24);
 SET LOCAL client_min_messages = error;
 
 CREATE ROLE burden_mallory;
@@ -98,6 +98,54 @@ SELECT is_empty($$SELECT * FROM playevent.verify('long_event')$$, 'P3: exactly')
 -- Whoever reads guards takes all arguments apart, whoever's they are.
 SELECT is(cardinality(playevent.trigger_arguments(decode(repeat('00', 8000), 'hex'))), 0, 'P8: more arguments than any trigger of ours has are none');
 SELECT is(cardinality(playevent.trigger_arguments(decode(repeat('00', 40), 'hex'))), 40, 'P8: as many as it may have are some');
+
+-- Whoever owns what the partition key of a log of hers needs, drops it.
+CREATE ROLE burden_victim;
+CREATE SCHEMA v AUTHORIZATION burden_victim;
+GRANT USAGE ON SCHEMA v TO burden_mallory;
+SET ROLE burden_victim;
+CREATE TABLE v.t (a int);
+CREATE DOMAIN v.d AS text;
+CREATE TYPE v.e AS ENUM ('a');
+CREATE FUNCTION v.f(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1';
+SET ROLE burden_mallory;
+CREATE TABLE m.track (entry_key text PRIMARY KEY, release_id bigint);
+CREATE TABLE m.keyed (track_entry_key text NOT NULL, release_id bigint, bucket text NOT NULL, x v.t, d v.d, e v.e) PARTITION BY LIST (bucket);
+CREATE TABLE m.p1 PARTITION OF m.keyed FOR VALUES IN ('x') PARTITION BY LIST (((x).a));
+CREATE TABLE m.p2 PARTITION OF m.keyed FOR VALUES IN ('d') PARTITION BY LIST (d);
+CREATE TABLE m.p3 PARTITION OF m.keyed FOR VALUES IN ('e') PARTITION BY LIST (e);
+CREATE TABLE m.p4 PARTITION OF m.keyed FOR VALUES IN ('f') PARTITION BY LIST (v.f(track_entry_key));
+SELECT format('CREATE TABLE m.p%1$s_rest PARTITION OF m.p%1$s DEFAULT', i) FROM generate_series(1, 4) i \gexec
+SELECT playevent.attach_log('m.keyed', 'm.track', kinds => '{x,d,e,f}');
+INSERT INTO m.keyed SELECT 'k', NULL, b FROM unnest('{x,d,e,f}'::text[]) b;
+SET ROLE burden_victim;
+SAVEPOINT whole;
+SELECT lives_ok('DROP SCHEMA v CASCADE', 'P8: the schema with it');
+ROLLBACK TO whole;
+SET ROLE burden_victim;
+SELECT lives_ok('DROP OWNED BY burden_victim CASCADE', 'P8: and all that he has');
+ROLLBACK TO whole;
+SET ROLE burden_victim;
+SELECT lives_ok('DROP ' || what || ' CASCADE', 'P8: he drops ' || what) FROM unnest('{TABLE v.t,DOMAIN v.d,TYPE v.e,FUNCTION v.f}'::text[]) what;
+SET ROLE burden_mallory;
+SELECT results_eq('SELECT counted, logged FROM playevent.verify(''m.keyed'')', 'VALUES (1::bigint, 0::bigint), (1, 0), (1, 0), (1, 0)', 'P11: her counters had her rows');
+SELECT is(playevent.rebuild('m.keyed'), 4::bigint, 'P11: and she may count what is left');
+-- She herself can't have him do it, nor does he take others' partitions along with his
+-- schema, where he let them be made.
+CREATE TABLE m.p5 PARTITION OF m.keyed FOR VALUES IN ('x');
+INSERT INTO m.keyed VALUES ('k', NULL, 'x');
+SELECT throws_ok('DROP TABLE m.p5', '55000', 'partition "p5" of log "keyed" has rows that are counted', 'P11: what is hers stays');
+RESET ROLE;
+ALTER TABLE m.p5 SET SCHEMA v;
+SET ROLE burden_victim;
+SELECT throws_ok(statement, '55000', 'partition "p5" of log "keyed" has rows that are counted', 'P11: he may not: ' || statement)
+  FROM unnest('{DROP TABLE v.p5,DROP SCHEMA v CASCADE}'::text[]) statement;
+RESET ROLE;
+
+-- A condition that is deeper than a stack is not read.
+CREATE FUNCTION deep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+SELECT format('CREATE TRIGGER deep BEFORE INSERT ON o.track FOR EACH ROW WHEN (NEW.entry_key%s) EXECUTE FUNCTION deep()', repeat(' IS NULL', 500)) \gexec
+SELECT is(playevent.condition(oid), '', 'P8: a condition longer than any of ours is not taken apart') FROM pg_trigger WHERE tgname = 'deep';
 
 SELECT * FROM finish();
 ROLLBACK;

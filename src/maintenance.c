@@ -38,6 +38,7 @@
 #include "slot.h"
 #include "slot_compact.h"
 #include "table_query.h"
+#include "trigger_role.h"
 #include "verify.h"
 
 PG_FUNCTION_INFO_V1(playevent_rebuild);
@@ -226,29 +227,55 @@ add_amounts_of(CounterBinding *binding, const char *query, Oid rows,
 }
 
 /*
- * lock_manifest
- *		Wait for whoever retires a partition of the log, and keep others from it.
+ * has_sketches
+ *		Has the log a counter whose slots are made anew when rows are voided?
+ */
+static bool
+has_sketches(Relation event)
+{
+	TriggerDesc *triggers = event->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		const AmountKind *kind = amount_kind_of(&triggers->triggers[i]);
+
+		if (kind != NULL && !kind->is_bigint)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * take_turns
+ *		Wait for whoever retires a partition of the log, or makes its sketches anew,
+ *		and keep others from it.
  *
- * He holds slot tables when he comes to lock the log against all others: to hold
- * the log then, and wait for slot tables, would keep him from that.  So they take
- * turns by a table that nobody else locks.
+ * He holds slot tables when he comes to lock the log against all others, or to
+ * wait for all who hold the slot tables.  To hold the one then, and wait for the
+ * other, would be a deadlock.  So these take turns before they lock either: by
+ * the manifest, which nobody else locks; or by the verdicts.
  */
 static void
-lock_manifest(Oid relid)
+take_turns(Oid relid)
 {
 	Relation	event;
-	Oid			manifest;
+	Oid			manifest = InvalidOid;
+	Oid			verdicts = InvalidOid;
 
-	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE ||
-		!relation_ownercheck(relid, GetUserId()) ||
+	if (!relation_ownercheck(relid, GetUserId()) ||
 		(event = try_relation_open(relid, AccessShareLock)) == NULL)
 		return;
 	SPI_connect();
-	manifest = find_own_table(event, "manifest", relid);
+	if (event->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		manifest = find_own_table(event, "manifest", relid);
+	if (has_sketches(event))
+		verdicts = find_own_table(event, "verdicts", relid);
 	SPI_finish();
 	relation_close(event, AccessShareLock);
 	if (OidIsValid(manifest))
 		LockRelationOid(manifest, ShareUpdateExclusiveLock);
+	if (OidIsValid(verdicts))
+		LockRelationOid(verdicts, ShareLock);
 }
 
 /*
@@ -298,7 +325,8 @@ sum_over_shards(Oid relid, const char *function)
  * Errors: not a log, or what a shard reports (55000), not its owner (42501), in a
  * subtransaction of one that has counts pending (55000), within a statement that
  * inserts into the log (55006), in a read-only transaction (25006).  Locks: the
- * slot table, and the manifest, if there is one, in ShareUpdateExclusiveLock.
+ * slot table, and the manifest, if there is one, in ShareUpdateExclusiveLock; with
+ * sketches, the verdicts in ShareLock.
  */
 Datum
 playevent_rebuild(PG_FUNCTION_ARGS)
@@ -315,7 +343,7 @@ playevent_rebuild(PG_FUNCTION_ARGS)
 	if (is_distributed(relid, NULL))
 		PG_RETURN_INT64(sum_over_shards(relid, "rebuild"));
 
-	lock_manifest(relid);
+	take_turns(relid);
 	event = open_counted_log(relid, &triggers);
 	check_log_owner(event);
 	owner_enter(event->rd_rel->relowner, &outer);

@@ -359,7 +359,7 @@ sub let_go
 		return if !waits($session);
 	}
 	end_step($session);
-	while (grep { $_->{tx} == $tx } @prepared) { end_prepared($session); }
+	end_prepared($session, $tx) if grep { $_->{tx} == $tx } @prepared;
 	return;
 }
 

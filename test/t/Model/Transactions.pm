@@ -141,10 +141,12 @@ sub end_step
 	return;
 }
 
+# One that was prepared ends: any, or that of tx.
 sub end_prepared
 {
-	my ($session) = @_;
-	my ($entry) = splice @prepared, rand(@prepared), 1;
+	my ($session, $tx) = @_;
+	my @at = grep { !$tx || $prepared[$_]{tx} == $tx } 0 .. $#prepared;
+	my ($entry) = splice @prepared, any(@at), 1;
 	my $how = pick(COMMIT => 2, ROLLBACK => 1);
 	run($session, "$how PREPARED '$entry->{name}'", undef, lc($how) . ' prepared');
 	$model->commit($entry->{tx}) if $how eq 'COMMIT';

@@ -26,6 +26,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -48,6 +49,9 @@
 #include "rename_bodies.h"
 #include "shard.h"
 #include "trigger_role.h"
+
+/* Bytes that a body may have; those that the install script writes have less. */
+#define BODY_SIZE 65536
 
 /* A label that is renamed: whose functions know it. */
 typedef struct LabelOf
@@ -265,8 +269,9 @@ concerns(List *changes, Oid owner)
  * change_functions
  *		Make the changes in all functions; those of a label in such as know it.
  *
- * Nobody else's bodies are read, which may be as long as he likes: the log is
- * locked meanwhile.
+ * Nobody else's bodies are read, nor such as are longer than those of ours: they
+ * may be as long as he likes, and what is renamed is locked meanwhile.  It may be
+ * somebody else's schema that his log is in.
  */
 static void
 change_functions(List *changes, LabelOf *of_label)
@@ -281,14 +286,17 @@ change_functions(List *changes, LabelOf *of_label)
 	{
 		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
 		bool		isnull;
+		Datum		source;
 		char	   *body;
 		char	   *changed;
 
 		if (form->prolang != language || !concerns(changes, form->proowner))
 			continue;
-		body = TextDatumGetCString(heap_getattr(tuple, Anum_pg_proc_prosrc,
-												RelationGetDescr(pg_proc),
-												&isnull));
+		source = heap_getattr(tuple, Anum_pg_proc_prosrc,
+							  RelationGetDescr(pg_proc), &isnull);
+		if (toast_raw_datum_size(source) > BODY_SIZE)
+			continue;
+		body = TextDatumGetCString(source);
 		changed = change_body(body, of_label, changes, form);
 		if (changed != NULL)
 			replace_body(pg_proc, tuple, changed);

@@ -2,7 +2,7 @@
 -- triggers, questions that are refused, keys of any length, what others drop.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(24);
+SELECT plan(26);
 SET LOCAL client_min_messages = error;
 
 CREATE ROLE burden_mallory;
@@ -76,6 +76,15 @@ ALTER SCHEMA o RENAME TO other;
 INSERT INTO other.play_event (track_entry_key, bucket) VALUES ('k1', 'most');
 ALTER SCHEMA other RENAME TO o;
 SELECT is_empty($$SELECT * FROM playevent.verify('o.play_event')$$, 'P10: what can is followed');
+
+-- Functions are followed that are like ours, and not read if they are longer.
+SET LOCAL check_function_bodies = off;
+SELECT format('CREATE FUNCTION %I() RETURNS bigint LANGUAGE plpgsql AS %L', name, prosrc || repeat(' ', long))
+  FROM pg_proc, (VALUES ('short_one', 1), ('long_one', 70000)) AS f(name, long)
+ WHERE proname = 'record_play' AND pronamespace = 'o'::regnamespace \gexec
+ALTER TABLE play_event RENAME TO plays_event;
+SELECT is(prosrc LIKE '%plays_event%', proname = 'short_one', format('P8: a rename and %s', proname)) FROM pg_proc WHERE proname IN ('short_one', 'long_one');
+ALTER TABLE plays_event RENAME TO play_event;
 
 -- Keys as long as an index takes them, when they are compressed: what is kept in
 -- memory until it is written is bounded all the same.

@@ -233,7 +233,7 @@ add_amounts_of(CounterBinding *binding, const char *query, Oid rows,
 static bool
 has_sketches(Relation event)
 {
-	TriggerDesc *triggers = event->trigdesc;
+	TriggerDesc *triggers = CopyTriggerDesc(event->trigdesc);
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{

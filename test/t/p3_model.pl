@@ -305,6 +305,9 @@ sub run_histories
 				$_->{wire}->close foreach (@sessions, $waiter // ());
 				@sessions = map { new_session($node, $database, $_, "SET lock_timeout = '$lock_timeout'") } 'A' .. 'D';
 				$waiter = new_session($node, $database, 'W', 'SET log_lock_waits = off');
+				# The catalogs hold what was dropped.
+				my $vacuumed = $waiter->{wire}->query('VACUUM');
+				die $vacuumed->{error}{M} if $vacuumed->{error};
 			}
 			begin_history($number, $extensions{hll});
 			step() foreach (1 .. $steps);

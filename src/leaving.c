@@ -21,7 +21,8 @@
  *   until the transaction ends, and tells by its size.
  *
  * A log is what has a trigger that counts at its root, whatever that says: its
- * owner made it (trigger_owner.c).  Nothing of anybody's runs for these looks.
+ * owner made it (trigger_owner.c).  What was dropped had inherited it.  Nothing of
+ * anybody's runs for these looks.
  *
  * What goes because a stranger to the log drops what is his, such as a type in the
  * partition's key, goes with a warning: the log must not hinder him.
@@ -51,6 +52,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "as_owner.h"
@@ -381,8 +383,8 @@ parent_before(Relation pg_inherits, Oid relid, Snapshot before)
 
 /*
  * log_before
- *		The log that a partition was in before the command, if it is still there
- *		and the partition has not been retired; else InvalidOid.
+ *		The log that a partition was in before the command, which counted it, if
+ *		it is still there and the partition has not been retired; else InvalidOid.
  */
 static Oid
 log_before(Oid part, Snapshot before)
@@ -397,54 +399,51 @@ log_before(Oid part, Snapshot before)
 		relid = parent_before(pg_inherits, root, before);
 	}
 	table_close(pg_inherits, AccessShareLock);
-
-	/* A log that was dropped too has no triggers any more. */
-	return !OidIsValid(relid) && has_trigger(root, ROLE_COUNT) ? root : InvalidOid;
+	return !OidIsValid(relid) && get_rel_relkind(root) != '\0' ? root : InvalidOid;
 }
 
 /*
- * was_sealed
- *		Had the table a trigger that let no row in?
+ * had_trigger
+ *		Had the table a trigger of this role?
  */
 static bool
-was_sealed(Oid relid, Snapshot before)
+had_trigger(Oid relid, TriggerRole role, Snapshot before)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
-	bool		sealed = false;
+	bool		found = false;
 	ListCell   *lc;
 
 	foreach(lc, copy_triggers_as(pg_trigger, relid, before))
-		sealed |= role_of_row(lfirst(lc)) == ROLE_SEAL;
+		found |= role_of_row(lfirst(lc)) == role;
 	table_close(pg_trigger, AccessShareLock);
-	return sealed;
+	return found;
 }
 
 /*
  * is_stranger
- *		Has the current user nothing to do with a partition that he dropped?
+ *		Has the current user nothing to do with a partition that is gone?
  *
- * He may drop it only as part of what its partition key needs, such as a type of
- * his, which anybody may use in a log.  Neither are the log and the partition his,
- * nor is its schema, where he lets others create tables.  Where the partition has
- * another owner than the log, who may be in league with him, nobody is a stranger.
+ * Then it went with something of his that its partition key needed, such as a
+ * type, which anybody may use in a log.  Whoever could have dropped the partition
+ * itself is none: its owner, and its schema's.  Nor is the log's owner.  Where the
+ * partition belongs to a role that she is no member of, nobody is, for that role
+ * may be in league with him.
  */
 static bool
 is_stranger(Form_pg_class part, Oid log, Snapshot before)
 {
+	Oid			owner = owner_of(log);
 	HeapTuple	schema;
-	bool		strange;
 
-	if (part->relowner != owner_of(log) ||
+	if (!is_member_of_role_nosuper(owner, part->relowner) ||
+		has_privs_of_role(GetUserId(), owner) ||
 		has_privs_of_role(GetUserId(), part->relowner))
 		return false;
 	schema = tuple_before(NamespaceRelationId, NamespaceOidIndexId,
 						  part->relnamespace, before);
-	strange = HeapTupleIsValid(schema) &&
+	return HeapTupleIsValid(schema) &&
 		!has_privs_of_role(GetUserId(),
 						   ((Form_pg_namespace) GETSTRUCT(schema))->nspowner);
-	if (HeapTupleIsValid(schema))
-		heap_freetuple(schema);
-	return strange;
 }
 
 /*
@@ -464,17 +463,19 @@ check_dropped(Oid relid, Snapshot before)
 	if (!HeapTupleIsValid(tuple))
 		return;
 	class = (Form_pg_class) GETSTRUCT(tuple);
-	log = class->relispartition &&
-		class->relpersistence != RELPERSISTENCE_TEMP ?
-		log_before(relid, before) : InvalidOid;
-	if (!OidIsValid(log))
+	if (!class->relispartition ||
+		class->relpersistence == RELPERSISTENCE_TEMP ||
+		!had_trigger(relid, ROLE_COUNT, before))
 		return;
-
-	sealed = was_sealed(relid, before);
+	sealed = had_trigger(relid, ROLE_SEAL, before);
 	if (!sealed &&
 		(class->relkind != RELKIND_RELATION ||
 		 blocks_of_file(class->reltablespace, class->relfilenode) == 0))
 		return;
+	log = log_before(relid, before);
+	if (!OidIsValid(log))
+		return;
+
 	if (is_stranger(class, log, before))
 		ereport(WARNING,
 				(errmsg("partition \"%s\" of log \"%s\" was dropped, with rows that are counted",
@@ -488,7 +489,6 @@ check_dropped(Oid relid, Snapshot before)
 		refuse(NameStr(class->relname), log, false,
 			   psprintf("%s  A partition that is empty all the same is detached before it is dropped.",
 						hint_of(log)));
-	heap_freetuple(tuple);
 }
 
 /*
@@ -502,6 +502,8 @@ playevent_watch_drops(PG_FUNCTION_ARGS)
 {
 	List	   *tables;
 	Snapshot	before;
+	MemoryContext context;
+	MemoryContext oldcontext;
 	ListCell   *lc;
 
 	(void) check_event_trigger_call(fcinfo, "watch_drops");
@@ -509,10 +511,19 @@ playevent_watch_drops(PG_FUNCTION_ARGS)
 	if (tables == NIL)
 		PG_RETURN_NULL();
 	before = register_snapshot_before();
+
+	/* There may be many, with many triggers, that are not his who drops. */
+	context = AllocSetContextCreate(CurrentMemoryContext, "playevent dropped",
+									ALLOCSET_DEFAULT_SIZES);
+	oldcontext = MemoryContextSwitchTo(context);
 	foreach(lc, tables)
 	{
+		CHECK_FOR_INTERRUPTS();
 		check_dropped(lfirst_oid(lc), before);
+		MemoryContextReset(context);
 	}
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
 	UnregisterSnapshot(before);
 	PG_RETURN_NULL();
 }

@@ -51,6 +51,7 @@
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -441,6 +442,7 @@ follow_triggers(Relation pg_trigger, const char *function, Oid namespace,
 				bool by_name, Node *command, Snapshot before)
 {
 	List	   *tables = NIL;
+	MemoryContext context;
 	ListCell   *lc;
 	Oid			oid;
 
@@ -451,22 +453,33 @@ follow_triggers(Relation pg_trigger, const char *function, Oid namespace,
 	if (!OidIsValid(oid))
 		return NIL;
 
+	context = AllocSetContextCreate(CurrentMemoryContext, "playevent renamed",
+									ALLOCSET_DEFAULT_SIZES);
 	foreach(lc, dependent_triggers(oid))
 	{
+		MemoryContext oldcontext = MemoryContextSwitchTo(context);
 		HeapTuple	trigger = copy_trigger(pg_trigger, lfirst_oid(lc));
-		Form_pg_trigger form;
+		Oid			made = InvalidOid;
 
-		/* Everybody's: there may be many. */
+		/* Everybody's: there may be many, with long arguments. */
 		CHECK_FOR_INTERRUPTS();
-		if (trigger == NULL)
-			continue;
-		form = (Form_pg_trigger) GETSTRUCT(trigger);
-		if (form->tgfoid != oid)
-			continue;
-		follow_trigger(pg_trigger, trigger, by_name, command, before);
-		if (!OidIsValid(form->tgparentid))
-			tables = lappend_oid(tables, form->tgrelid);
+		if (trigger != NULL)
+		{
+			Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(trigger);
+
+			if (form->tgfoid == oid)
+			{
+				follow_trigger(pg_trigger, trigger, by_name, command, before);
+				if (!OidIsValid(form->tgparentid))
+					made = form->tgrelid;
+			}
+		}
+		MemoryContextSwitchTo(oldcontext);
+		MemoryContextReset(context);
+		if (OidIsValid(made))
+			tables = lappend_oid(tables, made);
 	}
+	MemoryContextDelete(context);
 	return tables;
 }
 

@@ -41,6 +41,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
@@ -280,14 +281,17 @@ change_functions(List *changes, LabelOf *of_label)
 	Relation	pg_proc = table_open(ProcedureRelationId, RowExclusiveLock);
 	SysScanDesc scan = systable_beginscan(pg_proc, InvalidOid, false, NULL, 0,
 										  NULL);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "playevent body",
+												  ALLOCSET_DEFAULT_SIZES);
 	HeapTuple	tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
+		MemoryContext oldcontext;
 		bool		isnull;
 		Datum		source;
-		char	   *body;
 		char	   *changed;
 
 		if (form->prolang != language || !concerns(changes, form->proowner))
@@ -296,14 +300,17 @@ change_functions(List *changes, LabelOf *of_label)
 							  RelationGetDescr(pg_proc), &isnull);
 		if (toast_raw_datum_size(source) > BODY_SIZE)
 			continue;
-		body = TextDatumGetCString(source);
-		changed = change_body(body, of_label, changes, form);
+		oldcontext = MemoryContextSwitchTo(context);
+		changed = change_body(TextDatumGetCString(source), of_label, changes,
+							  form);
 		if (changed != NULL)
 			replace_body(pg_proc, tuple, changed);
-		pfree(body);
+		MemoryContextSwitchTo(oldcontext);
+		MemoryContextReset(context);
 	}
 	systable_endscan(scan);
 	table_close(pg_proc, RowExclusiveLock);
+	MemoryContextDelete(context);
 }
 
 /* As a log's functions name it */

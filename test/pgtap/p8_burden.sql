@@ -2,7 +2,7 @@
 -- triggers, questions that are refused, keys of any length, what others drop.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(26);
+SELECT plan(32);
 SET LOCAL client_min_messages = error;
 
 CREATE ROLE burden_mallory;
@@ -125,7 +125,7 @@ CREATE TABLE m.p2 PARTITION OF m.keyed FOR VALUES IN ('d') PARTITION BY LIST (d)
 CREATE TABLE m.p3 PARTITION OF m.keyed FOR VALUES IN ('e') PARTITION BY LIST (e);
 CREATE TABLE m.p4 PARTITION OF m.keyed FOR VALUES IN ('f') PARTITION BY LIST (v.f(track_entry_key));
 SELECT format('CREATE TABLE m.p%1$s_rest PARTITION OF m.p%1$s DEFAULT', i) FROM generate_series(1, 4) i \gexec
-SELECT playevent.attach_log('m.keyed', 'm.track', kinds => '{x,d,e,f}');
+SELECT playevent.attach_log('m.keyed', 'm.track', kinds => '{x,d,e,f,g}');
 INSERT INTO m.keyed SELECT 'k', NULL, b FROM unnest('{x,d,e,f}'::text[]) b;
 SET ROLE burden_victim;
 SAVEPOINT whole;
@@ -150,6 +150,88 @@ SET ROLE burden_victim;
 SELECT throws_ok(statement, '55000', 'partition "p5" of log "keyed" has rows that are counted', 'P11: he may not: ' || statement)
   FROM unnest('{DROP TABLE v.p5,DROP SCHEMA v CASCADE}'::text[]) statement;
 RESET ROLE;
+
+-- Nor can she have others keep him from it, by giving them a partition; but a role that
+-- she doesn't belong to may be in league with him.
+CREATE ROLE burden_staff;
+CREATE ROLE burden_other;
+GRANT burden_staff TO burden_mallory;
+GRANT ALL ON SCHEMA m TO burden_staff, burden_other;
+ALTER ROLE burden_mallory NOINHERIT;
+SET ROLE burden_victim;
+CREATE TYPE v.e AS ENUM ('a');
+SET ROLE burden_mallory;
+ALTER TABLE m.keyed ADD g v.e;
+CREATE TABLE m.p6 PARTITION OF m.keyed FOR VALUES IN ('g') PARTITION BY LIST (g);
+CREATE TABLE m.p6_rest PARTITION OF m.p6 DEFAULT;
+INSERT INTO m.keyed VALUES ('k', NULL, 'g');
+ALTER TABLE m.p6_rest OWNER TO burden_staff;
+SET ROLE burden_victim;
+SAVEPOINT given;
+SELECT lives_ok('DROP TYPE v.e CASCADE', 'P8: a partition of her group''s does not hinder him');
+ROLLBACK TO given;
+RESET ROLE;
+ALTER TABLE m.p6_rest OWNER TO burden_other;
+SET ROLE burden_victim;
+SELECT throws_ok('DROP TYPE v.e CASCADE', '55000', 'partition "p6_rest" of log "keyed" has rows that are counted', 'P11: he takes nothing from her with another''s help');
+RESET ROLE;
+
+-- Memory is not taken for each of somebody else's triggers, partitions, functions.
+CREATE FUNCTION memory(which text) RETURNS bigint LANGUAGE sql AS $$
+    SELECT 1024 * substring(pg_read_file('/proc/self/status') FROM which || ':\s+(\d+)')::bigint
+$$;
+CREATE FUNCTION taken(statement text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    before bigint;
+BEGIN
+    -- The peak begins anew.
+    COPY (SELECT 5) TO '/proc/self/clear_refs';
+    before := o.memory('VmRSS');
+    EXECUTE statement;
+    RETURN o.memory('VmHWM') - before;
+END
+$$;
+SET ROLE burden_mallory;
+DO $$
+BEGIN
+    FOR t IN 1..10 LOOP
+        EXECUTE format('CREATE TABLE m.t%s (a int)', t);
+        FOR i IN 1..200 LOOP
+            EXECUTE format('CREATE TRIGGER g%s BEFORE INSERT ON m.t%s FOR EACH ROW EXECUTE FUNCTION playevent.slot_guard(%L, %L)', i, t, 'x', repeat('y', 7900));
+        END LOOP;
+    END LOOP;
+END
+$$;
+RESET ROLE;
+SELECT cmp_ok(taken('ALTER TABLE renamed RENAME TO unrelated'), '<', 16000000::bigint, 'P8: nor for what a rename looks at');
+ALTER SCHEMA v OWNER TO burden_victim;
+GRANT CREATE ON SCHEMA v TO burden_mallory;
+SET ROLE burden_mallory;
+CREATE TABLE v.log (track_entry_key text NOT NULL, release_id bigint, bucket text NOT NULL);
+SELECT playevent.attach_log('v.log', 'm.track', kinds => '{x}');
+SELECT format('CREATE FUNCTION m.f%s() RETURNS bigint LANGUAGE plpgsql AS %L', i, format(E'\nBEGIN\n    RETURN playevent.record_one(''v.log'', ''%s'');END', repeat('x', 64000)))
+  FROM generate_series(1, 300) i \gexec
+RESET ROLE;
+SELECT cmp_ok(taken('ALTER SCHEMA v RENAME TO w'), '<', 16000000::bigint, 'P8: nor for what it changes');
+SELECT is(count(*), 300::bigint, 'P10: which is all of them') FROM pg_proc WHERE pronamespace = 'm'::regnamespace AND prosrc LIKE '%(''w.log'', ''xxx%';
+SET ROLE burden_victim;
+CREATE FUNCTION w.h(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1';
+SET ROLE burden_mallory;
+CREATE TABLE m.many (track_entry_key text NOT NULL, release_id bigint, bucket text NOT NULL) PARTITION BY LIST (bucket);
+SELECT playevent.attach_log('m.many', 'm.track', kinds => '{x}');
+CREATE TABLE m.many_x PARTITION OF m.many FOR VALUES IN ('x') PARTITION BY LIST (w.h(track_entry_key));
+DO $$
+BEGIN
+    FOR i IN 1..150 LOOP
+        EXECUTE format('CREATE TABLE m.many_%1$s PARTITION OF m.many_x FOR VALUES IN (''%1$s'')', i);
+    END LOOP;
+    FOR i IN 1..2000 LOOP
+        EXECUTE format('CREATE TRIGGER g%s AFTER TRUNCATE ON m.many FOR EACH STATEMENT EXECUTE FUNCTION playevent.append_only()', i);
+    END LOOP;
+END
+$$;
+RESET ROLE;
+SELECT cmp_ok(taken('DROP FUNCTION w.h(text) CASCADE'), '<', 16000000::bigint, 'P8: nor for what a drop takes along');
 
 -- A condition that is deeper than a stack is not read.
 CREATE FUNCTION deep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';

@@ -38,6 +38,7 @@
 /* Columns of pg_event_trigger_dropped_objects() */
 #define DROPPED_CLASS 1
 #define DROPPED_OBJECT 2
+#define DROPPED_ORIGINAL 4
 #define DROPPED_TYPE 7
 
 /*
@@ -112,15 +113,17 @@ collected_commands(void)
 
 /*
  * dropped_tables
- *		The tables that ON sql_drop have been dropped, and were no foreign ones.
+ *		The tables that ON sql_drop have been dropped, and were no foreign ones;
+ *		*named are those of them that the command was about.
  */
 List *
-dropped_tables(void)
+dropped_tables(List **named)
 {
 	ReturnSetInfo rsinfo = {0};
 	TupleTableSlot *row = told(F_PG_EVENT_TRIGGER_DROPPED_OBJECTS, &rsinfo);
 	List	   *tables = NIL;
 
+	*named = NIL;
 	while (tuplestore_gettupleslot(rsinfo.setResult, true, false, row))
 	{
 		bool		isnull;
@@ -128,10 +131,13 @@ dropped_tables(void)
 		Datum		object = slot_getattr(row, DROPPED_OBJECT, &isnull);
 
 		/* Neither a table's column nor its index is called so. */
-		if (DatumGetObjectId(class) == RelationRelationId &&
+		if (DatumGetObjectId(class) != RelationRelationId ||
 			strcmp(TextDatumGetCString(slot_getattr(row, DROPPED_TYPE, &isnull)),
-				   "table") == 0)
-			tables = lappend_oid(tables, DatumGetObjectId(object));
+				   "table") != 0)
+			continue;
+		tables = lappend_oid(tables, DatumGetObjectId(object));
+		if (DatumGetBool(slot_getattr(row, DROPPED_ORIGINAL, &isnull)))
+			*named = lappend_oid(*named, DatumGetObjectId(object));
 	}
 	end_told(row, &rsinfo);
 	return tables;

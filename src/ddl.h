@@ -18,7 +18,7 @@
 extern EventTriggerData *check_event_trigger_call(FunctionCallInfo fcinfo,
 												  const char *function);
 extern List *collected_commands(void);
-extern List *dropped_tables(void);
+extern List *dropped_tables(List **named);
 extern Snapshot register_snapshot_before(void);
 extern HeapTuple tuple_before(Oid catalog, Oid index, Oid oid,
 							  Snapshot before);

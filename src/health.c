@@ -140,8 +140,9 @@ may_know(Relation rel)
 
 /*
  * open_index_if_free
- *		Open a btree of the table, of all its rows and on columns, that begins
- *		with these columns in any order; NULL if there is none that is free.
+ *		Open a btree of the table, of all its rows and on columns, that ascends
+ *		and begins with these columns in any order; NULL if there is none that is
+ *		free.
  */
 static Relation
 open_index_if_free(Relation rel, int ncolumns, const AttrNumber *columns)
@@ -157,7 +158,8 @@ open_index_if_free(Relation rel, int ncolumns, const AttrNumber *columns)
 			continue;
 		fits = index->rd_rel->relam == BTREE_AM_OID &&
 			index->rd_index->indisvalid && is_on_columns(index) &&
-			holds_all_rows(index) && index->rd_index->indnkeyatts >= ncolumns;
+			holds_all_rows(index) && index->rd_index->indnkeyatts >= ncolumns &&
+			(index->rd_indoption[0] & INDOPTION_DESC) == 0;
 		for (int i = 0; fits && i < ncolumns; i++)
 		{
 			int			k = 0;

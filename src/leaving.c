@@ -43,7 +43,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
-#include "catalog/pg_namespace.h"
 #include "catalog/pg_trigger.h"
 #include "commands/tablecmds.h"
 #include "miscadmin.h"
@@ -54,6 +53,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "as_owner.h"
 #include "compat.h"
@@ -382,20 +382,47 @@ parent_before(Relation pg_inherits, Oid relid, Snapshot before)
 }
 
 /*
+ * has_part_in
+ *		Does the current user own a table that is gone, or has he dropped it by
+ *		name, or its schema?
+ */
+static bool
+has_part_in(Oid relid, List *named, Snapshot before)
+{
+	HeapTuple	tuple = tuple_before(RelationRelationId, ClassOidIndexId, relid,
+									 before);
+	Form_pg_class class;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	class = (Form_pg_class) GETSTRUCT(tuple);
+	return list_member_oid(named, relid) ||
+		has_privs_of_role(GetUserId(), class->relowner) ||
+		!SearchSysCacheExists1(NAMESPACEOID,
+							   ObjectIdGetDatum(class->relnamespace));
+}
+
+/*
  * log_before
- *		The log that a partition was in before the command, which counted it, if
- *		it is still there and the partition has not been retired; else InvalidOid.
+ *		The log that a partition was in before the command, if it is still there
+ *		and the partition has not been retired; else InvalidOid.
+ *
+ * *by_stranger is set if the current user has no part in any of the tables from
+ * the partition up to the log.  Then it went along with something of his that a
+ * partition key needed, such as a type, which anybody may use in a log.
  */
 static Oid
-log_before(Oid part, Snapshot before)
+log_before(Oid part, List *named, Snapshot before, bool *by_stranger)
 {
 	Relation	pg_inherits = table_open(InheritsRelationId, AccessShareLock);
 	Oid			root = InvalidOid;
 	Oid			relid = part;
 
+	*by_stranger = true;
 	while (OidIsValid(relid) && !is_retired(relid))
 	{
 		root = relid;
+		*by_stranger &= !has_part_in(root, named, before);
 		relid = parent_before(pg_inherits, root, before);
 	}
 	table_close(pg_inherits, AccessShareLock);
@@ -420,44 +447,18 @@ had_trigger(Oid relid, TriggerRole role, Snapshot before)
 }
 
 /*
- * is_stranger
- *		Has the current user nothing to do with a partition that is gone?
- *
- * Then it went with something of his that its partition key needed, such as a
- * type, which anybody may use in a log.  Whoever could have dropped the partition
- * itself is none: its owner, and its schema's.  Nor is the log's owner.  Where the
- * partition belongs to a role that she is no member of, nobody is, for that role
- * may be in league with him.
- */
-static bool
-is_stranger(Form_pg_class part, Oid log, Snapshot before)
-{
-	Oid			owner = owner_of(log);
-	HeapTuple	schema;
-
-	if (!is_member_of_role_nosuper(owner, part->relowner) ||
-		has_privs_of_role(GetUserId(), owner) ||
-		has_privs_of_role(GetUserId(), part->relowner))
-		return false;
-	schema = tuple_before(NamespaceRelationId, NamespaceOidIndexId,
-						  part->relnamespace, before);
-	return HeapTupleIsValid(schema) &&
-		!has_privs_of_role(GetUserId(),
-						   ((Form_pg_namespace) GETSTRUCT(schema))->nspowner);
-}
-
-/*
  * check_dropped
  *		Refuse it if a table that is gone was a log's partition with rows, or
  *		sealed (55000).  Strangers must not be hindered: these are warned.
  */
 static void
-check_dropped(Oid relid, Snapshot before)
+check_dropped(Oid relid, List *named, Snapshot before)
 {
 	HeapTuple	tuple = tuple_before(RelationRelationId, ClassOidIndexId, relid,
 									 before);
 	Form_pg_class class;
 	Oid			log;
+	bool		by_stranger;
 	bool		sealed;
 
 	if (!HeapTupleIsValid(tuple))
@@ -472,11 +473,11 @@ check_dropped(Oid relid, Snapshot before)
 		(class->relkind != RELKIND_RELATION ||
 		 blocks_of_file(class->reltablespace, class->relfilenode) == 0))
 		return;
-	log = log_before(relid, before);
+	log = log_before(relid, named, before, &by_stranger);
 	if (!OidIsValid(log))
 		return;
 
-	if (is_stranger(class, log, before))
+	if (by_stranger)
 		ereport(WARNING,
 				(errmsg("partition \"%s\" of log \"%s\" was dropped, with rows that are counted",
 						NameStr(class->relname), get_rel_name(log)),
@@ -501,13 +502,14 @@ Datum
 playevent_watch_drops(PG_FUNCTION_ARGS)
 {
 	List	   *tables;
+	List	   *named;
 	Snapshot	before;
 	MemoryContext context;
 	MemoryContext oldcontext;
 	ListCell   *lc;
 
 	(void) check_event_trigger_call(fcinfo, "watch_drops");
-	tables = dropped_tables();
+	tables = dropped_tables(&named);
 	if (tables == NIL)
 		PG_RETURN_NULL();
 	before = register_snapshot_before();
@@ -519,7 +521,7 @@ playevent_watch_drops(PG_FUNCTION_ARGS)
 	foreach(lc, tables)
 	{
 		CHECK_FOR_INTERRUPTS();
-		check_dropped(lfirst_oid(lc), before);
+		check_dropped(lfirst_oid(lc), named, before);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(oldcontext);

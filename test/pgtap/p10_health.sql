@@ -180,5 +180,12 @@ SELECT is(verdicts_of_a_day || ' ' || last_verdict_at, '0 ' || now() - interval 
 INSERT INTO play_verdict SELECT 100 + i, i, false, 'x', now(), 'x' FROM generate_series(1, 12000) i;
 SELECT is(verdicts_of_a_day, 10000::bigint, 'P12: 10,000 are enough to be told of') FROM playevent.health WHERE event = 'play_event'::regclass;
 
+-- An index that descends has the newest first.
+CREATE TABLE descending (id bigint, at timestamptz);
+CREATE INDEX ON descending (id DESC);
+CREATE INDEX ON descending (id);
+INSERT INTO descending SELECT i, now() + i * interval '1 day' FROM generate_series(1, 9) i;
+SELECT results_eq($$SELECT * FROM playevent.newest('descending', 'id', 'at', now() + interval '7 days 1 second', 9)$$, $$VALUES (now() + interval '9 days', 2::bigint)$$, 'P12: the newest of a table');
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -132,6 +132,7 @@ owner_enter(Oid owner, OwnerScope *outer)
 	set_option("search_path", "pg_catalog, pg_temp");
 	set_option("row_security", "off");
 	set_option("standard_conforming_strings", "on");
+	set_option("quote_all_identifiers", "off");
 }
 
 /*

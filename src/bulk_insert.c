@@ -169,9 +169,10 @@ keeps_event_ids_apart(RecordLog *log, Relation index)
 
 /*
  * is_exact
- *		Does the column take values of its type as they are?  If it has a
- *		modifier, an INSERT cuts or rounds them, or refuses; and a domain may
- *		refuse even the null that it puts where nothing is sent.
+ *		Does the column take values of its type as they are?  If it is generated,
+ *		an INSERT refuses them; if it has a modifier, it cuts or rounds them, or
+ *		refuses; and a domain may refuse even the null that it puts where nothing
+ *		is sent.
  *
  * A key that is too long has been rejected, and what the triggers put into a
  * release they put there as it is.
@@ -185,6 +186,8 @@ is_exact(RecordLog *log, RecordColumn c)
 		(c == RECORD_HEARD && !log->sent[c]))
 		return true;
 	att = TupleDescAttr(RelationGetDescr(log->rel), log->attnos[c] - 1);
+	if (log->sent[c] && att->attgenerated != '\0')
+		return false;
 	if (c == RECORD_HEARD)
 		return att->atttypid == heard_type(log->rel, log->attnos[c]);
 	if (get_typtype(att->atttypid) == TYPTYPE_DOMAIN)

@@ -126,8 +126,8 @@ BEGIN
             MESSAGE = format('table "%s" belongs to someone else than "%s"', class.relname, log.relname),
             HINT = 'Drop it or rename it, or give the log another name. To take it over would be to run what is in it.';
     ELSIF class.relkind <> 'r' OR class.relpersistence <> 'p' OR playevent.is_more_than_slots(rel)
-       OR columns <> (SELECT string_agg(format('%I %s', a.attname, playevent.declaration(a.atttypid, a.atttypmod, a.attcollation)), ', ' ORDER BY a.attnum)
-                        FROM pg_attribute a WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped) THEN
+       OR columns IS DISTINCT FROM (SELECT string_agg(format('%I %s', a.attname, playevent.declaration(a.atttypid, a.atttypmod, a.attcollation)), ', ' ORDER BY a.attnum)
+                                      FROM pg_attribute a WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('table "%s" is there already, and does not fit table "%s"', class.relname, log.relname),

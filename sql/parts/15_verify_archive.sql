@@ -63,14 +63,14 @@ SET bytea_output = 'hex'
 AS $$
     SELECT p.problem FROM playevent.read_own(manifest, manifest, format(
         'SELECT CASE WHEN m.entry <> m.expected THEN format(''manifest: entry %%s is missing'', m.expected)
-                     WHEN m.hash <> m.computed THEN format(''manifest: entry %%s was changed'', m.entry)
+                     WHEN m.hash IS DISTINCT FROM m.computed THEN format(''manifest: entry %%s was changed'', m.entry)
                      ELSE format(''manifest: entry %%s does not follow the one before'', m.entry) END
            FROM (SELECT e.entry, e.hash, e.previous,
                         sha256(convert_to((to_jsonb(e) - ''hash'')::text, ''UTF8'')) AS computed,
                         coalesce(lag(e.entry) OVER (ORDER BY e.entry), 0) + 1 AS expected,
                         lag(e.hash) OVER (ORDER BY e.entry) AS hash_before
                    FROM ONLY %s AS e) AS m
-          WHERE m.entry <> m.expected OR m.hash <> m.computed OR m.previous IS DISTINCT FROM m.hash_before
+          WHERE m.entry <> m.expected OR m.hash IS DISTINCT FROM m.computed OR m.previous IS DISTINCT FROM m.hash_before
           ORDER BY m.entry', manifest)) AS p(problem text)
 $$;
 
@@ -182,14 +182,14 @@ BEGIN
           'SELECT n, id_column, first_id, last_id, columns, digest FROM ONLY %s WHERE entry = %s', manifest, entry))
         AS t(n bigint, id_column text, first_id bigint, last_id bigint, columns text[], digest bytea);
     rows := playevent.digest_rows(archive, sealed.columns, sealed.id_column::name);
-    IF rows.n <> sealed.n THEN
+    IF rows.n IS DISTINCT FROM sealed.n THEN
         RETURN NEXT format('table %s has %s rows, and had %s', name, rows.n, sealed.n);
     END IF;
     IF rows.first_id IS DISTINCT FROM sealed.first_id OR rows.last_id IS DISTINCT FROM sealed.last_id THEN
         RETURN NEXT format('table %s has ids from %s to %s, and had those from %s to %s', name,
             rows.first_id, rows.last_id, sealed.first_id, sealed.last_id);
     END IF;
-    IF rows.digest <> sealed.digest THEN
+    IF rows.digest IS DISTINCT FROM sealed.digest THEN
         RETURN NEXT format('table %s: its rows are not those that entry %s of the manifest tells of', name, entry);
     END IF;
 END

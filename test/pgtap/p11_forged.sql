@@ -3,7 +3,7 @@
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(70);
+SELECT plan(73);
 
 CREATE SCHEMA p;
 SET LOCAL search_path = p, public;
@@ -66,6 +66,17 @@ END$$;
 SELECT results_eq('SELECT n, first_id, last_id FROM play_manifest WHERE action = ''seal'' ORDER BY entry',
     'SELECT count(*), min(id), max(id) FROM play_event_m6 UNION ALL SELECT count(*), min(id), max(id) FROM play_event_m5
      UNION ALL SELECT count(*), min(id), max(id) FROM play_event_m4', 'P11: and which rows these are');
+
+-- A manifest that came alone, without what makes its columns NOT NULL
+CREATE TABLE copied_manifest AS SELECT * FROM play_manifest;
+SET LOCAL quote_all_identifiers = on;
+SELECT is_empty($$SELECT * FROM playevent.verify_archive('copied_manifest')$$, 'P11: a copy of a manifest is in order, however names are quoted');
+SET LOCAL quote_all_identifiers = off;
+UPDATE copied_manifest SET digest = NULL WHERE part = 'play_event_m6' AND action = 'seal';
+SELECT ok('table play_event_m6: its rows are not those that entry 1 of the manifest tells of' IN (SELECT playevent.verify_archive('copied_manifest', 'play_event_m6')), 'P11: a digest that is gone');
+UPDATE copied_manifest SET hash = NULL WHERE entry = (SELECT max(entry) FROM copied_manifest);
+SELECT matches((SELECT string_agg(p, ', ') FROM playevent.verify_archive('copied_manifest') AS p), 'manifest: entry \d+ was changed$', 'P11: the last hash that is gone');
+DROP TABLE copied_manifest;
 
 -- A hash of an entry is that of all other columns, in JSON.
 SELECT is_empty($$SELECT entry FROM play_manifest m WHERE hash <> sha256(convert_to((to_jsonb(m) - 'hash')::text, 'UTF8'))$$, 'P11: hashes can be computed without playevent');

@@ -430,20 +430,49 @@ log_before(Oid part, List *named, Snapshot before, bool *by_stranger)
 }
 
 /*
- * had_trigger
- *		Had the table a trigger of this role?
+ * was_sealed
+ *		Had the table a trigger that let no row in?
  */
 static bool
-had_trigger(Oid relid, TriggerRole role, Snapshot before)
+was_sealed(Oid relid, Snapshot before)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
-	bool		found = false;
+	bool		sealed = false;
 	ListCell   *lc;
 
 	foreach(lc, copy_triggers_as(pg_trigger, relid, before))
-		found |= role_of_row(lfirst(lc)) == role;
+		sealed |= role_of_row(lfirst(lc)) == ROLE_SEAL;
 	table_close(pg_trigger, AccessShareLock);
-	return found;
+	return sealed;
+}
+
+/*
+ * was_counted
+ *		Had the partition a trigger that counts, from the log?  Who owns a
+ *		partition may have one of his own, which makes the root no log.
+ *
+ * The log is not asked: it may have any number of triggers, and partitions.
+ */
+static bool
+was_counted(Oid part, Oid log, Snapshot before)
+{
+	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
+	bool		counted = false;
+	ListCell   *lc;
+
+	foreach(lc, copy_triggers_as(pg_trigger, part, before))
+	{
+		HeapTuple	trigger = lfirst(lc);
+
+		if (role_of_row(trigger) != ROLE_COUNT)
+			continue;
+		while (HeapTupleIsValid(trigger) && OidIsValid(form_of(trigger)->tgparentid))
+			trigger = tuple_before(TriggerRelationId, TriggerOidIndexId,
+								   form_of(trigger)->tgparentid, before);
+		counted |= HeapTupleIsValid(trigger) && form_of(trigger)->tgrelid == log;
+	}
+	table_close(pg_trigger, AccessShareLock);
+	return counted;
 }
 
 /*
@@ -465,16 +494,15 @@ check_dropped(Oid relid, List *named, Snapshot before)
 		return;
 	class = (Form_pg_class) GETSTRUCT(tuple);
 	if (!class->relispartition ||
-		class->relpersistence == RELPERSISTENCE_TEMP ||
-		!had_trigger(relid, ROLE_COUNT, before))
+		class->relpersistence == RELPERSISTENCE_TEMP)
 		return;
-	sealed = had_trigger(relid, ROLE_SEAL, before);
+	sealed = was_sealed(relid, before);
 	if (!sealed &&
 		(class->relkind != RELKIND_RELATION ||
 		 blocks_of_file(class->reltablespace, class->relfilenode) == 0))
 		return;
 	log = log_before(relid, named, before, &by_stranger);
-	if (!OidIsValid(log))
+	if (!OidIsValid(log) || !was_counted(relid, log, before))
 		return;
 
 	if (by_stranger)

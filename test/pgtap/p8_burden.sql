@@ -2,7 +2,7 @@
 -- triggers, questions that are refused, keys of any length, what others drop.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS playevent;
-SELECT plan(36);
+SELECT plan(38);
 SET LOCAL client_min_messages = error;
 
 CREATE ROLE burden_mallory;
@@ -187,6 +187,23 @@ ALTER TABLE v.p6 OWNER TO burden_victim;
 SET ROLE burden_victim;
 SELECT throws_ok('DROP TYPE v.e CASCADE', '55000', 'partition "p6_rest" of log "keyed" has rows that are counted', 'P11: nor who has what it is in');
 RESET ROLE;
+
+-- Whoever has a partition of what is no log makes it none by a trigger of his own.
+CREATE ROLE burden_part;
+CREATE TABLE plain (id bigint, k text) PARTITION BY LIST (k);
+CREATE TABLE plain_a PARTITION OF plain FOR VALUES IN ('a');
+INSERT INTO plain VALUES (1, 'a');
+GRANT USAGE ON SCHEMA o TO burden_part;
+GRANT CREATE ON SCHEMA o TO burden_part;
+ALTER TABLE plain_a OWNER TO burden_part;
+SET ROLE burden_part;
+CREATE TRIGGER x AFTER INSERT ON plain_a FOR EACH ROW EXECUTE FUNCTION playevent.count('x', 'id', 'k');
+CREATE TRIGGER y BEFORE INSERT ON plain_a FOR EACH ROW EXECUTE FUNCTION playevent.sealed('x');
+RESET ROLE;
+SAVEPOINT given;
+SELECT lives_ok('DROP OWNED BY burden_part CASCADE', 'P8: what he has is dropped all the same');
+ROLLBACK TO given;
+SELECT lives_ok('DROP TABLE plain_a', 'P8: and the partition');
 
 -- Memory is not taken for each of somebody else's triggers, partitions, functions.
 CREATE FUNCTION memory(which text) RETURNS bigint LANGUAGE sql AS $$

@@ -126,24 +126,67 @@ literal_end(const char *literal)
 }
 
 /*
+ * compare_changes
+ *		Sorts changes by owner, and of one by literal.
+ */
+static int
+compare_changes(const ListCell *one, const ListCell *other)
+{
+	const Change *a = lfirst(one);
+	const Change *b = lfirst(other);
+
+	if (a->owner != b->owner)
+		return a->owner < b->owner ? -1 : 1;
+	return strcmp(a->old_literal, b->old_literal);
+}
+
+/*
+ * first_change
+ *		The index of an owner's first change, in the order of compare_changes,
+ *		whose literal is not before this one.  Strangers' may be many.
+ */
+static int
+first_change(List *changes, Oid owner, const char *literal, Size size)
+{
+	int			low = 0;
+	int			high = list_length(changes);
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		Change	   *change = list_nth(changes, middle);
+
+		if (change->owner < owner ||
+			(change->owner == owner &&
+			 strncmp(change->old_literal, literal, size) < 0))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/*
  * replacement
  *		What is to be in the place of a literal, or NULL if it is to stay.
  */
 static const char *
 replacement(List *changes, Oid owner, const char *literal, const char *end)
 {
-	ListCell   *lc;
+	Size		size = end - literal;
+	int			i = first_change(changes, owner, literal, size);
+	Change	   *change;
 
-	foreach(lc, changes)
-	{
-		Change	   *change = lfirst(lc);
-		Size		size = strlen(change->old_literal);
-
-		if (change->owner == owner && size == (Size) (end - literal) &&
-			strncmp(literal, change->old_literal, size) == 0)
-			return change->new_literal;
-	}
-	return NULL;
+	/*
+	 * Of those that begin with it, the shortest is first: a literal ends
+	 * where it does.
+	 */
+	if (i == list_length(changes))
+		return NULL;
+	change = list_nth(changes, i);
+	return change->owner == owner && strlen(change->old_literal) == size &&
+		strncmp(literal, change->old_literal, size) == 0 ?
+		change->new_literal : NULL;
 }
 
 /*
@@ -256,14 +299,10 @@ replace_body(Relation pg_proc, HeapTuple function, char *body)
 static bool
 concerns(List *changes, Oid owner)
 {
-	ListCell   *lc;
+	int			i = first_change(changes, owner, "", 0);
 
-	foreach(lc, changes)
-	{
-		if (((Change *) lfirst(lc))->owner == owner)
-			return true;
-	}
-	return false;
+	return i < list_length(changes) &&
+		((Change *) list_nth(changes, i))->owner == owner;
 }
 
 /*
@@ -286,6 +325,7 @@ change_functions(List *changes, LabelOf *of_label)
 												  ALLOCSET_DEFAULT_SIZES);
 	HeapTuple	tuple;
 
+	list_sort(changes, compare_changes);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
